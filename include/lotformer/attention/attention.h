@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The one interface of all attention modules. A new module: docs/adding-an-attention.md.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lotformer/config/config.h"
+#include "lotformer/config/field.h"
+
+namespace lotformer {
+
+/// Maps Q, K, V to an output of the same shape. Projections, head split and residual live in model/encoder.
+///   q, k, v : [B, H, N, D], any strides with the last equal to 1, one dtype, one device; self-attention, same N for all three
+///   lengths : int64 [B] on the same device; tokens [0, lengths[b]) are real, the rest is padding. Undefined: every token is real.
+///   returns : [B, H, N, D]; padded rows are zero (except in `reference` modes). What stands in padding never influences anything.
+class AttentionImpl : public torch::nn::Module {
+ public:
+  virtual at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths) = 0;
+};
+
+struct AttentionShape {
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  double dropout = 0;  ///< on attention weights; only softmax uses it
+};
+
+/// What the property suite must demand of a module with default options.
+struct AttentionTraits {
+  bool doubly_stochastic = false;  ///< rows and columns of the map sum to 1 (within marginal_tolerance)
+  bool row_stochastic = false;
+  bool linear_time = false;
+  bool deterministic = true;
+  double marginal_tolerance = 0;
+};
+
+/// One row of the table of modules.
+struct AttentionSpec {
+  std::string kind;
+  AttentionTraits traits;
+  std::unique_ptr<Options> (*options)();  ///< defaults
+  std::shared_ptr<AttentionImpl> (*build)(const Options& options, const AttentionShape& shape);
+};
+
+/// Makes the row for a module class `Impl(const OptionsT&, const AttentionShape&)`.
+template <class OptionsT, class Impl>
+AttentionSpec attention_spec(std::string kind, AttentionTraits traits) {
+  return {std::move(kind), traits, []() -> std::unique_ptr<Options> { return std::make_unique<OptionsT>(); },
+          [](const Options& options, const AttentionShape& shape) -> std::shared_ptr<AttentionImpl> {
+            return std::make_shared<Impl>(dynamic_cast<const OptionsT&>(options), shape);
+          }};
+}
+
+/// The table: src/attention/registry.cpp, one line a module.
+const std::vector<AttentionSpec>& attention_specs();
+/// Error(usage) naming the known kinds when `kind` is not one.
+const AttentionSpec& find_attention(const std::string& kind);
+/// The table as `config` wants it.
+AttentionKinds attention_kinds();
+
+}  // namespace lotformer

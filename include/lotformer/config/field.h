@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// One description of a key serves validation, --print-config, --help-config and the documentation page (see docs/architecture.md).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lotformer {
+
+/// Interval of allowed numbers; an open end excludes the bound itself.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_open = false;
+  bool high_open = false;
+};
+
+/// Everything known about one key. Members have defaults so that designated initialisers may leave them out.
+struct FieldInfo {
+  std::string_view key;                      ///< name inside its section, for instance "epsilon"
+  std::string_view help;                     ///< one line of documentation, with the unit where there is one
+  Range range = {};                          ///< numbers only
+  std::vector<std::string_view> choices = {};  ///< strings only; empty means any text
+};
+
+/// Visits the fields of one section. The reader overwrites the value, the printer and the documenter read it.
+class FieldVisitor {
+ public:
+  virtual ~FieldVisitor() = default;
+  virtual void field(const FieldInfo& info, bool& value) = 0;
+  virtual void field(const FieldInfo& info, int64_t& value) = 0;
+  virtual void field(const FieldInfo& info, double& value) = 0;
+  virtual void field(const FieldInfo& info, std::string& value) = 0;
+};
+
+/// A section of typed options; each attention module brings its own (`model.attention`).
+class Options {
+ public:
+  virtual ~Options() = default;
+  virtual void visit(FieldVisitor& visitor) = 0;
+};
+
+}  // namespace lotformer

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// From files and --set to a Config. All errors are collected, sorted by place and thrown as one Error(usage), a line each:
+//   configs/lra/listops.yaml:14:12: model.attention.epsilon: must be > 0, got -0.1
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lotformer/config/config.h"
+#include "lotformer/core/json.h"
+
+namespace lotformer {
+
+struct ConfigRequest {
+  std::string file;                       ///< --config: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR
+  std::vector<std::string> assignments;   ///< --set a.b=value, in order; the last one wins
+};
+
+/// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base files, file, --set.
+Config load_config(const ConfigRequest& request, const AttentionKinds& kinds);
+
+/// Resolved YAML; with `origins`, each line ends in a comment that says where its value came from (default, protocol, file:line, --set).
+/// Needs the provenance of load_config, so it takes the request.
+std::string print_config(const ConfigRequest& request, const AttentionKinds& kinds);
+
+/// Resolved configuration as JSON (sections as objects, every key present); to_json and from_json are inverse. from_json validates
+/// like a file would; errors name `where` (a checkpoint's state.json).
+Json config_to_json(const Config& config);
+Config config_from_json(const Json& json, const AttentionKinds& kinds, const std::string& where);
+/// from_json with --set assignments on top (lotformer-eval --set data.root=DIR).
+Config config_from_json(const Json& json, const std::vector<std::string>& assignments, const AttentionKinds& kinds,
+                        const std::string& where);
+
+/// XXH3-128 of the canonical JSON: equal configurations have equal hashes wherever their values came from.
+std::string config_hash(const Config& config);
+
+/// Text of --help-config, and the Markdown page docs/config.md.
+std::string help_config(const AttentionKinds& kinds);
+std::string config_markdown(const AttentionKinds& kinds);
+
+}  // namespace lotformer

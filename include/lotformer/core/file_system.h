@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Files: whole reads, atomic durable writes, memory maps. Failures are lotformer::Error of kind disk (writing) or the kind given.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lotformer/core/error.h"
+
+namespace lotformer {
+
+/// Whole file as bytes; errors carry `kind` and name the path.
+std::string read_file(const std::filesystem::path& path, ErrorKind kind, int64_t max_bytes = int64_t{1} << 40);
+
+/// Buffered writer that reports every failure (disk full, quota, file-size limit) as Error(disk) with path and reason.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& path, bool append = false);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  void write(std::string_view bytes);
+  void write(const void* data, size_t size) { write({static_cast<const char*>(data), size}); }
+  int64_t position() const { return position_; }
+  void flush();
+  /// flush, fsync, close. Without it the destructor closes without a promise.
+  void commit();
+
+ private:
+  void flush_buffer();
+  std::filesystem::path path_;
+  int fd_ = -1;
+  std::string buffer_;
+  int64_t position_ = 0;
+};
+
+/// Writes through `fill` to a temporary name beside `path`, fsyncs, renames over `path`, fsyncs the folder.
+void write_atomic(const std::filesystem::path& path, const std::function<void(FileWriter&)>& fill);
+void write_atomic(const std::filesystem::path& path, std::string_view bytes);
+
+void sync_directory(const std::filesystem::path& directory);
+void create_directories(const std::filesystem::path& directory);
+/// Bytes available to this user on the file system that holds `path` (or its nearest existing parent).
+int64_t free_disk_bytes(const std::filesystem::path& path);
+
+/// Read-only memory map of a whole file.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  MappedFile(const std::filesystem::path& path, ErrorKind kind);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  std::span<const uint8_t> bytes() const { return {data_, size_}; }
+
+ private:
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace lotformer

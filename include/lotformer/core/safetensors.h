@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// The safetensors format without torch: 8 bytes little-endian header length, JSON header (name -> dtype, shape, data_offsets), raw
+// little-endian row-major data. Readable by the Python package of that name.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
+
+namespace lotformer {
+
+struct TensorView {
+  std::string dtype;             ///< "F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL", ...
+  std::vector<int64_t> shape;
+  std::span<const uint8_t> data; ///< size = product(shape) * size of dtype, checked
+};
+
+/// A mapped file whose header has been checked completely (offsets inside the file, no overlap or gap, sizes match shapes).
+class SafetensorsFile {
+ public:
+  SafetensorsFile(const std::filesystem::path& path, ErrorKind kind);
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  /// Error(kind) that names the file when the tensor is absent.
+  const TensorView& tensor(const std::string& name) const;
+  bool contains(const std::string& name) const { return tensors_.count(name) != 0; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  std::filesystem::path path_;
+  ErrorKind kind_;
+  MappedFile file_;
+  std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Bytes of one element; 0 for an unknown dtype.
+int64_t safetensors_element_size(const std::string& dtype);
+
+/// Writes tensors in the order given (data aligned to 8 bytes by padding the header with blanks).
+void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::string, TensorView>>& tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+}  // namespace lotformer

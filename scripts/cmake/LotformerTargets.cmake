@@ -1,0 +1,27 @@
+# Compile and link rules that every target of ours shares.
+add_library(lotformer_options INTERFACE)
+target_include_directories(lotformer_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
+target_compile_options(lotformer_options INTERFACE -Wall -Wextra -Wpedantic)
+if(LOTFORMER_WERROR)
+  target_compile_options(lotformer_options INTERFACE -Werror)
+endif()
+if(LOTFORMER_SANITIZE)
+  target_compile_options(lotformer_options INTERFACE -fsanitize=${LOTFORMER_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(lotformer_options INTERFACE -fsanitize=${LOTFORMER_SANITIZE})
+endif()
+
+# lotformer_add_library(NAME SOURCES...) : a static library with our warnings.
+function(lotformer_add_library name)
+  add_library(${name} STATIC ${ARGN})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(${name} PUBLIC lotformer_options)
+endfunction()
+
+# lotformer_add_program(NAME SOURCES...) : an executable in bin/, relocatable after installation.
+function(lotformer_add_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE lotformer_options)
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../lib/lotformer")
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()

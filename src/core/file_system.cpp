@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/core/file_system.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+std::string reason() { return std::strerror(errno); }
+
+[[noreturn]] void fail_disk(const fs::path& path, const std::string& what) {
+  throw Error(ErrorKind::disk, path.string() + ": " + what);
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw Error(kind, concat(path.string(), ": cannot be read: ", reason()));
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    throw Error(kind, path.string() + ": is not a regular file");
+  }
+  if (info.st_size > max_bytes) {
+    ::close(fd);
+    throw Error(kind, concat(path.string(), ": has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
+  }
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    done += static_cast<size_t>(got);
+  }
+  ::close(fd);
+  if (done != bytes.size()) throw Error(kind, path.string() + ": read error or file changed while being read");
+  return bytes;
+}
+
+FileWriter::FileWriter(const fs::path& path, bool append) : path_(path) {
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+  if (fd_ < 0) fail_disk(path_, "cannot be opened for writing: " + reason());
+  if (append) position_ = ::lseek(fd_, 0, SEEK_END);
+  buffer_.reserve(kBufferBytes);
+}
+
+FileWriter::~FileWriter() {
+  if (fd_ < 0) return;
+  try {
+    flush_buffer();
+  } catch (const Error&) {  // commit() is where failures are reported
+  }
+  ::close(fd_);
+}
+
+void FileWriter::write(std::string_view bytes) {
+  position_ += static_cast<int64_t>(bytes.size());
+  if (buffer_.size() + bytes.size() > kBufferBytes) flush_buffer();
+  if (bytes.size() >= kBufferBytes) {
+    buffer_.assign(bytes);
+    flush_buffer();
+  } else {
+    buffer_.append(bytes);
+  }
+}
+
+void FileWriter::flush_buffer() {
+  size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t put = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const std::string why = reason();
+      buffer_.clear();
+      fail_disk(path_, "write failed: " + why);
+    }
+    done += static_cast<size_t>(put);
+  }
+  buffer_.clear();
+}
+
+void FileWriter::flush() { flush_buffer(); }
+
+void FileWriter::commit() {
+  flush_buffer();
+  const bool synced = ::fsync(fd_) == 0 || errno == EINVAL;  // EINVAL: a pipe or device, nothing to sync
+  const std::string why = reason();
+  const bool closed = ::close(std::exchange(fd_, -1)) == 0;
+  if (!synced || !closed) fail_disk(path_, "cannot be made durable: " + why);
+}
+
+void write_atomic(const fs::path& path, const std::function<void(FileWriter&)>& fill) {
+  fs::path temporary = path;
+  temporary += concat(".tmp-", ::getpid());
+  try {
+    FileWriter writer(temporary);
+    fill(writer);
+    writer.commit();
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_disk(path, "rename failed: " + reason());
+  sync_directory(path.parent_path());
+}
+
+void write_atomic(const fs::path& path, std::string_view bytes) {
+  write_atomic(path, [bytes](FileWriter& writer) { writer.write(bytes); });
+}
+
+void sync_directory(const fs::path& directory) {
+  const fs::path target = directory.empty() ? fs::path(".") : directory;
+  const int fd = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_disk(target, "cannot be opened: " + reason());
+  ::fsync(fd);  // some file systems cannot sync a folder; the rename itself has been done
+  ::close(fd);
+}
+
+void create_directories(const fs::path& directory) {
+  std::error_code code;
+  fs::create_directories(directory, code);
+  if (code) fail_disk(directory, "cannot be created: " + code.message());
+}
+
+int64_t free_disk_bytes(const fs::path& path) {
+  fs::path probe = fs::absolute(path);
+  while (!fs::exists(probe) && probe.has_parent_path() && probe != probe.parent_path()) probe = probe.parent_path();
+  struct statvfs info {};
+  if (::statvfs(probe.c_str(), &info) != 0) fail_disk(probe, "cannot be examined: " + reason());
+  return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
+}
+
+MappedFile::MappedFile(const fs::path& path, ErrorKind kind) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw Error(kind, concat(path.string(), ": cannot be read: ", reason()));
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    throw Error(kind, path.string() + ": is not a regular file");
+  }
+  size_ = static_cast<size_t>(info.st_size);
+  void* address = size_ == 0 ? nullptr : ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
+  const std::string why = reason();
+  ::close(fd);
+  if (address == MAP_FAILED) throw Error(kind, path.string() + ": cannot be mapped: " + why);
+  data_ = static_cast<const uint8_t*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+}  // namespace lotformer
