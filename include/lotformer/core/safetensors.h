@@ -18,31 +18,41 @@ namespace lotformer {
 struct TensorView {
   std::string dtype;             ///< "F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL", ...
   std::vector<int64_t> shape;
-  std::span<const uint8_t> data; ///< size = product(shape) * size of dtype, checked
+  std::span<const uint8_t> data; ///< size = product(shape) * size of dtype, checked; not aligned: copy before use
 };
 
-/// A mapped file whose header has been checked completely (offsets inside the file, no overlap or gap, sizes match shapes).
+/// What a file holds; the views point into the bytes that were parsed.
+struct SafetensorsContent {
+  std::map<std::string, TensorView> tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+/// Parses a whole file held in memory. Trusts nothing: header length against size, JSON nesting and duplicates, dtypes, shape products
+/// and that the tensors cover the data without overlap or gap are checked. Error(kind) begins with `name`.
+SafetensorsContent parse_safetensors(std::span<const uint8_t> bytes, const std::string& name, ErrorKind kind);
+
+/// A mapped file whose header has been checked completely (see parse_safetensors).
 class SafetensorsFile {
  public:
   SafetensorsFile(const std::filesystem::path& path, ErrorKind kind);
-  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const std::map<std::string, TensorView>& tensors() const { return content_.tensors; }
   /// Error(kind) that names the file when the tensor is absent.
   const TensorView& tensor(const std::string& name) const;
-  bool contains(const std::string& name) const { return tensors_.count(name) != 0; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  bool contains(const std::string& name) const { return content_.tensors.count(name) != 0; }
+  const std::map<std::string, std::string>& metadata() const { return content_.metadata; }
 
  private:
   std::filesystem::path path_;
   ErrorKind kind_;
   MappedFile file_;
-  std::map<std::string, TensorView> tensors_;
-  std::map<std::string, std::string> metadata_;
+  SafetensorsContent content_;
 };
 
 /// Bytes of one element; 0 for an unknown dtype.
 int64_t safetensors_element_size(const std::string& dtype);
 
-/// Writes tensors in the order given (data aligned to 8 bytes by padding the header with blanks).
+/// Writes tensors in the order given (data aligned to 8 bytes by padding the header with blanks). Error(internal) for an unknown dtype,
+/// a size that does not match the shape or a name given twice.
 void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::string, TensorView>>& tensors,
                        const std::map<std::string, std::string>& metadata);
 
