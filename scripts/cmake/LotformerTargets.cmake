@@ -18,10 +18,12 @@ function(lotformer_add_library name)
   target_link_libraries(${name} PUBLIC lotformer_options)
 endfunction()
 
-# lotformer_add_program(NAME SOURCES...) : an executable in bin/, relocatable after installation.
+# lotformer_add_program(NAME SOURCES...) : an executable in bin/, relocatable after installation (see LotformerInstall.cmake).
 function(lotformer_add_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE lotformer_options)
-  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../lib/lotformer")
-  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # A toolkit's own folder last: its libraries are not installed by default, and not every toolkit is known to the loader.
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/lotformer;${CMAKE_BUILD_RPATH}")
+  install(TARGETS ${name} RUNTIME DESTINATION bin)   # "bin", not CMAKE_INSTALL_BINDIR: the RPATH counts on it
+  set_property(GLOBAL APPEND PROPERTY LOTFORMER_PROGRAMS ${name})
 endfunction()
