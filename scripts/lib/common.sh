@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the scripts share: places, messages, stages with their times, disk check, configure and build. Sourced, never run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+deps=${LOTFORMER_DEPS_DIR:-$root/.deps}
+mkdir -p "$deps" 2>/dev/null || { echo "error: cannot make the folder $deps (LOTFORMER_DEPS_DIR)" >&2; exit 1; }
+deps=$(cd "$deps" && pwd)
+export LOTFORMER_DEPS_DIR=$deps
+preset=${LOTFORMER_PRESET:-release}
+# shellcheck disable=SC2034  # used by the scripts that source this
+bin=$root/build/$preset/bin
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# stage NAME COMMAND...: runs the command between a line with the name and a line with the elapsed time. Keep it out of if, && and ||,
+# which would switch off `set -e` inside COMMAND.
+stage() {
+  local name=$1 start=$SECONDS
+  shift
+  say "==> $name"
+  "$@"
+  say "    $name: $((SECONDS - start)) s"
+}
+
+# need_disk MB FOLDER WHAT: one sentence when FOLDER's file system has less than MB free.
+need_disk() {
+  local free
+  free=$(df -Pm "$2" | awk 'NR == 2 { print $4 }')
+  if ((free < $1)); then
+    die "$3 needs about $1 MB of free disk in $2, only $free MB are free."
+  fi
+}
+
+# Prints the path of nvcc, or nothing. The same places as CMake's FindCUDAToolkit.
+find_nvcc() {
+  local place
+  command -v nvcc && return
+  for place in "${CUDA_PATH:-}" "${CUDA_HOME:-}" /usr/local/cuda; do
+    if [[ -n $place && -x $place/bin/nvcc ]]; then
+      echo "$place/bin/nvcc"
+      return
+    fi
+  done
+}
+
+# CMake 3.24 or newer: the system's, else the one that deps.sh put into the deps folder.
+cmake_is_new_enough() {
+  local version
+  version=$(cmake --version 2>/dev/null | awk 'NR == 1 { print $3 }')
+  [[ -n $version && $(printf '3.24\n%s\n' "$version" | sort -V | head -n 1) == 3.24 ]]
+}
+use_own_cmake_if_needed() {
+  local folder=$deps/cmake-3.31.6/cmake/data/bin
+  if [[ -x $folder/cmake ]] && ! cmake_is_new_enough; then
+    PATH=$folder:$PATH
+  fi
+}
+
+# A compiler with LibTorch's headers takes about 1.5 GB: as many jobs as cores, fewer where memory is short.
+build_jobs() {
+  local cores memory limit
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+  memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+  if [[ $limit != max ]] && ((limit / 1048576 < memory)); then
+    memory=$((limit / 1048576))
+  fi
+  memory=$((memory / 1500))
+  echo $((cores < memory ? cores : memory > 0 ? memory : 1))
+}
+
+# configure PRESET [CMAKE ARGUMENTS...]; LOTFORMER_CMAKE_ARGS adds arguments, LOTFORMER_CUDA=OFF leaves CUDA out.
+configure() {
+  local name=$1 log=$root/build/$1-configure.log arguments
+  shift
+  read -r -a arguments <<<"${LOTFORMER_CMAKE_ARGS:-}"
+  if [[ -n ${LOTFORMER_CUDA:-} ]]; then
+    arguments+=("-DLOTFORMER_CUDA=$LOTFORMER_CUDA")
+  fi
+  mkdir -p "$root/build"
+  if ! (cd "$root" && cmake --preset "$name" "-DLOTFORMER_DEPS_DIR=$deps" "${arguments[@]}" "$@") >"$log" 2>&1; then
+    grep -A 12 'CMake Error' "$log" >&2 || tail -n 20 "$log" >&2
+    die "configuring the preset '$name' failed; the whole output is in ${log#"$root"/}."
+  fi
+  grep -E '^-- (LibTorch|CUDA)' "$log" | sed 's/^--/   /' >&2 || true
+  grep -A 3 'CMake Warning' "$log" >&2 || true
+}
+
+# build PRESET [TARGETS...]
+build() {
+  local name=$1 targets=()
+  shift
+  if (($# > 0)); then
+    targets=(--target "$@")
+  fi
+  NINJA_STATUS='    [%f/%t, %e s] ' cmake --build "$root/build/$name" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(build_jobs)}" \
+    "${targets[@]}" >&2 || die "building the preset '$name' failed: see the first message of the compiler above."
+}
