@@ -37,16 +37,18 @@ std::string format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   if (seconds < 9.95) return format_fixed(seconds, 1) + "s";
   const auto total = static_cast<int64_t>(std::llround(seconds));
-  const auto two = [](int64_t v) { return (v < 10 ? "0" : "") + std::to_string(v); };
-  if (total < 60) return std::to_string(total) + "s";
-  if (total < 3600) return std::to_string(total / 60) + "m " + two(total % 60) + "s";
-  return std::to_string(total / 3600) + "h " + two(total % 3600 / 60) + "m";
+  const auto pair = [](int64_t high, const char* unit, int64_t low, const char* low_unit) {
+    return concat(high, unit, " ", low < 10 ? "0" : "", low, low_unit);
+  };
+  if (total < 60) return concat(total, "s");
+  if (total < 3600) return pair(total / 60, "m", total % 60, "s");
+  return pair(total / 3600, "h", total % 3600 / 60, "m");
 }
 
 std::string format_count(int64_t value) {
   std::string text = std::to_string(value);
   const int64_t start = text[0] == '-' ? 1 : 0;
-  for (int64_t i = static_cast<int64_t>(text.size()) - 3; i > start; i -= 3) text.insert(static_cast<size_t>(i), ",");
+  for (int64_t i = static_cast<int64_t>(text.size()) - 3; i > start; i -= 3) text.insert(static_cast<size_t>(i), 1, ',');
   return text;
 }
 

@@ -29,10 +29,19 @@ std::string format_bytes(int64_t bytes);
 std::string format_duration(double seconds);
 /// "96,000"
 std::string format_count(int64_t value);
-/// The candidate with the smallest edit distance to `word`, or "" when none is close (more than a third of it wrong).
+/// The candidate with the smallest edit distance to `word`, or "" when none is close (more than a third of it
+/// wrong).
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
-/// `text` in single quotes with control and non-ASCII bytes escaped and cut at `max_length` bytes, for messages.
+/// `text` in single quotes with control and non-ASCII bytes escaped and cut at `max_length` bytes, for
+/// messages.
 std::string quoted(std::string_view text, size_t max_length = 40);
+/// Exact matches, so that argument-dependent lookup does not prefer the template std::quoted.
+inline std::string quoted(const std::string& text, size_t max_length = 40) {
+  return quoted(std::string_view(text), max_length);
+}
+inline std::string quoted(const char* text, size_t max_length = 40) {
+  return quoted(std::string_view(text), max_length);
+}
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
 }  // namespace lotformer

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Pre-norm Transformer encoder: x + W(attention(LN(x))), x + MLP(LN(x)), final LN. Knows attention by its
+// interface only.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "lotformer/attention/attention.h"
+
+namespace lotformer {
+
+struct EncoderOptions {
+  int64_t vocab_size = 0;
+  int64_t max_length = 0;  ///< rows of the position table
+  int64_t layers = 2, dim = 64, heads = 2, head_dim = 32, ff_dim = 128;
+  double dropout = 0;
+};
+
+/// Builds the attention of one layer; the encoder does not know which.
+using AttentionFactory = std::function<std::shared_ptr<AttentionImpl>(const AttentionShape&)>;
+
+class EncoderLayerImpl final : public torch::nn::Module {
+ public:
+  EncoderLayerImpl(const EncoderOptions& options, const AttentionFactory& attention);
+  /// x [B, N, C], lengths [B] or undefined -> [B, N, C]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& lengths);
+  AttentionImpl& attention() { return *attention_; }
+
+ private:
+  at::Tensor attend(const at::Tensor& x, const at::Tensor& lengths);
+  int64_t heads_, head_dim_;
+  double dropout_;
+  torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
+  torch::nn::Linear qkv_{nullptr}, out_{nullptr}, ff1_{nullptr}, ff2_{nullptr};
+  std::shared_ptr<AttentionImpl> attention_;
+};
+
+class EncoderImpl final : public torch::nn::Module {
+ public:
+  EncoderImpl(const EncoderOptions& options, const AttentionFactory& attention);
+  /// ids int64 [B, N], lengths int64 [B] or undefined, positions int64 [B, N] or undefined -> [B, N, C].
+  /// Rows of padding hold finite numbers without meaning.
+  at::Tensor forward(const at::Tensor& ids, const at::Tensor& lengths, const at::Tensor& positions);
+  const std::vector<std::shared_ptr<EncoderLayerImpl>>& layers() const { return layers_; }
+
+ private:
+  double dropout_;
+  torch::nn::Embedding token_{nullptr}, position_{nullptr};
+  std::vector<std::shared_ptr<EncoderLayerImpl>> layers_;
+  torch::nn::LayerNorm norm_{nullptr};
+};
+
+}  // namespace lotformer

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// What only the CUDA runtime knows; src/train/device_memory_cuda.cpp, or the stub device_memory_none.cpp in a
+// build without CUDA.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lotformer {
+
+std::string cuda_device_name(int index);
+/// Peak bytes allocated by torch's caching allocator since the program began.
+int64_t cuda_peak_bytes(int index);
+/// Waits for all work on the device (before reading a clock).
+void cuda_synchronize(int index);
+
+}  // namespace lotformer

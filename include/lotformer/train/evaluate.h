@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Scores a split: every example once, or the first max_examples.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "lotformer/data/dataset.h"
+#include "lotformer/train/session.h"
+
+namespace lotformer {
+
+struct EvalResult {
+  double loss = 0;                   ///< mean cross-entropy (natural logarithm)
+  double accuracy = 0;               ///< in [0, 1]
+  int64_t examples = 0;              ///< scored
+  int64_t available = 0;             ///< in the split
+  std::vector<int32_t> predictions;  ///< class of row i, i < examples
+};
+
+/// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed
+/// from rows sorted by length, so that little is spent on padding; with eval.drop_last in file order, as the
+/// published harness drops the file's last rows. Empty when `interrupted` returned true between two batches.
+/// Error(numerics) for a non-finite loss.
+std::optional<EvalResult> evaluate(Session& session, const data::Dataset& dataset,
+                                   const std::function<bool()>& interrupted);
+
+}  // namespace lotformer

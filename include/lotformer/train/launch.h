@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// lotformer-train behind its command line: run folder, resume, training, final scores.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "lotformer/config/load.h"
+
+namespace lotformer {
+
+struct TrainRequest {
+  ConfigRequest config;
+  std::string device = "auto";
+  std::filesystem::path run_dir;  ///< empty: runs/TASK-ATTENTION-sSEED-HASH
+  std::string resume = "auto";    ///< auto | must | never | path of a checkpoint or run
+  bool dry_run = false;
+};
+
+/// Trains (or resumes, or says that it is finished) and returns the results, the content of results.json.
+Json launch_training(const TrainRequest& request);
+
+/// Builds everything, one batch forward and backward, logs parameters and memory; writes nothing.
+Json dry_run(const TrainRequest& request);
+
+}  // namespace lotformer

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// AdamW (Loshchilov & Hutter 2019) through torch's fused kernel, with the global-norm clip and the loss scale
+// folded into it: no host synchronisation anywhere in a step.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lotformer/config/config.h"
+
+namespace lotformer {
+
+class AdamW {
+ public:
+  /// Takes the parameters by name (the names of the optimiser's state); gives each a zero gradient that lives
+  /// as long as it.
+  AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const TrainConfig& config);
+
+  void zero_grad();
+  /// Norm of all gradients together, divided by `loss_scale` (a device scalar, undefined: 1): device scalar.
+  at::Tensor grad_norm(const at::Tensor& loss_scale) const;
+  /// One update with learning rate `lr`. Gradients are divided by loss_scale * max(1, (norm + 1e-6) / clip)
+  /// inside the kernel; nothing happens where `found_inf` (float device scalar) is 1.
+  void step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale, const at::Tensor& found_inf);
+
+  /// exp_avg.NAME, exp_avg_sq.NAME, step.NAME
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  /// Error(checkpoint) when a tensor is missing or has another shape.
+  void load_state(const std::map<std::string, at::Tensor>& state);
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<at::Tensor> parameters_, gradients_, exp_avg_, exp_avg_sq_, steps_;
+  TrainConfig config_;
+};
+
+}  // namespace lotformer

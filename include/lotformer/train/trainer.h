@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// The training loop. One turn: evaluate (when due), save (when due), check for a signal, then batch -> step
+// -> metrics. Evaluation stands before saving, so that "resumed" and "never stopped" are the same sequence.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "lotformer/data/dataset.h"
+#include "lotformer/data/sampler.h"
+#include "lotformer/train/checkpoint.h"
+#include "lotformer/train/numerics.h"
+#include "lotformer/train/optimizer.h"
+#include "lotformer/train/run_folder.h"
+#include "lotformer/train/run_log.h"
+#include "lotformer/train/session.h"
+#include "lotformer/train/train_state.h"
+
+namespace lotformer {
+
+/// Loss and gradients of one batch, no update: 1 forward, 2 loss, 3 backward, chunk by chunk.
+struct BatchGradients {
+  at::Tensor loss_sum;  ///< over the examples, device scalar
+  at::Tensor correct;   ///< number of right answers, device scalar
+};
+/// Adds the gradients of (mean loss over `rows`) * loss_scale, in `accumulate` chunks weighted by their size.
+BatchGradients accumulate_gradients(Session& session, const data::Dataset& dataset,
+                                    std::span<const int64_t> rows, const at::Tensor& loss_scale);
+
+class Trainer {
+ public:
+  Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run);
+
+  /// Weights, optimiser, counters and the length of metrics.jsonl as they were.
+  void restore(const Checkpoint& checkpoint);
+  /// Without a checkpoint: what a killed run logged before its first checkpoint is dropped, because it will
+  /// be logged again.
+  void start_afresh() { log_.truncate_metrics(0); }
+  /// Trains until train.steps. Error(interrupted) after a signal (state saved), Error(numerics) for
+  /// non-finite numbers.
+  void run();
+  /// Scores a split with the weights as they are and logs it under `checkpoint` ("best" or "last").
+  Score score(const data::Dataset& dataset, const std::string& split, const std::string& checkpoint,
+              int64_t step);
+
+  const TrainState& state() const { return state_; }
+
+ private:
+  void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
+  void log_if_due();
+  bool evaluate_if_due();  // false: interrupted
+  void save();
+  void stop_if_not_finite();
+  bool due(int64_t every) const { return every > 0 && state_.step % every == 0; }
+
+  Session& session_;
+  const TrainConfig& config_;
+  data::Dataset train_, val_;
+  const RunFolder& run_;
+  data::Sampler sampler_;
+  AdamW optimizer_;
+  LossScaler scaler_;
+  LogWindow window_;
+  FiniteWatch watch_;
+  RunLog log_;
+  TrainState state_;
+  int64_t saved_step_ = -1;
+};
+
+/// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
+/// tensor.
+void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where);
+
+}  // namespace lotformer

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "lotformer/apps/command_line.h"
+#include "lotformer/attention/attention.h"
+#include "lotformer/core/program.h"
+#include "lotformer/train/device.h"
+#include "lotformer/train/launch.h"
+
+int main(int argc, char** argv) {
+  return lotformer::run_torch_program("lotformer-train", [&]() -> int {
+    using namespace lotformer;
+    CLI::App app(
+        "Trains a model on a Long Range Arena task and scores it. Example: lotformer-train --config "
+        "lra/listops.yaml");
+    TrainRequest request;
+    bool json = false, print = false;
+    std::string help_style;
+    app.add_option("--config", request.config.file,
+                   "YAML file: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR");
+    app.add_option("--set", request.config.assignments,
+                   "KEY=VALUE, for instance train.steps=500; may be repeated")
+        ->allow_extra_args(false);
+    app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_option("--run-dir", request.run_dir,
+                   "where the run is kept (default: below runs/, named after the configuration)");
+    app.add_option("--resume", request.resume, "auto, must, never, or the path of a checkpoint or run")
+        ->capture_default_str();
+    app.add_flag("--dry-run", request.dry_run,
+                 "build everything, one batch forward and backward, print parameters and memory");
+    app.add_flag("--print-config", print,
+                 "print the resolved configuration with the origin of each value, and stop");
+    app.add_option("--help-config", help_style,
+                   "print every configuration key (text, or --help-config=markdown), and stop")
+        ->expected(0, 1)
+        ->default_str("text");
+    app.add_flag("--json", json, "print one JSON object (the results) on stdout and nothing else there");
+    app.set_version_flag("--version", build_id());
+    if (const auto code = parse_command_line(app, argc, argv)) return *code;
+
+    if (app.count("--help-config") > 0) {
+      std::cout << (help_style == "markdown" ? config_markdown(attention_kinds())
+                                             : help_config(attention_kinds()));
+      return 0;
+    }
+    require_option(request.config.file, "--config", "lra/listops.yaml");
+    if (print) {
+      std::cout << print_config(request.config, attention_kinds());
+      return 0;
+    }
+    const Json results = request.dry_run ? dry_run(request) : launch_training(request);
+    if (json) {
+      std::cout << to_line(results) << std::endl;
+    } else if (!request.dry_run) {
+      std::cout << summarise_results(results);
+    }
+    return 0;
+  });
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/model/classifier.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/relu.h>
+
+#include "lotformer/ops/autocast.h"
+
+namespace lotformer {
+ClassifierImpl::ClassifierImpl(const ClassifierOptions& options, const AttentionFactory& attention)
+    : options_(options) {
+  const EncoderOptions& e = options.encoder;
+  encoder_ = register_module("encoder", std::make_shared<EncoderImpl>(e, attention));
+  const int64_t features = options.sequences == 2 ? 4 * e.dim : e.dim;
+  head1_ = register_module("head1", torch::nn::Linear(features, e.ff_dim));
+  head2_ = register_module("head2", torch::nn::Linear(e.ff_dim, options.classes));
+}
+
+at::Tensor ClassifierImpl::pool(const at::Tensor& x, const at::Tensor& lengths) const {
+  if (!lengths.defined()) return x.mean(1);
+  const at::Tensor real =
+      at::arange(x.size(1), lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);  // [B, N]
+  const at::Tensor sum = x.masked_fill(real.logical_not().unsqueeze(2), 0).sum(1);
+  if (options_.padded_mean) return sum / x.size(1);
+  return sum / lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
+}
+
+at::Tensor ClassifierImpl::forward(const Batch& batch) {
+  const int64_t sequences = batch.ids.size(0), examples = batch.ids.size(1);
+  const auto flat = [](const at::Tensor& t) { return t.defined() ? t.flatten(0, 1) : t; };
+  const at::Tensor lengths = flat(batch.lengths);
+  const at::Tensor x = encoder_->forward(flat(batch.ids), lengths, flat(batch.positions));
+  const ops::AutocastScope fp32(x.device().type(), std::nullopt);
+  at::Tensor features = pool(x.to(head1_->weight.scalar_type()), lengths);
+  if (sequences == 2) {
+    const at::Tensor a = features.narrow(0, 0, examples), b = features.narrow(0, examples, examples);
+    features = at::cat({a, b, a * b, a - b}, 1);
+  }
+  return head2_(at::relu(head1_(features)));
+}
+
+std::shared_ptr<ClassifierImpl> build_classifier(const Config& config, int64_t vocab_size, int64_t max_length,
+                                                 int64_t classes, int64_t sequences) {
+  ClassifierOptions options;
+  const ModelConfig& m = config.model;
+  options.encoder = {vocab_size, max_length, m.layers, m.dim, m.heads, m.head_dim, m.ff_dim, m.dropout};
+  options.classes = classes;
+  options.sequences = sequences;
+  options.padded_mean = m.pooling == "padded_mean";
+  const AttentionSpec& spec = find_attention(config.attention_kind);
+  return std::make_shared<ClassifierImpl>(
+      options, [&](const AttentionShape& shape) { return spec.build(*config.attention, shape); });
+}
+
+}  // namespace lotformer

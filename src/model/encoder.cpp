@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/model/encoder.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/gelu.h>
+#include <torch/nn/init.h>
+
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+namespace {
+
+constexpr double kEmbeddingStd = 0.02;
+
+}  // namespace
+
+EncoderLayerImpl::EncoderLayerImpl(const EncoderOptions& o, const AttentionFactory& attention)
+    : heads_(o.heads), head_dim_(o.head_dim), dropout_(o.dropout) {
+  const int64_t inner = o.heads * o.head_dim;
+  norm1_ = register_module("norm1", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
+  qkv_ = register_module("qkv", torch::nn::Linear(o.dim, 3 * inner));
+  attention_ = attention({o.heads, o.head_dim, o.dropout});
+  register_module("attention", std::static_pointer_cast<torch::nn::Module>(attention_));
+  out_ = register_module("out", torch::nn::Linear(inner, o.dim));
+  norm2_ = register_module("norm2", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
+  ff1_ = register_module("ff1", torch::nn::Linear(o.dim, o.ff_dim));
+  ff2_ = register_module("ff2", torch::nn::Linear(o.ff_dim, o.dim));
+}
+
+at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const at::Tensor& lengths) {
+  const int64_t batch = x.size(0), tokens = x.size(1);
+  // [B, N, 3, H, D] -> three views [B, H, N, D]
+  const auto packed = qkv_(x).view({batch, tokens, 3, heads_, head_dim_}).permute({2, 0, 3, 1, 4}).unbind(0);
+  const at::Tensor heads = attention_->forward(packed[0], packed[1], packed[2], lengths);
+  return out_(heads.transpose(1, 2).reshape({batch, tokens, heads_ * head_dim_}));
+}
+
+at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& lengths) {
+  const bool train = is_training();
+  const at::Tensor attended = x + at::dropout(attend(norm1_(x), lengths), dropout_, train);
+  at::Tensor hidden = at::dropout(at::gelu(ff1_(norm2_(attended))), dropout_, train);
+  hidden = at::dropout(ff2_(hidden), dropout_, train);
+  return attended + hidden;
+}
+
+EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attention) : dropout_(o.dropout) {
+  token_ = register_module("token", torch::nn::Embedding(o.vocab_size, o.dim));
+  position_ = register_module("position", torch::nn::Embedding(o.max_length, o.dim));
+  torch::nn::init::normal_(token_->weight, 0.0, kEmbeddingStd);
+  torch::nn::init::normal_(position_->weight, 0.0, kEmbeddingStd);
+  for (int64_t i = 0; i < o.layers; ++i) {
+    layers_.push_back(register_module(concat("layer", i), std::make_shared<EncoderLayerImpl>(o, attention)));
+  }
+  norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
+}
+
+at::Tensor EncoderImpl::forward(const at::Tensor& ids, const at::Tensor& lengths,
+                                const at::Tensor& positions) {
+  const int64_t tokens = ids.size(-1);
+  TORCH_CHECK_VALUE(tokens <= position_->weight.size(0), "encoder: a sequence of ", tokens,
+                    " tokens, the position table has ", position_->weight.size(0), " rows");
+  // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
+  const at::Tensor place =
+      positions.defined() ? position_(positions) : position_->weight.narrow(0, 0, tokens);
+  at::Tensor x = at::dropout(token_(ids) + place, dropout_, is_training());
+  for (const auto& layer : layers_) x = layer->forward(x, lengths);
+  return norm_(x);
+}
+
+}  // namespace lotformer

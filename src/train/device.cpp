@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/device.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/util/Exception.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <charconv>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/program.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device_memory.h"
+
+namespace lotformer {
+namespace {
+
+Error translate(const c10::Error& error) {
+  std::string line = error.what_without_backtrace();
+  line = line.substr(0, line.find('\n'));
+  const bool memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+                      line.find("can't allocate memory") != std::string::npos ||
+                      line.find("not enough memory") != std::string::npos;
+  if (memory) {
+    return {ErrorKind::memory, "out of memory: " + line +
+                                   " (a smaller train.batch_size or a larger train.accumulate needs less)"};
+  }
+  if (line.find("CUDA") != std::string::npos || line.find("cuda") != std::string::npos)
+    return {ErrorKind::device, line};
+  return {ErrorKind::internal, "internal error: " + line};
+}
+
+int64_t available_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return at::get_num_threads();
+  return CPU_COUNT(&set);
+}
+
+}  // namespace
+
+c10::Device parse_device(const std::string& text) {
+  const bool cuda = at::hasCUDA();
+  if (text == "cpu") return c10::Device(c10::kCPU);
+  if (text == "auto") return cuda ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  int index = 0;
+  if (text.rfind("cuda", 0) != 0)
+    throw Error(ErrorKind::usage, "--device: " + quoted(text) + " is none of auto, cpu, cuda, cuda:N");
+  if (text.size() > 4) {
+    const char* end = text.data() + text.size();
+    const auto [stop, code] = std::from_chars(text.data() + 5, end, index);
+    if (text[4] != ':' || text.size() == 5 || stop != end || code != std::errc{} || index < 0) {
+      throw Error(ErrorKind::usage, "--device: " + quoted(text) + " is none of auto, cpu, cuda, cuda:N");
+    }
+  }
+  if (!cuda)
+    throw Error(ErrorKind::device,
+                "--device " + text + ": no CUDA device (built without CUDA, or no driver or GPU found)");
+  const int count = at::detail::getCUDAHooks().deviceCount();
+  if (index >= count)
+    throw Error(ErrorKind::device,
+                concat("--device ", text, ": this machine has ", count, " CUDA devices, counted from 0"));
+  return {c10::kCUDA, static_cast<c10::DeviceIndex>(index)};
+}
+
+std::string device_name(c10::Device device) {
+  if (device.is_cpu()) return "cpu";
+  return concat(cuda_device_name(device.index()), " (cuda:", static_cast<int>(device.index()), ")");
+}
+
+int64_t set_threads(int64_t threads) {
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : available_cores()));
+  return at::get_num_threads();
+}
+
+int64_t peak_memory_bytes(c10::Device device) {
+  if (device.is_cuda()) return cuda_peak_bytes(device.index());
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+int run_torch_program(const std::string& name, const std::function<int()>& body) {
+  return run_program(name, [&]() -> int {
+    try {
+      return body();
+    } catch (const c10::Error& error) {
+      throw translate(error);
+    }
+  });
+}
+
+}  // namespace lotformer

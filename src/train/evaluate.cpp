@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/evaluate.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "lotformer/core/error.h"
+#include "lotformer/ops/autocast.h"
+#include "lotformer/train/loader.h"
+
+namespace lotformer {
+namespace {
+
+int64_t examples_to_score(const EvalConfig& config, int64_t available) {
+  int64_t count = config.max_examples > 0 ? std::min(config.max_examples, available) : available;
+  if (config.drop_last) count -= count % config.batch_size;
+  return count;
+}
+
+std::vector<int64_t> evaluation_order(const data::Dataset& dataset, int64_t count, bool by_length) {
+  std::vector<int64_t> rows(static_cast<size_t>(count));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  if (by_length) {
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](int64_t a, int64_t b) { return dataset.length(a) > dataset.length(b); });
+  }
+  return rows;
+}
+
+/// Evaluation mode while alive.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(torch::nn::Module& module) : module_(module), training_(module.is_training()) {
+    module_.eval();
+  }
+  ~EvaluationMode() { module_.train(training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  bool training_;
+};
+
+}  // namespace
+
+std::optional<EvalResult> evaluate(Session& s, const data::Dataset& dataset,
+                                   const std::function<bool()>& interrupted) {
+  const EvalConfig& config = s.config.eval;
+  EvalResult result;
+  result.available = dataset.size();
+  result.examples = examples_to_score(config, dataset.size());
+  if (result.examples == 0)
+    throw Error(
+        ErrorKind::usage,
+        "evaluation: no example is left to score (eval.drop_last with a split smaller than eval.batch_size)");
+  const std::vector<int64_t> rows = evaluation_order(dataset, result.examples, !config.drop_last);
+  const EvaluationMode mode(*s.model);
+  const at::NoGradGuard no_grad;
+  const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
+
+  // Sums stay on the device and in double: one synchronisation at the end, and a loss that does not depend on
+  // summation noise.
+  at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
+  std::vector<at::Tensor> predicted;
+  result.predictions.resize(rows.size());
+  for (size_t start = 0; start < rows.size(); start += static_cast<size_t>(config.batch_size)) {
+    if (interrupted()) return std::nullopt;
+    const size_t size = std::min(rows.size() - start, static_cast<size_t>(config.batch_size));
+    const Batch batch =
+        make_batch(dataset, std::span(rows).subspan(start, size), s.config.data.pad_to, s.device);
+    const at::Tensor logits = s.model->forward(batch);
+    loss += at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble).sum();
+    predicted.push_back(logits.argmax(1));
+  }
+  const at::Tensor classes = at::cat(predicted).cpu();
+  int64_t correct = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto prediction = static_cast<int32_t>(classes.data_ptr<int64_t>()[i]);
+    result.predictions[static_cast<size_t>(rows[i])] = prediction;
+    correct += prediction == dataset.label(rows[i]) ? 1 : 0;
+  }
+  result.loss = loss.item<double>() / static_cast<double>(rows.size());
+  result.accuracy = static_cast<double>(correct) / static_cast<double>(rows.size());
+  if (!std::isfinite(result.loss)) throw Error(ErrorKind::numerics, "evaluation: the loss is not finite");
+  return result;
+}
+
+}  // namespace lotformer

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/launch.h"
+
+#include <optional>
+
+#include "lotformer/attention/attention.h"
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/program.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device.h"
+#include "lotformer/train/results.h"
+#include "lotformer/train/resume.h"
+#include "lotformer/train/signals.h"
+#include "lotformer/train/trainer.h"
+
+namespace lotformer {
+namespace fs = std::filesystem;
+namespace {
+
+fs::path default_run_dir(const Config& config) {
+  return fs::path("runs") / concat(config.task, "-", config.attention_kind, "-s", config.train.seed, "-",
+                                   config_hash(config).substr(0, 8));
+}
+
+/// The results of a run that has ended with this very configuration.
+std::optional<Json> finished_results(const RunFolder& run, const Config& config) {
+  if (!fs::exists(run.results_file())) return std::nullopt;
+  const Json results = read_json(run.results_file(), ErrorKind::checkpoint);
+  if (results.value("config_hash", "") != config_hash(config)) return std::nullopt;
+  return results;
+}
+
+void announce(const Session& s, const fs::path& run_dir) {
+  log::info(concat("lotformer ", build_id(), ", device ", device_name(s.device), ", ", s.threads,
+                   " threads, ", s.precision));
+  if (!run_dir.empty()) log::info("run folder: " + run_dir.string());
+  log::info(concat("task ", s.task->name(), ", attention ", s.config.attention_kind, ", protocol ",
+                   s.config.protocol_label, ", data_origin: ", s.task->data_origin()));
+  const std::string reference = references_line(*s.task);
+  if (!reference.empty()) log::info(reference);
+}
+
+void describe_split(const char* name, const data::Dataset& split) {
+  log::info(concat(name, ": ", format_count(split.size()), " examples",
+                   split.cut_examples() > 0 ? concat(", ", split.cut_examples(), " cut to max_length") : ""));
+}
+
+void warn_about_differences(const Checkpoint& start, const Session& s, const data::Dataset& train) {
+  const int64_t threads = start.state.value("threads", s.threads);
+  if (threads != s.threads)
+    log::warning(concat("the checkpoint was made with ", threads, " threads, now ", s.threads,
+                        ": the last bits of results will differ"));
+  const std::string fingerprint = start.state.value("data_fingerprint", train.fingerprint());
+  if (fingerprint != train.fingerprint())
+    throw Error(ErrorKind::data,
+                "the training data are not those the checkpoint was made with (fingerprint " +
+                    train.fingerprint() + ", recorded " + fingerprint + ")");
+}
+
+/// Test and validation with the best weights, then with the last; leaves the last in the model.
+FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, const data::Dataset& test) {
+  const Score best = *trainer.state().best, last = *trainer.state().last;
+  const auto use = [&](int64_t step) {
+    const Checkpoint c = run.checkpoint(step);
+    load_parameters(*s.model, c.model, c.path.string());
+  };
+  FinalScores scores{best, last, {}, {}};
+  use(best.step);
+  scores.best_test = trainer.score(test, "test", "best", best.step);
+  if (best.step == last.step) {
+    scores.last_test = scores.best_test;
+  } else {
+    use(last.step);
+    scores.last_test = trainer.score(test, "test", "last", last.step);
+  }
+  return scores;
+}
+
+}  // namespace
+
+Json launch_training(const TrainRequest& request) {
+  const AttentionKinds kinds = attention_kinds();
+  const Config config = load_config(request.config, kinds);
+  const c10::Device device = parse_device(request.device);
+  const fs::path run_dir = request.run_dir.empty() ? default_run_dir(config) : request.run_dir;
+  const RunFolder run(run_dir);
+  if (request.resume == "never") find_start(run, request.resume);  // before anything is written into it
+  const RunLock lock = run.open_for_writing();
+  if (auto results = finished_results(run, config)) {
+    log::info(concat(run.results_file().string(), ": this run is finished"));
+    return *results;
+  }
+  catch_stop_signals();
+  const std::optional<Checkpoint> start =
+      request.resume == "never" ? std::nullopt : find_start(run, request.resume);
+  if (start) require_same_run(*start, config);
+
+  Session session = open_session(config, device);
+  announce(session, run_dir);
+  const std::string resolved = print_config(request.config, kinds);
+  write_atomic(run.config_file(), resolved);
+  log::info("configuration:\n" + resolved);
+  log::info("parameters:\n" + parameter_table(*session.model));
+  const data::Dataset train = session.task->open(data::Split::train),
+                      val = session.task->open(data::Split::val),
+                      test = session.task->open(data::Split::test);
+  describe_split("train", train);
+  describe_split("val", val);
+  describe_split("test", test);
+
+  Trainer trainer(session, train, val, run);
+  if (start) {
+    warn_about_differences(*start, session, train);
+    trainer.restore(*start);
+    run.set_aside_newer_than(start->step);
+    log::info(concat("resuming at step ", start->step, " from ", start->path.string()));
+  } else {
+    trainer.start_afresh();
+  }
+  trainer.run();
+  const FinalScores scores = final_scores(trainer, session, run, test);
+  const Json results = make_results(session, scores, summarise_timings(run_dir));
+  write_atomic(run.results_file(), to_pretty_text(results));
+  return results;
+}
+
+Json dry_run(const TrainRequest& request) {
+  const Config config = load_config(request.config, attention_kinds());
+  Session session = open_session(config, parse_device(request.device));
+  announce(session, {});
+  log::info("configuration:\n" + print_config(request.config, attention_kinds()));
+  log::info("parameters:\n" + parameter_table(*session.model));
+  const data::Dataset train = session.task->open(data::Split::train);
+  data::Sampler sampler(train.size(), config.train.batch_size, static_cast<uint64_t>(config.train.seed));
+  session.model->train();
+  const std::vector<int64_t> rows = sampler.batch(0);
+  const BatchGradients sums = accumulate_gradients(session, train, rows, {});
+  Json json = describe_run(session);
+  json["dry_run"] = true;
+  json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(rows.size());
+  json["peak_memory_bytes"] = peak_memory_bytes(session.device);
+  log::info(concat("dry run: one batch of ", rows.size(), " examples forward and backward, loss ",
+                   format_fixed(json["loss"], 4), ", ", format_count(json["parameters"]),
+                   " parameters, peak memory ", format_bytes(json["peak_memory_bytes"])));
+  return json;
+}
+
+}  // namespace lotformer

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/optimizer.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_sub.h>
+#include <ATen/ops/_foreach_zero.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include "lotformer/core/error.h"
+
+namespace lotformer {
+namespace {
+
+constexpr double kClipEpsilon = 1e-6;  // the stock clip's; the golden optimiser steps have it
+
+}  // namespace
+
+AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const TrainConfig& config)
+    : config_(config) {
+  for (auto& [name, parameter] : parameters) {
+    names_.push_back(name);
+    parameters_.push_back(parameter);
+    parameter.mutable_grad() = at::zeros_like(parameter);
+    gradients_.push_back(parameter.grad());
+    exp_avg_.push_back(at::zeros_like(parameter));
+    exp_avg_sq_.push_back(at::zeros_like(parameter));
+    steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
+  }
+}
+
+void AdamW::zero_grad() {
+  at::_foreach_zero_(gradients_);
+}
+
+at::Tensor AdamW::grad_norm(const at::Tensor& loss_scale) const {
+  const at::Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients_)));
+  return loss_scale.defined() ? norm / loss_scale.to(norm.scalar_type()) : norm;
+}
+
+void AdamW::step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale,
+                 const at::Tensor& found_inf) {
+  const at::NoGradGuard no_grad;
+  at::Tensor divisor =
+      config_.clip > 0 ? ((norm + kClipEpsilon) / config_.clip).clamp_min(1) : at::ones({}, norm.options());
+  if (loss_scale.defined()) divisor = divisor * loss_scale;
+  divisor = divisor.to(at::kFloat);
+  at::_foreach_add_(steps_, 1);
+  at::_fused_adamw_(parameters_, gradients_, exp_avg_, exp_avg_sq_, {}, steps_, lr, config_.beta1,
+                    config_.beta2, config_.weight_decay, config_.adam_epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false, divisor, found_inf);
+  at::_foreach_sub_(steps_,
+                    std::vector<at::Tensor>(steps_.size(), found_inf));  // a skipped update does not count
+}
+
+std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    result.emplace_back("exp_avg." + names_[i], exp_avg_[i]);
+    result.emplace_back("exp_avg_sq." + names_[i], exp_avg_sq_[i]);
+    result.emplace_back("step." + names_[i], steps_[i]);
+  }
+  return result;
+}
+
+void AdamW::load_state(const std::map<std::string, at::Tensor>& state) {
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : this->state()) {
+    const auto it = state.find(name);
+    if (it == state.end())
+      throw Error(ErrorKind::checkpoint, "optimizer.safetensors: tensor '" + name + "' is missing");
+    if (it->second.sizes() != tensor.sizes()) {
+      throw Error(ErrorKind::checkpoint,
+                  "optimizer.safetensors: tensor '" + name + "' has another shape than the model");
+    }
+    tensor.copy_(it->second);
+  }
+}
+
+}  // namespace lotformer

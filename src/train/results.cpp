@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/results.h"
+
+#include <cmath>
+
+#include "lotformer/config/load.h"
+#include "lotformer/core/program.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device.h"
+
+namespace lotformer {
+namespace {
+
+Json describe_score(const Score& s) {
+  const auto [low, high] = wilson_interval(s.accuracy, s.examples);
+  Json json = {{"accuracy", s.accuracy},   {"loss", s.loss}, {"examples", s.examples},
+               {"available", s.available}, {"step", s.step}, {"accuracy_interval_95", {low, high}}};
+  if (s.examples < s.available) json["partial"] = true;
+  return json;
+}
+
+}  // namespace
+
+std::pair<double, double> wilson_interval(double p, int64_t examples) {
+  constexpr double z = 1.959963984540054;
+  const auto n = static_cast<double>(examples);
+  const double centre = (p + z * z / (2 * n)) / (1 + z * z / n);
+  const double half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+  return {centre - half, centre + half};
+}
+
+Json describe_run(const Session& s) {
+  return {{"task", s.task->name()},
+          {"attention", s.config.attention_kind},
+          {"protocol", s.config.protocol_label},
+          {"data_origin", s.task->data_origin()},
+          {"data_provenance", s.task->provenance()},
+          {"config_hash", config_hash(s.config)},
+          {"seed", s.config.train.seed},
+          {"steps", s.config.train.steps},
+          {"parameters", count_parameters(*s.model)},
+          {"precision", s.precision},
+          {"device", device_name(s.device)},
+          {"threads", s.threads},
+          {"build_id", build_id()}};
+}
+
+Json references_json(data::Task& task) {
+  Json list = Json::array();
+  for (const data::Reference& r : task.references()) {
+    list.push_back({{"name", r.name}, {"accuracy", r.accuracy}, {"source", r.source}});
+  }
+  return list;
+}
+
+std::string references_line(data::Task& task) {
+  const auto references = task.references();
+  if (references.empty()) return {};
+  std::vector<std::string> parts;
+  for (const data::Reference& r : references)
+    parts.push_back(concat(r.name, " ", format_fixed(100 * r.accuracy, 1), " %"));
+  return concat("reference: ", join(parts, ", "), " (", references.front().source, ")");
+}
+
+Json make_results(const Session& s, const FinalScores& scores, const Json& timings) {
+  Json json = describe_run(s);
+  json["step_chosen"] = scores.best_val.step;
+  json["val"] = describe_score(scores.best_val);
+  json["test"] = describe_score(scores.best_test);
+  json["last"] = {{"val", describe_score(scores.last_val)}, {"test", describe_score(scores.last_test)}};
+  if (s.config.eval.max_examples > 0) json["max_examples"] = s.config.eval.max_examples;
+  json["references"] = references_json(*s.task);
+  json["times"] = timings;
+  return json;
+}
+
+}  // namespace lotformer

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/session.h"
+
+#include <torch/utils.h>
+
+#include <algorithm>
+
+#include "lotformer/core/rng.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device.h"
+
+namespace lotformer {
+
+data::DataOptions data_options(const Config& config) {
+  const DataConfig& d = config.data;
+  data::DataOptions options;
+  options.root = d.root;
+  options.generate_missing = d.generate_missing;
+  options.max_length = d.max_length;
+  options.pad_to = d.pad_to;
+  options.tokenizer = d.tokenizer;
+  options.vocab = d.vocab;
+  options.append_eos = d.append_eos;
+  options.verify_labels = d.verify_labels;
+  return options;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> named_parameters(const ClassifierImpl& model) {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (const auto& item : model.named_parameters()) result.emplace_back(item.key(), item.value());
+  return result;
+}
+
+int64_t count_parameters(const ClassifierImpl& model) {
+  int64_t count = 0;
+  for (const auto& item : model.named_parameters()) count += item.value().numel();
+  return count;
+}
+
+std::string parameter_table(const ClassifierImpl& model) {
+  std::string text;
+  for (const auto& [name, tensor] : named_parameters(model)) {
+    const std::string shape = concat(tensor.sizes());
+    text += concat("  ", name, std::string(std::max<int64_t>(1, 36 - static_cast<int64_t>(name.size())), ' '),
+                   shape, std::string(std::max<int64_t>(1, 16 - static_cast<int64_t>(shape.size())), ' '),
+                   format_count(tensor.numel()), "\n");
+  }
+  return concat(text, "  total", std::string(47, ' '), format_count(count_parameters(model)));
+}
+
+std::string resolve_precision(const std::string& precision, c10::Device device) {
+  if (precision != "auto") return precision;
+  return device.is_cuda() ? "bf16" : "fp32";
+}
+
+std::optional<c10::ScalarType> autocast_type(const std::string& precision) {
+  if (precision == "bf16") return c10::kBFloat16;
+  if (precision == "fp16") return c10::kHalf;
+  return std::nullopt;
+}
+
+Session open_session(const Config& config, c10::Device device, int64_t threads) {
+  Session s;
+  s.config = config;
+  s.device = device;
+  s.threads = set_threads(threads > 0 ? threads : config.train.threads);
+  s.precision = resolve_precision(config.train.precision, device);
+  s.task = data::open_task(config.task, data_options(config));
+  torch::manual_seed(mix_seeds(static_cast<uint64_t>(config.train.seed), 0));
+  s.model = build_classifier(config, s.task->vocab_size(), s.task->max_length(), s.task->num_classes(),
+                             s.task->sequences());
+  s.model->to(device);
+  return s;
+}
+
+}  // namespace lotformer

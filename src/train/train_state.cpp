@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/train_state.h"
+
+namespace lotformer {
+namespace {
+
+template <class T>
+T get(const Json& json, const char* key, const std::string& where) {
+  return json_get<T>(json, key, where, ErrorKind::checkpoint);
+}
+
+Json optional_score(const std::optional<Score>& score) {
+  return score ? to_json(*score) : Json(nullptr);
+}
+
+std::optional<Score> optional_score(const Json& json, const char* key, const std::string& where) {
+  const Json value = get<Json>(json, key, where);
+  return value.is_null() ? std::nullopt : std::optional(score_from_json(value, where));
+}
+
+}  // namespace
+
+bool Score::better_than(const Score& other) const {
+  return accuracy > other.accuracy || (accuracy == other.accuracy && loss < other.loss);
+}
+
+Score make_score(int64_t step, const EvalResult& r) {
+  return {step, r.accuracy, r.loss, r.examples, r.available};
+}
+
+Json to_json(const Score& s) {
+  return {{"step", s.step},
+          {"accuracy", s.accuracy},
+          {"loss", s.loss},
+          {"examples", s.examples},
+          {"available", s.available}};
+}
+
+Score score_from_json(const Json& json, const std::string& where) {
+  return {get<int64_t>(json, "step", where), get<double>(json, "accuracy", where),
+          get<double>(json, "loss", where), get<int64_t>(json, "examples", where),
+          get<int64_t>(json, "available", where)};
+}
+
+Json to_json(const TrainState& state) {
+  return {{"step", state.step},
+          {"evaluated_step", state.evaluated_step},
+          {"best", optional_score(state.best)},
+          {"last", optional_score(state.last)}};
+}
+
+TrainState train_state_from_json(const Json& json, const std::string& where) {
+  return {get<int64_t>(json, "step", where), get<int64_t>(json, "evaluated_step", where),
+          optional_score(json, "best", where), optional_score(json, "last", where)};
+}
+
+}  // namespace lotformer

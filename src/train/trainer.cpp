@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/trainer.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "lotformer/config/load.h"
+#include "lotformer/core/program.h"
+#include "lotformer/core/rng.h"
+#include "lotformer/core/text.h"
+#include "lotformer/ops/autocast.h"
+#include "lotformer/train/device.h"
+#include "lotformer/train/loader.h"
+#include "lotformer/train/schedule.h"
+#include "lotformer/train/signals.h"
+
+namespace lotformer {
+namespace {
+
+uint64_t seed_of(const TrainConfig& config) {
+  return static_cast<uint64_t>(config.seed);
+}
+
+std::string describe_rows(const std::vector<int64_t>& rows) {
+  std::vector<std::string> parts;
+  for (const int64_t row : rows) parts.push_back(std::to_string(row));
+  return join(parts, ", ");
+}
+
+bool interrupted() {
+  return stop_signal() != 0;
+}
+
+}  // namespace
+
+BatchGradients accumulate_gradients(Session& s, const data::Dataset& dataset, std::span<const int64_t> rows,
+                                    const at::Tensor& loss_scale) {
+  const auto total = static_cast<int64_t>(rows.size());
+  const int64_t chunks = std::min(s.config.train.accumulate, total);
+  BatchGradients sums;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t begin = total * c / chunks, end = total * (c + 1) / chunks;
+    const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    const Batch batch = make_batch(dataset, part, s.config.data.pad_to, s.device);
+    at::Tensor logits;
+    {
+      const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
+      logits = s.model->forward(batch);
+    }
+    // The sum, not the mean, so that chunks of unequal size weigh by their examples.
+    const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum);
+    const at::Tensor scaled = loss / total;
+    (loss_scale.defined() ? scaled * loss_scale : scaled).backward();
+    const at::Tensor correct = logits.detach().argmax(1).eq(batch.labels).sum();
+    sums.loss_sum = c == 0 ? loss.detach() : sums.loss_sum + loss.detach();
+    sums.correct = c == 0 ? correct : sums.correct + correct;
+  }
+  return sums;
+}
+
+Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run)
+    : session_(session),
+      config_(session.config.train),
+      train_(std::move(train)),
+      val_(std::move(val)),
+      run_(run),
+      sampler_(train_.size(), config_.batch_size, seed_of(config_)),
+      optimizer_(named_parameters(*session.model), config_),
+      scaler_(session.precision == "fp16", session.device),
+      window_(session.device),
+      watch_(session.device),
+      log_(run.root(), session.device, config_.steps) {}
+
+void Trainer::step() {
+  // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
+  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
+  const std::vector<int64_t> rows = sampler_.batch(state_.step);
+  optimizer_.zero_grad();
+  const BatchGradients sums = accumulate_gradients(session_, train_, rows, scaler_.scale());
+  const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
+  const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
+  optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
+  scaler_.update(found_inf);
+  window_.add(sums.loss_sum, sums.correct, norm, static_cast<int64_t>(rows.size()));
+  log_.add_tokens(count_tokens(train_, rows));
+  ++state_.step;
+}
+
+void Trainer::stop_if_not_finite() {
+  const int64_t bad = watch_.bad_step();
+  if (bad < 0) return;
+  log_.finish_line();
+  throw Error(
+      ErrorKind::numerics,
+      concat("step ", bad,
+             ": loss or gradient is not finite; nothing of it was saved. Training rows of that batch: ",
+             describe_rows(sampler_.batch(bad)),
+             ". Last checkpoint: ", saved_step_ < 0 ? "none" : concat("step ", saved_step_)));
+}
+
+void Trainer::log_if_due() {
+  const bool log_now = due(config_.log_every) || state_.step == config_.steps;
+  if (log_now || session_.device.is_cpu())
+    stop_if_not_finite();  // elsewhere reading it would wait for the device at every step
+  if (!log_now) return;
+  const int64_t last = state_.step - 1;
+  log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last),
+                  window_.means());
+  window_.reset();
+}
+
+bool Trainer::evaluate_if_due() {
+  const bool wanted = due(config_.eval_every) || state_.step == config_.steps;
+  if (!wanted || state_.step == 0 || state_.evaluated_step == state_.step) return true;
+  stop_if_not_finite();
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = evaluate(session_, val_, interrupted);
+  if (!result) return false;
+  const Score score = make_score(state_.step, *result);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log_.score("val", score, seconds);
+  log_.exclude(seconds);
+  state_.evaluated_step = state_.step;
+  state_.last = score;
+  if (!state_.best || score.better_than(*state_.best)) state_.best = score;
+  return true;
+}
+
+Score Trainer::score(const data::Dataset& dataset, const std::string& split, const std::string& checkpoint,
+                     int64_t step) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = evaluate(session_, dataset, interrupted);
+  if (!result)
+    throw Error(ErrorKind::interrupted,
+                "stopped by a signal during the final evaluation; the same command continues");
+  const Score score = make_score(step, *result);
+  log_.score(split, score, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+             checkpoint);
+  return score;
+}
+
+void Trainer::run() {
+  session_.model->train();
+  log_.start_clock(state_.step);
+  while (true) {
+    const bool evaluated = evaluate_if_due();
+    const bool best_is_new = state_.best && state_.best->step == state_.step;
+    const bool stop = !evaluated || interrupted();
+    if (state_.step > 0 &&
+        (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps || stop))
+      save();
+    if (stop) {
+      log_.finish_line();
+      throw Error(
+          ErrorKind::interrupted,
+          concat("stopped by signal ", stop_signal(), " at step ", state_.step,
+                 state_.step > 0 ? "; state saved, the same command continues" : "; nothing to save yet"));
+    }
+    if (state_.step >= config_.steps) return;
+    step();
+    log_if_due();
+  }
+}
+
+void Trainer::save() {
+  if (saved_step_ == state_.step) return;
+  stop_if_not_finite();
+  Json json = to_json(state_);
+  json["format"] = 1;
+  json["epoch"] = sampler_.epoch_of(state_.step);
+  json["sampler"] = {
+      {"seed", config_.seed}, {"position", state_.step * config_.batch_size}, {"rows", train_.size()}};
+  json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
+                 {"seed", config_.seed}};
+  json["scaler"] = scaler_.state();
+  json["window"] = window_.state();
+  json["metrics_offset"] = log_.sync_metrics();
+  json["threads"] = session_.threads;
+  json["device"] = device_name(session_.device);
+  json["precision"] = session_.precision;
+  json["build_id"] = build_id();
+  json["data_origin"] = session_.task->data_origin();
+  json["data_fingerprint"] = train_.fingerprint();
+  json["config"] = config_to_json(session_.config);
+  write_checkpoint(run_.checkpoint_folder(state_.step), named_parameters(*session_.model), optimizer_.state(),
+                   json);
+  saved_step_ = state_.step;
+  run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
+}
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  const std::string where = (checkpoint.path / "state.json").string();
+  load_parameters(*session_.model, checkpoint.model, (checkpoint.path / "model.safetensors").string());
+  optimizer_.load_state(checkpoint.optimizer);
+  state_ = train_state_from_json(checkpoint.state, where);
+  scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
+  window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
+  log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
+  saved_step_ = state_.step;
+}
+
+void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where) {
+  const at::NoGradGuard no_grad;
+  const auto parameters = named_parameters(model);
+  for (auto [name, parameter] : parameters) {
+    const auto it = tensors.find(name);
+    if (it == tensors.end()) throw Error(ErrorKind::checkpoint, where + ": tensor '" + name + "' is missing");
+    if (it->second.sizes() != parameter.sizes()) {
+      throw Error(ErrorKind::checkpoint, concat(where, ": tensor '", name, "' has shape ", it->second.sizes(),
+                                                ", the model wants ", parameter.sizes()));
+    }
+    parameter.copy_(it->second);
+  }
+  if (tensors.size() != parameters.size()) {
+    throw Error(ErrorKind::checkpoint,
+                concat(where, ": holds ", tensors.size(), " tensors, the model has ", parameters.size()));
+  }
+}
+
+}  // namespace lotformer
