@@ -20,19 +20,23 @@ using HeaderJson = nlohmann::json;
 constexpr uint64_t kPrefixBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 constexpr int kMaxDepth = 3;                       // { tensor: { shape: [ ] } }
+constexpr size_t kMaxDimensions = 64;              // what torch accepts
 constexpr size_t kAlignment = 8;
 
 constexpr std::pair<std::string_view, int64_t> kElementSizes[] = {
     {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},     {"I32", 4},     {"I16", 2}, {"I8", 1},
     {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1},   {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1}};
 
-/// Bytes of a tensor, or -1 when a dimension is negative or the product does not fit int64.
+/// Bytes of a tensor, or -1 when a dimension is negative or the product does not fit int64. Dimensions of
+/// size 0 do not excuse the others: torch multiplies them when it computes strides.
 int64_t byte_size(const std::vector<int64_t>& shape, int64_t element_size) {
   int64_t size = element_size;
+  bool empty = false;
   for (const int64_t extent : shape) {
-    if (extent < 0 || __builtin_mul_overflow(size, extent, &size)) return -1;
+    if (extent < 0 || __builtin_mul_overflow(size, std::max<int64_t>(extent, 1), &size)) return -1;
+    empty = empty || extent == 0;
   }
-  return size;
+  return empty ? 0 : size;
 }
 
 class HeaderParser {
@@ -122,7 +126,8 @@ class HeaderParser {
     const int64_t element_size = safetensors_element_size(view.dtype);
     if (element_size == 0)
       fail(where + " has unknown dtype " + lotformer::quoted(dtype.is_string() ? view.dtype : dtype.dump()));
-    if (!shape.is_array()) fail(where + ": shape is not a list");
+    if (!shape.is_array() || shape.size() > kMaxDimensions)
+      fail(where + ": shape is not a list of at most 64 sizes");
     for (const HeaderJson& extent : shape) view.shape.push_back(read_size(extent, where + ": shape"));
     if (!offsets.is_array() || offsets.size() != 2) fail(where + ": data_offsets is not a pair");
     const int64_t begin = read_size(offsets[0], where + ": data_offsets");
@@ -188,8 +193,8 @@ const TensorView& SafetensorsFile::tensor(const std::string& name) const {
   return it->second;
 }
 
-void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::string, TensorView>>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+std::string safetensors_header(const std::vector<std::pair<std::string, TensorView>>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
   // The text is put together by hand: ordered objects look each new name up linearly.
   std::string header = "{";
   if (!metadata.empty()) header += "\"__metadata__\":" + to_line(Json(metadata)) + ",";
@@ -200,7 +205,7 @@ void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::stri
     const auto size = static_cast<int64_t>(view.data.size());
     if (element_size == 0 || byte_size(view.shape, element_size) != size || name == "__metadata__" ||
         !names.insert(name).second) {
-      throw Error(ErrorKind::internal, "write_safetensors: tensor " + lotformer::quoted(name) +
+      throw Error(ErrorKind::internal, "safetensors_header: tensor " + lotformer::quoted(name) +
                                            " has a wrong size, dtype or name");
     }
     const Json entry = {
@@ -212,10 +217,14 @@ void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::stri
   header += "}";
   header.append((kAlignment - header.size() % kAlignment) % kAlignment, ' ');
 
-  char prefix[kPrefixBytes];
-  for (size_t i = 0; i < kPrefixBytes; ++i) prefix[i] = static_cast<char>(header.size() >> (8 * i));
-  writer.write(prefix, sizeof(prefix));
-  writer.write(header);
+  std::string prefix;
+  for (size_t i = 0; i < kPrefixBytes; ++i) prefix += static_cast<char>(header.size() >> (8 * i));
+  return prefix + header;
+}
+
+void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::string, TensorView>>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  writer.write(safetensors_header(tensors, metadata));
   for (const auto& [name, view] : tensors) writer.write(view.data.data(), view.data.size());
 }
 

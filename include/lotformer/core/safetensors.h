@@ -51,8 +51,13 @@ class SafetensorsFile {
 /// Bytes of one element; 0 for an unknown dtype.
 int64_t safetensors_element_size(const std::string& dtype);
 
-/// Writes tensors in the order given (data aligned to 8 bytes by padding the header with blanks). Error(internal) for an unknown dtype,
-/// a size that does not match the shape or a name given twice.
+/// Length prefix and header of a file that holds these tensors in this order; their data follows, each beginning where the one before
+/// ends, the first at a multiple of 8 (blanks pad the header). Error(internal) for an unknown dtype, a size that does not match the shape
+/// or a name given twice.
+std::string safetensors_header(const std::vector<std::pair<std::string, TensorView>>& tensors,
+                               const std::map<std::string, std::string>& metadata);
+
+/// Header and data. Errors: those of safetensors_header; disk.
 void write_safetensors(FileWriter& writer, const std::vector<std::pair<std::string, TensorView>>& tensors,
                        const std::map<std::string, std::string>& metadata);
 
