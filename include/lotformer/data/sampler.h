@@ -7,8 +7,9 @@
 
 namespace lotformer::data {
 
-/// Rows of training step `step` (0-based): positions step*batch .. step*batch + batch - 1 of the endless sequence
-/// perm(seed, 0), perm(seed, 1), ... of the split's rows. Every batch is full; one that crosses an epoch takes the rest from the next.
+/// Rows of training step `step` (0-based): positions step*batch .. step*batch + batch - 1 of the endless
+/// sequence perm(seed, 0), perm(seed, 1), ... of the split's rows. Every batch is full; one that crosses an
+/// epoch takes the rest from the next.
 class Sampler {
  public:
   Sampler(int64_t rows, int64_t batch_size, uint64_t seed);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A task: where its files lie, what they mean, how its splits open. Torch-free; data/loader (in the torch library) makes tensors.
+// A task: where its files lie, what they mean, how its splits open. Torch-free; data/loader (in the torch
+// library) makes tensors.
 #pragma once
 
 #include <cstdint>
@@ -22,25 +23,27 @@ std::string_view to_string(Split split);  // "train", "val", "test"
 struct DataOptions {
   std::filesystem::path root = "data/lra";
   bool generate_missing = false;
-  int64_t max_length = 0;             ///< 0: the task's own (ListOps 2000)
+  int64_t max_length = 0;  ///< 0: the task's own (ListOps 2000)
   int64_t pad_to = 0;
   std::string tokenizer = "default";
   std::string vocab = "default";
   bool append_eos = false;
-  bool verify_labels = false;
+  bool verify_labels = false;  ///< evaluate what can be evaluated (ListOps: every expression)
+  bool rebuild_cache = false;  ///< read the files again even where a cache is valid (`lotformer-data check`)
 };
 
 /// Accuracy of a trivial predictor, to print beside a result.
 struct Reference {
-  std::string name;      ///< "always 0", "root operator alone"
-  double accuracy = 0;   ///< in [0, 1]
-  std::string source;    ///< "official distribution" or "measured on the training split"
+  std::string name;     ///< "always 0", "root operator alone"
+  double accuracy = 0;  ///< in [0, 1]
+  std::string source;   ///< "official distribution" or "measured on the training split"
 };
 
 /// A property of an example that accuracy is broken down by (ListOps: length, depth).
 struct Attribute {
   std::string name;
-  std::vector<int64_t> edges;  ///< bins [edges[i], edges[i+1])
+  std::vector<int64_t>
+      edges;  ///< bins [edges[i], edges[i+1]); the last edge may be the largest int64: no upper bound
   std::function<int64_t(const Dataset&, int64_t row)> value;
 };
 
@@ -52,7 +55,7 @@ class Task {
   virtual int64_t vocab_size() const = 0;
   virtual int64_t num_classes() const = 0;
   virtual int64_t sequences() const { return 1; }
-  virtual int64_t max_length() const = 0;             ///< longest sequence a batch can have (after cut, eos and pad_to)
+  virtual int64_t max_length() const = 0;  ///< longest sequence a batch can have (after cut, eos and pad_to)
   virtual std::vector<std::string> class_names() const = 0;
   /// Opens one split (through its cache). Throws DataError for bad files.
   virtual Dataset open(Split split) = 0;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// Where caches lie: beside the data where possible, else in the user's cache folder, else in the temporary
+// folder.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <set>
+
+#include "data/cache.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::data {
+namespace fs = std::filesystem;
+namespace {
+
+bool is_writable_directory(const fs::path& directory) {
+  std::error_code code;
+  fs::create_directories(directory, code);
+  return !code && fs::is_directory(directory, code) && ::access(directory.c_str(), W_OK | X_OK) == 0;
+}
+
+void say_once(const fs::path& beside_data, const fs::path& used) {
+  static std::mutex mutex;
+  static std::set<std::string> said;
+  const std::lock_guard<std::mutex> guard(mutex);
+  if (!said.insert(beside_data.string()).second) return;
+  log::info(concat(beside_data.string(), " cannot be written; caches go to ", used.string()));
+}
+
+}  // namespace
+
+fs::path cache_directory(const fs::path& source_directory) {
+  const fs::path beside_data = source_directory / ".lotformer-cache";
+  if (is_writable_directory(beside_data)) return beside_data;
+  const std::string key = hash_bytes(fs::weakly_canonical(source_directory).string()).substr(0, 16);
+  std::vector<fs::path> others;
+  const char* user_cache = std::getenv("XDG_CACHE_HOME");
+  if (user_cache != nullptr && *user_cache != '\0')
+    others.push_back(fs::path(user_cache) / "lotformer" / key);
+  others.push_back(fs::temp_directory_path() / concat("lotformer-cache-", ::getuid()) / key);
+  for (const fs::path& candidate : others) {
+    if (!is_writable_directory(candidate)) continue;
+    say_once(beside_data, candidate);
+    return candidate;
+  }
+  throw Error(ErrorKind::disk,
+              concat("no place for the data cache: ", beside_data.string(), " and ", others.back().string(),
+                     " cannot be written; set XDG_CACHE_HOME to a folder that can"));
+}
+
+}  // namespace lotformer::data

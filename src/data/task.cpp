@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/data/task.h"
+
+#include "data/tasks/listops.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::data {
+
+std::string_view to_string(Split split) {
+  switch (split) {
+    case Split::train:
+      return "train";
+    case Split::val:
+      return "val";
+    case Split::test:
+      return "test";
+  }
+  return "?";
+}
+
+const std::vector<TaskSpec>& task_specs() {
+  static const std::vector<TaskSpec> specs = {
+      {"listops", &open_listops},
+  };
+  return specs;
+}
+
+std::unique_ptr<Task> open_task(const std::string& name, const DataOptions& options) {
+  std::vector<std::string> names;
+  for (const TaskSpec& spec : task_specs()) {
+    if (spec.name == name) return spec.open(options);
+    names.emplace_back(spec.name);
+  }
+  const std::string near = nearest(name, names);
+  throw Error(ErrorKind::usage, concat("task: there is no ", quoted(name), "; known: ", join(names, ", "),
+                                       near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+}
+
+}  // namespace lotformer::data

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// One ListOps TSV file, row by row, in bounded memory. Format and checks: data contract, sections 2 and 10.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+
+namespace lotformer::data::listops {
+
+struct Row {
+  std::span<const uint8_t> tokens;  ///< default ids, nothing cut
+  int label = 0;
+  int64_t depth = 0;
+};
+
+/// Calls `take` for each row of `path`. Throws DataError with `name` (the file relative to the folder the
+/// loader was pointed at) and line for anything that is not an official row; with `verify_labels` also for a
+/// label that its expression does not have.
+void read_rows(const std::filesystem::path& path, const std::string& name, bool verify_labels,
+               const std::function<void(const Row&)>& take);
+
+}  // namespace lotformer::data::listops

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "data/tasks/listops_vocabulary.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::data::listops {
+namespace {
+
+void check_choice(const std::string& key, const std::string& value, const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  const std::string near = nearest(value, choices);
+  throw Error(ErrorKind::usage,
+              concat("data.", key, ": listops has no ", quoted(value), "; allowed: ", join(choices, ", "),
+                     near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+}
+
+}  // namespace
+
+Encoding::Encoding(const DataOptions& options)
+    : alnum_(options.tokenizer == "alnum"),
+      s4_(options.vocab == "s4"),
+      append_eos_(options.append_eos || s4_) {
+  check_choice("tokenizer", options.tokenizer, {"default", "alnum"});
+  check_choice("vocab", options.vocab, {"default", "s4"});
+  if (alnum_ && s4_)
+    throw Error(ErrorKind::usage, "data.vocab: s4 goes with data.tokenizer: default, not with alnum");
+  if (options.max_length < 0 || options.pad_to < 0) {
+    throw Error(ErrorKind::usage, "data.max_length and data.pad_to: must be >= 0 (0: the task's own)");
+  }
+  max_length_ = options.max_length > 0 ? options.max_length : s4_ ? kS4MaxLength : kDefaultMaxLength;
+  if (append_eos_ && max_length_ < 2) {
+    throw Error(ErrorKind::usage, "data.max_length: must be >= 2 where an end token is appended");
+  }
+  std::iota(id_of_.begin(), id_of_.end(), uint8_t{0});
+  if (alnum_) {  // the published tokeniser keeps letters and digits: close brackets are lost, digits move
+                 // down by one
+    id_of_[kClose] = kDropped;
+    for (size_t token = kDigit0; token < kTokens; ++token) --id_of_[token];
+  }
+  const auto plain = static_cast<uint8_t>(alnum_ ? kTokens - 1 : kTokens);
+  eos_ = s4_ ? 2 : plain;
+  vocab_size_ = append_eos_ ? plain + 1 : plain;  // s4: pad, unknown, end and the 15 tokens, 18 as well
+}
+
+void Encoding::number_by_frequency(std::span<const uint64_t> counts) {
+  std::vector<uint8_t> order(kUnknown - kMin);
+  std::iota(order.begin(), order.end(), static_cast<uint8_t>(kMin));
+  const auto text = [](uint8_t token) { return token == kClose ? std::string_view("X") : kTokenText[token]; };
+  std::sort(order.begin(), order.end(), [&](uint8_t a, uint8_t b) {
+    return counts[a] != counts[b] ? counts[a] > counts[b] : text(a) < text(b);
+  });
+  for (size_t rank = 0; rank < order.size(); ++rank) id_of_[order[rank]] = static_cast<uint8_t>(3 + rank);
+}
+
+bool Encoding::encode(std::span<const uint8_t> tokens, std::vector<uint8_t>& ids) const {
+  ids.clear();
+  const auto room = static_cast<size_t>(max_length_ - (append_eos_ ? 1 : 0));
+  bool cut = false;
+  for (const uint8_t token : tokens) {
+    const uint8_t id = id_of_[token];
+    if (id == kDropped) continue;
+    if (ids.size() == room) {
+      cut = true;
+      break;
+    }
+    ids.push_back(id);
+  }
+  if (append_eos_) ids.push_back(eos_);
+  return cut;
+}
+
+std::string Encoding::name() const {
+  return concat(alnum_ ? "alnum" : s4_ ? "s4" : "default", append_eos_ ? "-eos-" : "-", max_length_);
+}
+
+std::string Encoding::numbering() const {
+  std::string text;
+  for (const uint8_t id : id_of_) text += concat(static_cast<int>(id), ",");
+  return text;
+}
+
+}  // namespace lotformer::data::listops
