@@ -145,22 +145,31 @@ missing_wheels() {
   missing_cmake_pins
 }
 
+# Prints in a few words why pip failed; $1: its log.
+pip_failure() {
+  case $(<"$1") in
+    *"DO NOT MATCH THE HASHES"*) echo "a wheel does not match its pinned hash: damaged on the way, or a mirror with other files" ;;
+    *CERTIFICATE_VERIFY_FAILED*) echo "the certificate of the package index is not trusted (PIP_CERT names another bundle)" ;;
+    *NameResolutionError* | *"Failed to establish a new connection"* | *"timed out"* | *ProxyError* | *"Network is unreachable"*)
+      echo "the package index cannot be reached: check the network (PIP_INDEX_URL names a mirror)" ;;
+    *"No space left"*) echo "the disk is full" ;;
+    *) grep -E '^ERROR' "$1" | tail -n 1 || true ;;
+  esac
+}
+
 # fetch PINS FOLDER: downloads into FOLDER; pip verifies the hashes.
 fetch() {
-  local platform platforms=() quiet=(--progress-bar off)
+  local platform platforms=() bar=(--progress-bar off)
   for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014 manylinux_2_12 manylinux2010; do
     platforms+=(--platform "${platform}_x86_64")
   done
   if [[ -t 2 ]]; then
-    quiet=()
+    bar=()
   fi
   if ! TMPDIR=$2 python3 -m pip --disable-pip-version-check download --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
-    "${quiet[@]}" --python-version 3.11 --implementation cp --abi cp311 "${platforms[@]}" -r "$1" -d "$2" 2>>"$log" >&2; then
-    if grep -q 'DO NOT MATCH THE HASHES' "$log"; then
-      die "a downloaded wheel does not match its pinned hash (damaged on the way, or a mirror with other files): see $log."
-    fi
-    grep -E '^ERROR' "$log" | tail -n 1 >&2 || true
-    die "could not fetch wheels from the Python package index: check the network (a mirror: PIP_INDEX_URL), or put a LibTorch on CMAKE_PREFIX_PATH."
+    "${bar[@]}" --python-version 3.11 --implementation cp --abi cp311 "${platforms[@]}" -r "$1" -d "$2" >&2 2>"$2/pip.log"; then
+    cat "$2/pip.log" >>"$log"
+    die "fetching $(sed 's/ .*//' "$1" | paste -sd ' ') failed: $(pip_failure "$2/pip.log"). Another way: put a LibTorch on CMAKE_PREFIX_PATH."
   fi
 }
 
@@ -178,7 +187,7 @@ install_wheels() {
   local pins=$1 folder=$2 wheel size
   size=$(awk '{ sum += $NF } END { print sum }' <<<"$pins")
   need_disk $((size * 7 / 2)) "$deps" "fetching $(basename "$folder") ($size MB)"
-  say "    fetching $(wc -l <<<"$pins") wheels for $(basename "$folder"), $size MB"
+  say "    fetching $(wc -l <<<"$pins") wheel(s) for $(basename "$folder"), $size MB"
   work=$(mktemp -d "$deps/.fetch.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   printf '%s\n' "$pins" >"$work/pins.txt"
