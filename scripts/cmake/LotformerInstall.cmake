@@ -2,9 +2,8 @@
 # and of the NVIDIA wheels beside it, so that X may be moved and the build tree and .deps deleted. Libraries of the system and of an
 # installed CUDA toolkit (gigabytes, and tied to the driver's machine) stay where they are, unless LOTFORMER_INSTALL_CUDA_LIBS is ON.
 option(LOTFORMER_INSTALL_CUDA_LIBS "Install the CUDA toolkit's shared libraries as well (about 2 GB)" OFF)
-include(GNUInstallDirs)
-install(DIRECTORY configs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lotformer/configs FILES_MATCHING PATTERN "*.yaml")
-install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lotformer OPTIONAL)
+install(DIRECTORY configs/ DESTINATION share/lotformer/configs FILES_MATCHING PATTERN "*.yaml")
+install(FILES LICENSE README.md DESTINATION share/doc/lotformer OPTIONAL)
 
 get_property(_programs GLOBAL PROPERTY LOTFORMER_PROGRAMS)
 if(LOTFORMER_TORCH AND _programs)
