@@ -105,6 +105,17 @@ run_training() {
   esac
 }
 
+# Some arguments make lotformer-train print something and stop: then there is no run to evaluate.
+only_prints() {
+  local argument
+  for argument in "${arguments[@]}"; do
+    case $argument in
+      --dry-run | --print-config | --help-config* | --version) return 0 ;;
+    esac
+  done
+  return 1
+}
+
 evaluate() {
   "$bin/lotformer-eval" "$run"
 }
@@ -146,5 +157,8 @@ stage "Building" build "$preset" "${programs[@]}"
 stage "Making ListOps (100,000 examples, 665 MB, unless it is there)" make_data
 choose_training
 stage "Training" run_training
+if only_prints; then
+  exit
+fi
 stage "Evaluating" evaluate
 report
