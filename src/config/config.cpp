@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// Keys, ranges, choices and help lines. Upper limits are far above sensible use: they refuse slips and
+// hostile numbers, not experiments.
+#include "lotformer/config/config.h"
+
+#include "schema.h"
+
+namespace lotformer {
+namespace {
+
+constexpr double kMaxSteps = 1e9;
+constexpr double kMaxBatch = 1e6;
+constexpr double kMaxTokens = 16777216;  // 2^24
+constexpr double kMaxWidth = 65536;
+
+}  // namespace
+
+void DataConfig::visit(FieldVisitor& visitor) {
+  visitor.field({.key = "root", .help = "folder of the data set, relative to the working directory"}, root);
+  visitor.field(
+      {.key = "generate_missing", .help = "make the files when they are missing (listops only, data seed 0)"},
+      generate_missing);
+  visitor.field({.key = "max_length",
+                 .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000)",
+                 .range = {.low = 0, .high = kMaxTokens}},
+                max_length);
+  visitor.field({.key = "pad_to",
+                 .help = "tokens every batch is padded to; 0: each batch to its longest sequence",
+                 .range = {.low = 0, .high = kMaxTokens}},
+                pad_to);
+  visitor.field({.key = "tokenizer",
+                 .help = "default; alnum loses the close brackets of listops as the LOTFormer code does; "
+                         "char: Unicode characters",
+                 .choices = {"default", "alnum", "char"}},
+                tokenizer);
+  visitor.field({.key = "vocab",
+                 .help = "numbering of the tokens: fixed table, or by frequency as in the S4 code",
+                 .choices = {"default", "s4"}},
+                vocab);
+  visitor.field({.key = "append_eos", .help = "append an end token, within max_length"}, append_eos);
+  visitor.field(
+      {.key = "verify_labels", .help = "evaluate every listops expression and compare it with its label"},
+      verify_labels);
+}
+
+void ModelConfig::visit(FieldVisitor& visitor) {
+  visitor.field({.key = "layers", .help = "encoder layers", .range = {.low = 1, .high = 1000}}, layers);
+  visitor.field(
+      {.key = "dim", .help = "width of the residual stream", .range = {.low = 1, .high = kMaxWidth}}, dim);
+  visitor.field({.key = "heads", .help = "attention heads", .range = {.low = 1, .high = 4096}}, heads);
+  visitor.field({.key = "head_dim",
+                 .help = "width of one head; 0: dim / heads (heads * head_dim need not equal dim)",
+                 .range = {.low = 0, .high = kMaxWidth}},
+                head_dim);
+  visitor.field({.key = "ff_dim",
+                 .help = "hidden width of the feed-forward layers",
+                 .range = {.low = 1, .high = 1048576}},
+                ff_dim);
+  visitor.field({.key = "dropout",
+                 .help = "probability of dropping a value",
+                 .range = {.low = 0, .high = 1, .high_open = true}},
+                dropout);
+  visitor.field(
+      {.key = "pooling",
+       .help = "mean: over real tokens; padded_mean: divides by the padded length as the LOTFormer code does",
+       .choices = {"mean", "padded_mean"}},
+      pooling);
+}
+
+void TrainConfig::visit(FieldVisitor& visitor) {
+  const Range unit = {.low = 0, .high = 1};
+  const Range below_one = {.low = 0, .high = 1, .high_open = true};
+  visitor.field({.key = "steps", .help = "optimiser steps", .range = {.low = 1, .high = kMaxSteps}}, steps);
+  visitor.field(
+      {.key = "batch_size", .help = "examples in an optimiser step", .range = {.low = 1, .high = kMaxBatch}},
+      batch_size);
+  visitor.field({.key = "accumulate",
+                 .help = "chunks a batch is split into to save memory",
+                 .range = {.low = 1, .high = kMaxBatch}},
+                accumulate);
+  visitor.field(
+      {.key = "lr", .help = "peak learning rate", .range = {.low = 0, .high = 1000, .low_open = true}}, lr);
+  visitor.field({.key = "lr_floor", .help = "cosine decay ends at lr * lr_floor", .range = unit}, lr_floor);
+  visitor.field(
+      {.key = "warmup_steps", .help = "steps of linear warm-up", .range = {.low = 0, .high = kMaxSteps}},
+      warmup_steps);
+  visitor.field({.key = "warmup_start", .help = "warm-up begins at lr * warmup_start", .range = unit},
+                warmup_start);
+  visitor.field({.key = "beta1", .help = "AdamW: decay of the mean of gradients", .range = below_one}, beta1);
+  visitor.field({.key = "beta2", .help = "AdamW: decay of the mean of squared gradients", .range = below_one},
+                beta2);
+  visitor.field({.key = "adam_epsilon",
+                 .help = "AdamW: added to the root of the second moment",
+                 .range = {.low = 0, .high = 1, .low_open = true}},
+                adam_epsilon);
+  visitor.field(
+      {.key = "weight_decay", .help = "AdamW: decoupled weight decay", .range = {.low = 0, .high = 1000}},
+      weight_decay);
+  visitor.field({.key = "clip",
+                 .help = "bound on the global gradient norm; 0: no clipping",
+                 .range = {.low = 0, .high = 1e9}},
+                clip);
+  visitor.field(
+      {.key = "seed", .help = "of parameters, dropout and the order of samples", .range = {.low = 0}}, seed);
+  visitor.field({.key = "precision",
+                 .help = "arithmetic of the forward pass; auto: fp32 on a CPU, bf16 on CUDA",
+                 .choices = {"auto", "fp32", "bf16", "fp16"}},
+                precision);
+  visitor.field({.key = "log_every",
+                 .help = "steps between lines of metrics.jsonl",
+                 .range = {.low = 1, .high = kMaxSteps}},
+                log_every);
+  visitor.field({.key = "eval_every",
+                 .help = "steps between evaluations; 0: only at the last step",
+                 .range = {.low = 0, .high = kMaxSteps}},
+                eval_every);
+  visitor.field(
+      {.key = "checkpoint_every",
+       .help = "steps between checkpoints; 0: only when an evaluation is best, at signals and at the end",
+       .range = {.low = 0, .high = kMaxSteps}},
+      checkpoint_every);
+  visitor.field({.key = "keep",
+                 .help = "newest checkpoints kept beside the best",
+                 .range = {.low = 1, .high = kMaxBatch}},
+                keep);
+  visitor.field({.key = "threads",
+                 .help = "CPU threads; 0: all cores this process may use",
+                 .range = {.low = 0, .high = 4096}},
+                threads);
+}
+
+void EvalConfig::visit(FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "batch_size", .help = "examples scored at once", .range = {.low = 1, .high = kMaxBatch}},
+      batch_size);
+  visitor.field({.key = "max_examples",
+                 .help = "score the first so many examples of a split; 0: every example",
+                 .range = {.low = 0, .high = 1e12}},
+                max_examples);
+  visitor.field(
+      {.key = "drop_last", .help = "leave a last partial batch unscored, as the LOTFormer code does"},
+      drop_last);
+}
+
+namespace config {
+
+void visit_top(Config& config, FieldVisitor& visitor) {
+  visitor.field({.key = "task", .help = "what is learned", .choices = {"listops"}}, config.task);
+  visitor.field(
+      {.key = "protocol",
+       .help = "lotformer: keys left unset take the values of the published LOTFormer code, quirks included",
+       .choices = {"default", "lotformer"}},
+      config.protocol);
+}
+
+void visit_kind(std::string& kind, const std::vector<std::string>& names, FieldVisitor& visitor) {
+  visitor.field({.key = "kind", .help = "attention module", .choices = {names.begin(), names.end()}}, kind);
+}
+
+void visit_config(Config& config, const std::vector<std::string>& kinds, SectionVisitor& visitor) {
+  visit_top(config, visitor);
+  visitor.begin_section("data");
+  config.data.visit(visitor);
+  visitor.end_section();
+  visitor.begin_section("model");
+  config.model.visit(visitor);
+  visitor.begin_section("attention");
+  visit_kind(config.attention_kind, kinds, visitor);
+  if (config.attention != nullptr) config.attention->visit(visitor);
+  visitor.end_section();
+  visitor.end_section();
+  visitor.begin_section("train");
+  config.train.visit(visitor);
+  visitor.end_section();
+  visitor.begin_section("eval");
+  config.eval.visit(visitor);
+  visitor.end_section();
+}
+
+int64_t task_max_length(const std::string& /*task*/, const DataConfig& data) {
+  return data.vocab == "s4" ? 2048 : 2000;
+}
+
+}  // namespace config
+}  // namespace lotformer

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// --help-config and docs/config.md, from the same visit functions that read a file.
+#include <algorithm>
+#include <vector>
+
+#include "lotformer/config/load.h"
+#include "lotformer/core/text.h"
+#include "scalar.h"
+#include "schema.h"
+
+namespace lotformer {
+namespace config {
+namespace {
+
+struct Row {
+  std::string key, standard, allowed, help;
+};
+
+struct Table {
+  std::string title;  ///< "" for the top level, "train", "model.attention with kind: softmax"
+  std::vector<Row> rows;
+};
+
+/// Collects the rows of one section.
+class RowCollector final : public FieldVisitor {
+ public:
+  explicit RowCollector(std::string prefix) : prefix_(std::move(prefix)) {}
+  void field(const FieldInfo& info, bool& value) override { add(info, value); }
+  void field(const FieldInfo& info, int64_t& value) override { add(info, value); }
+  void field(const FieldInfo& info, double& value) override { add(info, value); }
+  void field(const FieldInfo& info, std::string& value) override { add(info, value); }
+
+  std::vector<Row> rows;
+
+ private:
+  template <class T>
+  void add(const FieldInfo& info, const T& value) {
+    rows.push_back({prefix_ + std::string(info.key), yaml_text(value), allowed_values(info, value),
+                    std::string(info.help)});
+  }
+  std::string prefix_;
+};
+
+Table table(const std::string& title, const std::string& prefix, Options& options) {
+  RowCollector collector(prefix);
+  options.visit(collector);
+  return {title, std::move(collector.rows)};
+}
+
+std::vector<Table> tables(const AttentionKinds& kinds) {
+  Config config;
+  RowCollector top("");
+  visit_top(config, top);
+  top.rows.push_back({"base", "none", "a file name", std::string(kBaseHelp)});
+  RowCollector kind("model.attention.");
+  visit_kind(config.attention_kind, kinds.names, kind);
+  std::vector<Table> result = {{"", std::move(top.rows)},
+                               table("data", "data.", config.data),
+                               table("model", "model.", config.model),
+                               {"model.attention", std::move(kind.rows)}};
+  for (const std::string& name : kinds.names) {
+    result.push_back(table("model.attention with kind: " + name, "model.attention.", *kinds.make(name)));
+  }
+  result.push_back(table("train", "train.", config.train));
+  result.push_back(table("eval", "eval.", config.eval));
+  return result;
+}
+
+std::string padded(std::string text, size_t width) {
+  text.resize(std::max(width, text.size()), ' ');
+  return text;
+}
+
+}  // namespace
+}  // namespace config
+
+std::string help_config(const AttentionKinds& kinds) {
+  std::string text =
+      "Keys of a configuration file, as --set takes them: KEY = DEFAULT, what it means, what is allowed.\n";
+  for (const config::Table& table : config::tables(kinds)) {
+    text += "\n" + (table.title.empty() ? "top level" : table.title) + "\n";
+    for (const config::Row& row : table.rows) {
+      text += "  " + config::padded(row.key + " = " + row.standard, 42) + "  " + row.help + " (" +
+              row.allowed + ")\n";
+    }
+  }
+  return text;
+}
+
+std::string config_markdown(const AttentionKinds& kinds) {
+  std::string text = R"(# Configuration reference
+<!-- Generated from the schema by lotformer-train; edit the visit functions, not this page. -->
+
+A configuration is one YAML file. A key that the file leaves out comes from its `base:` file, then from the protocol, then from the
+defaults below; `--set model.attention.epsilon=0.5` on the command line wins over all of them. `--print-config` shows every value
+with its origin. A file (or `--set`) that changes `model.attention.kind` hides the options that weaker files gave for the other kind.
+
+`--config NAME` is looked for as given, then in the `configs` folder, then in `$LOTFORMER_CONFIG_DIR`; `base:` first beside the file
+that includes it. Files have at most 256 KiB, no tabs in the indentation, one document, no tags; whole numbers are written in plain
+digits, truth values as `true` and `false`. All errors are printed at once, one a line: `file:line:column: key: what is wrong`.
+)";
+  for (const config::Table& table : config::tables(kinds)) {
+    text += "\n## " + (table.title.empty() ? "Top level" : table.title) + "\n";
+    if (table.rows.empty()) {
+      text += "No options.\n";
+      continue;
+    }
+    text += "| key | default | allowed | meaning |\n| --- | --- | --- | --- |\n";
+    for (const config::Row& row : table.rows) {
+      text += "| `" + row.key + "` | `" + row.standard + "` | " + row.allowed + " | " + row.help + " |\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace lotformer

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// The order of sections and keys, for whoever walks a whole configuration.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lotformer/config/config.h"
+
+namespace lotformer::config {
+
+/// Top-level keys `task` and `protocol` (`base` belongs to the loader).
+void visit_top(Config& config, FieldVisitor& visitor);
+/// model.attention.kind
+void visit_kind(std::string& kind, const std::vector<std::string>& names, FieldVisitor& visitor);
+
+inline constexpr std::string_view kBaseHelp =
+    "one file whose settings apply where this one is silent; looked for beside this file, then like --config";
+
+/// A visitor that is told where sections begin and end.
+class SectionVisitor : public FieldVisitor {
+ public:
+  virtual void begin_section(const std::string& name) = 0;
+  virtual void end_section() = 0;
+};
+
+/// Every key of a resolved configuration, in the order of the documentation.
+void visit_config(Config& config, const std::vector<std::string>& kinds, SectionVisitor& visitor);
+
+/// Longest sequence of a task, end token included, where data.max_length is 0.
+int64_t task_max_length(const std::string& task, const DataConfig& data);
+
+}  // namespace lotformer::config
