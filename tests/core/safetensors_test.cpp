@@ -68,6 +68,12 @@ const std::vector<Malformed>& malformed_files() {
       {file_bytes(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,1]}})", 1), "unknown dtype 'F33'"},
       {file_bytes(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,1]}})", 1), "unknown dtype '7'"},
       {file_bytes(R"({"a":{"dtype":"U8","shape":1,"data_offsets":[0,1]}})", 1), "shape is not a list"},
+      {file_bytes(R"({"a":{"dtype":"U8","shape":[)" + join(std::vector<std::string>(65, "1"), ",") +
+                      R"(],"data_offsets":[0,1]}})",
+                  1),
+       "at most 64 sizes"},
+      {file_bytes(R"({"a":{"dtype":"U8","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})", 0),
+       "too many"},
       {file_bytes(R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1),
        "something else than a size"},
       {file_bytes(R"({"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}})", 1),
