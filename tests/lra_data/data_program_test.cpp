@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// lotformer-data as its users meet it: exit codes, one line on stderr, JSON alone on stdout.
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "lotformer/core/json.h"
+#include "support.h"
+#include "support/catch.h"
+
+namespace lotformer::data::test {
+namespace {
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+Result run(const std::string& arguments) {
+  TemporaryFolder folder;
+  const fs::path out = folder.path() / "out", err = folder.path() / "err";
+  const std::string command = concat("'", LOTFORMER_BIN_DIR, "/lotformer-data' ", arguments, " >'",
+                                     out.string(), "' 2>'", err.string(), "'");
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
+}
+
+const std::string kSmall =
+    " --train 30 --val 5 --test 5 --min-length 5 --max-length 60 --max-depth 4 --max-args 4";
+
+bool is_one_line(const std::string& text) {
+  return !text.empty() && text.back() == '\n' && std::count(text.begin(), text.end(), '\n') == 1;
+}
+
+TEST_CASE("lotformer-data: generate, find it again, check") {
+  TemporaryFolder folder;
+  const std::string root = " --root '" + folder.path().string() + "'";
+  const Result made = run("generate --task listops" + root + kSmall);
+  CHECK(made.code == 0);
+  CHECK(made.err == "");
+  CHECK(contains(made.out, "listops-1000: 40 rows"));
+  CHECK(contains(run("generate --task listops" + root + kSmall).out, "there already"));
+  const Result json = run("generate --json --task listops" + root + kSmall);
+  CHECK(Json::parse(json.out)["already_there"] == true);
+
+  const Result checked = run("check --task listops" + root);
+  CHECK(checked.code == 0);
+  CHECK(contains(checked.out, "train: 30 examples"));
+  const Result summary = run("check --json --task listops" + root);
+  CHECK(is_one_line(summary.out));
+  CHECK(Json::parse(summary.out)["splits"]["val"]["examples"] == 5);
+
+  const Result other = run("generate --task listops --seed 1" + root + kSmall);
+  CHECK(other.code == 3);
+  CHECK(is_one_line(other.err));
+  CHECK(contains(other.err, "seed is 0, wanted 1"));
+
+  write_text(folder.path() / "listops-1000/basic_val.tsv", kTwoRows);
+  const Result broken = run("check --json --task listops" + root);
+  CHECK(broken.code == 3);
+  CHECK(broken.out == "");
+  CHECK(is_one_line(broken.err));
+  CHECK(broken.err.rfind("lotformer-data: error: listops-1000/basic_val.tsv: has ", 0) == 0);
+}
+
+TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
+  for (const std::string arguments :
+       {"", "frobnicate", "generate", "check", "generate --task text", "check --task listop",
+        "generate --task listops --seed -1", "generate --task listops --train x",
+        "generate --task listops --train 1e3", "generate --task listops --val -1",
+        "generate --task listops --seed 18446744073709551616", "generate --task listops --max-depth 2",
+        "check --task listops --seed 1", "generate --task listops --min-length 500 --max-length 501",
+        "generate --task listops --root /dev/null"}) {
+    const Result result = run(arguments);
+    INFO(arguments << "\n" << result.err);
+    CHECK(result.code == 2);
+    CHECK(is_one_line(result.err));
+    CHECK(result.out == "");
+  }
+}
+
+TEST_CASE("lotformer-data: bad data exit 3, an unwritable place exits 5, help exits 0") {
+  CHECK(run("check --task listops --root /nonexistent").code == 3);
+  const Result unwritable = run("generate --task listops --root /proc/none" + kSmall);
+  CHECK(unwritable.code == 5);
+  CHECK(is_one_line(unwritable.err));
+  for (const std::string command : {"--help", "generate --help", "check --help"}) {
+    const Result help = run(command);
+    CHECK(help.code == 0);
+    CHECK(contains(help.out, "Usage"));
+  }
+  CHECK(contains(run("generate --help").out, "=96000"));
+}
+
+TEST_CASE("lotformer-data: a full disk is an error of its own and leaves no half set") {
+  TemporaryFolder folder;
+  const std::string tool = concat("'", LOTFORMER_BIN_DIR, "/lotformer-data' generate --task listops --root '",
+                                  folder.path().string(),
+                                  "' --train 3000 --val 5 --test 5 --min-length 50 2>/dev/null >/dev/null");
+  const int status = std::system(("ulimit -f 64; " + tool).c_str());  // no file beyond 64 KiB
+  CHECK(WEXITSTATUS(status) == 5);
+  CHECK(!fs::exists(folder.path() / "listops-1000"));
+  CHECK(!fs::exists(folder.path() / ".listops-1000.partial"));
+}
+
+}  // namespace
+}  // namespace lotformer::data::test
