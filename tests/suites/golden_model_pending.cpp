@@ -4,8 +4,12 @@
 
 namespace lotformer::test {
 
-void run_model_case(const GoldenCase& golden, Report& report) { report.skip(golden, "model: not built yet"); }
+void run_model_case(const GoldenCase& golden, Report& report) {
+  report.skip(golden, "model: not built yet");
+}
 
-void run_schedule_case(const GoldenCase& golden, Report& report) { report.skip(golden, "schedule: not built yet"); }
+void run_schedule_case(const GoldenCase& golden, Report& report) {
+  report.skip(golden, "schedule: not built yet");
+}
 
 }  // namespace lotformer::test

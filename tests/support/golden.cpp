@@ -45,8 +45,8 @@ GoldenCase::GoldenCase(const Json& entry, const std::filesystem::path& folder) {
   if (entry.contains("gradients")) {
     gradients = json_get<std::vector<std::string>>(entry, "gradients", name, ErrorKind::data);
   }
-  file_ = std::make_shared<SafetensorsFile>(folder / json_get<std::string>(entry, "file", name, ErrorKind::data),
-                                            ErrorKind::data);
+  file_ = std::make_shared<SafetensorsFile>(
+      folder / json_get<std::string>(entry, "file", name, ErrorKind::data), ErrorKind::data);
 }
 
 at::Tensor GoldenCase::tensor(const std::string& tensor_name) const {
@@ -100,8 +100,9 @@ void Report::compare(const GoldenCase& golden, const std::string& what, const at
   const double worst = errors.max().item<double>();
   if (worst <= tolerance) return;
   const int64_t flat = errors.argmax().item<int64_t>();
-  fail(golden, concat(what, ": error ", worst, " at ", place_of(errors), " (got ", got.flatten()[flat].item<double>(),
-                      ", expected ", want.flatten()[flat].item<double>(), "), tolerance ", tolerance));
+  fail(golden,
+       concat(what, ": error ", worst, " at ", place_of(errors), " (got ", got.flatten()[flat].item<double>(),
+              ", expected ", want.flatten()[flat].item<double>(), "), tolerance ", tolerance));
 }
 
 void Report::fail(const GoldenCase& golden, const std::string& message) {

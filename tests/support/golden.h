@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Golden cases: `index.json` plus one .safetensors file a case (format: tests/data/golden/README.md). Include before support/catch.h.
+// Golden cases: `index.json` plus one .safetensors file a case (format: tests/data/golden/README.md). Include
+// before support/catch.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -43,15 +44,16 @@ class GoldenCase {
 /// $LOTFORMER_GOLDEN_DIR (must be absolute) or the copy in tests/data/golden.
 std::filesystem::path golden_folder();
 
-/// All cases of `folder`/index.json in order. Error(data) for an empty index, a case without its file, a malformed entry.
+/// All cases of `folder`/index.json in order. Error(data) for an empty index, a case without its file, a
+/// malformed entry.
 std::vector<GoldenCase> read_golden(const std::filesystem::path& folder);
 
 /// What was compared, by family ("lotformer/exact"). One object for a walk over all cases.
 class Report {
  public:
   /// Counts one tensor; a failure is recorded with the largest error and its place. NaN never passes.
-  void compare(const GoldenCase& golden, const std::string& what, const at::Tensor& actual, const at::Tensor& expected,
-               double tolerance);
+  void compare(const GoldenCase& golden, const std::string& what, const at::Tensor& actual,
+               const at::Tensor& expected, double tolerance);
   /// A check that is not a comparison of tensors.
   void fail(const GoldenCase& golden, const std::string& message);
   /// The case cannot run yet; the reason names what is missing.
@@ -59,7 +61,8 @@ class Report {
   void finish_case(const GoldenCase& golden);
 
   const std::vector<std::string>& failures() const { return failures_; }
-  /// Every case of a family: `lotformer/exact: 7 cases, 84 tensors` or `performer/favor: 1 case skipped (not built yet)`.
+  /// Every case of a family: `lotformer/exact: 7 cases, 84 tensors` or `performer/favor: 1 case skipped (not
+  /// built yet)`.
   std::string summary() const;
 
  private:

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Attention through r pivots: an entropic transport problem between queries and pivots (plan a_i p_ij), one
+// between keys and pivots (plan a_k p'_kj), glued by 1/sigma into an N x N map M = n P diag(1/sigma) P'^T
+// that is never formed.
+//
+// Common to all functions below, plain ATen, float32 and float64, any device:
+//   q, k, v : [B, H, N, D]; pivots [H, r, D]; lengths int64 [B] or undefined (every token is real)
+//   scores  : D^(-1/2) times the inner product of token and pivot
+//   returns : [B, H, N, D]
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "lotformer/ops/pivot_solver.h"
+
+namespace lotformer::ops {
+
+/// What the solver did in one call; both sides count, so there are 2 B H problems. Filling it costs no extra
+/// synchronisation.
+struct PivotSolveStats {
+  int64_t problems = 0;
+  int64_t problem_passes = 0;  ///< sum over the problems
+  int64_t longest = 0;         ///< most passes of any problem
+  int64_t capped = 0;          ///< problems above the tolerance after max_passes
+  at::Tensor residual;         ///< [2 B H], on the device of the call
+
+  double mean_passes() const { return problems ? static_cast<double>(problem_passes) / problems : 0; }
+  /// Synchronises with the device; 0 when there was no problem.
+  double max_residual() const;
+};
+
+/// The converged map. `sigma` [H, r], rows sum to 1, differentiable like q, k, v and pivots; gradient by
+/// implicit differentiation of the converged problems (Luise et al. 2018; formulas in docs/lotformer.md),
+/// nothing of size N x r is kept for it. Rows and columns of the map over real tokens sum to 1 whatever the
+/// residual: what the solver leaves over is rounded away (Altschuler et al. 2017, algorithm 2, here without a
+/// further pass); the gradient takes the rounding as constant. Padded rows are zero. Work: passes + 1 sweeps
+/// of N r a side forward, 2 backward.
+at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                 const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
+                                 double epsilon, const PivotSolverOptions& options,
+                                 PivotSolveStats* stats = nullptr);
+
+/// T half-iterations a side (queries: tokens first; keys: pivots first), gradient through all of them by
+/// autograd. `log_sigma` [H, r]. Padded rows are zero. Keeps about 2 T matrices N x r a head for the backward
+/// pass.
+at::Tensor pivot_attention_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                     const at::Tensor& pivots, const at::Tensor& log_sigma,
+                                     const at::Tensor& lengths, double epsilon, int64_t half_iterations);
+
+/// The published arithmetic: scores clamped to +-50, token marginals 1/N with padding counted as tokens,
+/// pivot marginals 1/r, no 1/sigma, so that rows of the map sum to about r^(-2). Padded rows are rows like
+/// any other.
+at::Tensor pivot_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                     const at::Tensor& pivots, double epsilon, int64_t half_iterations);
+
+}  // namespace lotformer::ops

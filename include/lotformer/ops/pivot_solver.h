@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// The transport problem between n tokens and r pivots, solved for the r potentials of the pivots.
+//
+// With token marginal a_i = 1/n on real tokens, pivot marginal sigma and logits A = scores / epsilon, the
+// token potential is eliminated exactly and one r-vector h (potential / epsilon, defined up to a constant)
+// remains:
+//
+//   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)       plan a_i p_ij: the token marginal holds by
+//   construction c_j(h) = sum_i a_i p_ij                              solve c(h) = sigma D(h) = sigma.h -
+//   sum_i a_i logsumexp_j(A_ij + h_j)   concave, gradient sigma - c, Hessian -(diag(c) - G) G_jl = sum_i a_i
+//   p_ij p_il
+//
+// One *pass* evaluates p over all tokens and returns c, D and G; it does the work of two Sinkhorn
+// half-iterations. The solver is a damped Newton method on log(sigma/c) with an accept test and a Sinkhorn
+// step to fall back on. Every problem stops on its own residual |c - sigma|_1 and keeps its own damping, so
+// no result depends on what else is in the batch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace lotformer::ops {
+
+struct PivotSolverOptions {
+  double tolerance = 1e-4;  ///< residual |c - sigma|_1 at which a problem stops
+  int64_t max_passes = 32;  ///< passes a problem may use, the first evaluation included; at least 1
+};
+
+/// Token marginals of P problems.
+struct TokenMarginal {
+  at::Tensor real;   ///< [P, 1, N], 1 at real tokens and 0 at padding, in the dtype of the logits; undefined:
+                     ///< all real
+  at::Tensor share;  ///< [P, 1], 1 / number of real tokens
+};
+
+struct PivotSolution {
+  at::Tensor potentials;       ///< h [P, r], mean zero
+  at::Tensor marginal;         ///< c at h [P, r]
+  at::Tensor gram;             ///< G at h [P, r, r]
+  at::Tensor residual;         ///< |c - sigma|_1 [P]
+  at::Tensor passes;           ///< int64 [P]
+  int64_t longest = 0;         ///< most passes of any problem
+  int64_t problem_passes = 0;  ///< sum of passes over the problems
+  int64_t capped = 0;          ///< problems that used max_passes and are above the tolerance
+};
+
+/// p [P, r, N] at potentials h [P, r]; zero at padding. Every user of a solution evaluates p here, with the
+/// arithmetic of the solver.
+at::Tensor pivot_probabilities(const at::Tensor& logits, const at::Tensor& potentials,
+                               const TokenMarginal& tokens);
+
+/// Solves P problems: logits [P, r, N], sigma [P, r] with sums 1; float32 or float64, any device; one host
+/// synchronisation a pass. Not differentiable. A problem with non-finite logits stops at once with a NaN
+/// residual and disturbs no other. A residual that rounding keeps above the tolerance ends the problem too
+/// (two trials in a row without progress at the floor of the precision).
+PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMarginal& tokens,
+                                     const at::Tensor& sigma, const PivotSolverOptions& options);
+
+/// Solves (diag(c) - theta G) x = rhs for x [P, r] with mean zero; theta [P, 1] or undefined for 1. The
+/// constant vector spans the null space at theta = 1, so rhs is projected first. c [P, r], G [P, r, r]. A
+/// problem whose matrix is not numerically positive definite (for instance when every p_i is one-hot) is
+/// marked false in `solved` [P] and holds arbitrary numbers.
+at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
+                              const at::Tensor& theta, at::Tensor& solved);
+
+/// Rounding matrix R [P, r, r] of a solution: p R has pivot marginal exactly sigma and rows that still sum to
+/// 1, entries >= 0. R_lj = s_l [l = j] + (1 - s_l) f_j / F, s = min(1, sigma/c), f = max(sigma - c, 0), F =
+/// sum f; the identity where c = sigma.
+at::Tensor rounding_matrix(const at::Tensor& marginal, const at::Tensor& sigma);
+
+}  // namespace lotformer::ops

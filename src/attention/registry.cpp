@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The table of attention modules. A new module is one line here and one in the source list.
+#include "lotformer/attention/attention.h"
+#include "lotformer/attention/lotformer.h"
+#include "lotformer/attention/softmax.h"
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+
+const std::vector<AttentionSpec>& attention_specs() {
+  static const std::vector<AttentionSpec> kSpecs = {
+      attention_spec<SoftmaxOptions, SoftmaxAttentionImpl>(
+          "softmax", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
+      attention_spec<LotformerOptions, LotformerAttentionImpl>("lotformer", {.doubly_stochastic = true,
+                                                                             .row_stochastic = true,
+                                                                             .linear_time = true,
+                                                                             .marginal_tolerance = 1e-5}),
+  };
+  return kSpecs;
+}
+
+const AttentionSpec& find_attention(const std::string& kind) {
+  std::vector<std::string> names;
+  for (const AttentionSpec& spec : attention_specs()) {
+    if (spec.kind == kind) return spec;
+    names.push_back(spec.kind);
+  }
+  throw Error(ErrorKind::usage,
+              concat("model.attention.kind: ", quoted(kind), " is not one of ", join(names, ", ")));
+}
+
+AttentionKinds attention_kinds() {
+  AttentionKinds kinds;
+  for (const AttentionSpec& spec : attention_specs()) kinds.names.push_back(spec.kind);
+  kinds.make = [](const std::string& kind) { return find_attention(kind).options(); };
+  return kinds;
+}
+
+}  // namespace lotformer

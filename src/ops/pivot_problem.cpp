@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "pivot_problem.h"
+
+#include <ATen/ops/full.h>
+
+namespace lotformer::ops {
+
+at::Tensor flatten_heads(const at::Tensor& x) {
+  return x.flatten(0, 1);
+}
+
+at::Tensor repeat_for_batch(const at::Tensor& x, int64_t batch) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.insert(shape.begin(), batch);
+  return x.unsqueeze(0).expand(shape).flatten(0, 1);
+}
+
+TokenMarginal token_marginal(const at::Tensor& mask, const at::Tensor& q) {
+  const int64_t batch = q.size(0), heads = q.size(1), tokens = q.size(2);
+  if (!mask.defined())
+    return {{}, at::full({batch * heads, 1}, 1.0 / static_cast<double>(tokens), q.options())};
+  const at::Tensor real =
+      mask.to(q.scalar_type()).unsqueeze(1).unsqueeze(1).expand({batch, heads, 1, tokens});
+  const at::Tensor problems = real.flatten(0, 1);  // [P, 1, N]
+  return {problems, problems.sum(-1).reciprocal()};
+}
+
+}  // namespace lotformer::ops

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// The [B, H, ...] tensors of a call as P = B H problems.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "lotformer/ops/pivot_solver.h"
+
+namespace lotformer::ops {
+
+/// x [B, H, ...] -> [P, ...]
+at::Tensor flatten_heads(const at::Tensor& x);
+/// x [H, ...], shared by the batch -> [P, ...]
+at::Tensor repeat_for_batch(const at::Tensor& x, int64_t batch);
+/// Token marginals of P problems from `mask` [B, N] (no sequence without a real token) or an undefined one.
+TokenMarginal token_marginal(const at::Tensor& mask, const at::Tensor& q);
+
+}  // namespace lotformer::ops

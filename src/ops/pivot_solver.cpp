@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/ops/pivot_solver.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/cholesky_solve.h>
+#include <ATen/ops/diag_embed.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/linalg_cholesky_ex.h>
+#include <ATen/ops/minimum.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <limits>
+#include <vector>
+
+#include "lotformer/core/error.h"
+
+namespace lotformer::ops {
+namespace {
+
+/// Constants of a floating point type.
+struct Precision {
+  double epsilon;          // machine epsilon
+  double tiny;             // keeps a logarithm finite when a pivot has received no mass
+  double lowest_exponent;  // exp of less is 0 beside a maximum of 1; results that underflow cost 5-8 times as
+                           // much on a CPU
+  double jitter;           // added to the diagonal of a matrix scaled to unit diagonal
+  double least_damping;    // smallest 1 - theta that still has a meaning
+  double least_dual_residual;  // below it differences of the dual are rounding noise
+};
+
+const Precision& precision_of(const at::Tensor& x) {
+  static const Precision kFloat{std::numeric_limits<float>::epsilon(), 1e-30, -60, 1e-6, 1e-5, 1e-3};
+  static const Precision kDouble{std::numeric_limits<double>::epsilon(), 1e-290, -660, 1e-14, 1e-12, 0};
+  return x.scalar_type() == at::kDouble ? kDouble : kFloat;
+}
+
+/// p and, when asked, logsumexp_j(A_ij + h_j) [P, 1, N].
+at::Tensor probabilities(const at::Tensor& logits, const at::Tensor& potentials, const at::Tensor& real,
+                         at::Tensor* normaliser) {
+  at::Tensor p = logits + potentials.unsqueeze(-1);        // [P, r, N]
+  const at::Tensor largest = p.amax(1, /*keepdim=*/true);  // [P, 1, N]
+  p.sub_(largest).clamp_min_(precision_of(p).lowest_exponent).exp_();
+  const at::Tensor sum = p.sum(1, /*keepdim=*/true);
+  p.mul_(real.defined() ? real / sum : sum.reciprocal());
+  if (normaliser) *normaliser = sum.log().add_(largest);
+  return p;
+}
+
+struct Pass {
+  at::Tensor marginal;  // c [P, r]
+  at::Tensor gram;      // G [P, r, r]
+  at::Tensor dual;      // D [P], float64: steps near the solution change it by little
+  at::Tensor residual;  // [P]
+};
+
+Pass evaluate(const at::Tensor& logits, const at::Tensor& potentials, const TokenMarginal& tokens,
+              const at::Tensor& sigma) {
+  at::Tensor normaliser;
+  const at::Tensor p = probabilities(logits, potentials, tokens.real, &normaliser);
+  if (tokens.real.defined()) normaliser.mul_(tokens.real);
+  Pass pass;
+  pass.marginal = p.sum(-1) * tokens.share;
+  pass.gram = at::bmm(p, p.transpose(1, 2)) * tokens.share.unsqueeze(-1);
+  const at::Tensor mean_normaliser =
+      normaliser.sum({1, 2}, /*keepdim=*/false, at::kDouble) * tokens.share.squeeze(1);
+  pass.dual = (sigma.to(at::kDouble) * potentials).sum(-1) - mean_normaliser;
+  pass.residual = (pass.marginal - sigma).abs().sum(-1);
+  return pass;
+}
+
+/// The problems still worked on, all tensors with the same leading size.
+struct Working {
+  at::Tensor index;  // [W], place among the P problems
+  at::Tensor logits, sigma, share, real;
+  at::Tensor potentials, marginal, gram, dual, residual;  // the last accepted point
+  at::Tensor best;                                        // smallest residual so far
+  at::Tensor omega;                                       // damping 1 - theta
+  at::Tensor sinkhorn;                                    // bool: the next step is a Sinkhorn step
+  at::Tensor failures;                                    // int64: rejected trials in a row
+  at::Tensor passes;                                      // int64
+  at::Tensor active;                                      // bool
+
+  std::vector<at::Tensor*> all() {
+    return {&index, &logits,   &sigma, &share, &real,     &potentials, &marginal, &gram,
+            &dual,  &residual, &best,  &omega, &sinkhorn, &failures,   &passes,   &active};
+  }
+  void keep(const at::Tensor& rows) {
+    for (at::Tensor* tensor : all()) {
+      if (tensor->defined()) *tensor = tensor->index_select(0, rows);
+    }
+  }
+};
+
+Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
+                    double tolerance) {
+  Working w;
+  w.index = at::arange(sigma.size(0), sigma.options().dtype(at::kLong));
+  w.logits = logits;
+  w.sigma = sigma;
+  w.share = tokens.share;
+  w.real = tokens.real;
+  w.potentials = at::zeros_like(sigma);
+  const Pass pass = evaluate(logits, w.potentials, tokens, sigma);
+  w.marginal = pass.marginal;
+  w.gram = pass.gram;
+  w.dual = pass.dual;
+  w.residual = pass.residual;
+  w.best = pass.residual;
+  w.omega = at::full_like(w.residual, 0.1);
+  w.sinkhorn = at::ones_like(w.residual, w.residual.options().dtype(at::kBool));  // cold start
+  w.failures = at::zeros_like(w.index);
+  w.passes = at::ones_like(w.index);
+  w.active = w.residual > tolerance;  // false for NaN: such a problem is over
+  return w;
+}
+
+void store(Working& w, PivotSolution& solution) {
+  solution.potentials.index_copy_(0, w.index, w.potentials);
+  solution.marginal.index_copy_(0, w.index, w.marginal);
+  solution.gram.index_copy_(0, w.index, w.gram);
+  solution.residual.index_copy_(0, w.index, w.residual);
+  solution.passes.index_copy_(0, w.index, w.passes);
+}
+
+at::Tensor select_rows(const at::Tensor& condition, const at::Tensor& yes, const at::Tensor& no) {
+  at::Tensor shaped = condition;
+  while (shaped.dim() < yes.dim()) shaped = shaped.unsqueeze(-1);
+  return at::where(shaped, yes, no);
+}
+
+/// One trial for every working problem, accepted or rejected problem by problem.
+void advance(Working& w, double tolerance) {
+  const Precision& precision = precision_of(w.logits);
+  const at::Tensor log_ratio =
+      w.sigma.clamp_min(precision.tiny).log() - w.marginal.clamp_min(precision.tiny).log();
+  const at::Tensor divergence =
+      (w.sigma * log_ratio).sum(-1);  // KL(sigma || c): what a Sinkhorn step is sure to gain
+
+  at::Tensor solved;
+  const at::Tensor theta = (1 - w.omega.clamp_min(precision.least_damping)).unsqueeze(-1);
+  const at::Tensor newton = solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved);
+  const at::Tensor sinkhorn = w.sinkhorn.logical_or(solved.logical_not());
+  at::Tensor trial = w.potentials + select_rows(sinkhorn, log_ratio, newton);
+  trial = trial - trial.mean(-1, /*keepdim=*/true);
+  const Pass pass = evaluate(w.logits, trial, {w.real, w.share}, w.sigma);
+
+  const at::Tensor halved = pass.residual <= 0.5 * w.best;
+  const at::Tensor gained =
+      (pass.dual - w.dual >= divergence).logical_and(w.residual > precision.least_dual_residual);
+  const at::Tensor accepted = sinkhorn.logical_or(halved).logical_or(gained).logical_and(w.active);
+  w.passes = w.passes + w.active;
+
+  const at::Tensor raised = 10 * w.omega.clamp_min(1e-3);
+  const at::Tensor lowered = at::where(sinkhorn, w.omega.clamp_max(0.3), 0.1 * w.omega);
+  const at::Tensor give_up = accepted.logical_not().logical_and(raised >= 1);  // back to a Sinkhorn step
+  w.omega = at::where(accepted, lowered, raised.masked_fill(give_up, 0.3));
+  w.sinkhorn = give_up;
+  w.failures = (w.failures + 1).masked_fill(accepted, 0);
+
+  w.potentials = select_rows(accepted, trial, w.potentials);
+  w.marginal = select_rows(accepted, pass.marginal, w.marginal);
+  w.gram = select_rows(accepted, pass.gram, w.gram);
+  w.dual = at::where(accepted, pass.dual, w.dual);
+  w.residual = at::where(accepted, pass.residual, w.residual);
+  w.best = at::where(accepted, at::minimum(w.best, pass.residual), w.best);
+
+  // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
+  const at::Tensor floor = (16 * precision.epsilon) * (1 + w.potentials.abs().amax(-1));
+  const at::Tensor stalled = (w.failures >= 2).logical_and(w.residual <= floor);
+  w.active = w.active.logical_and(w.residual > tolerance).logical_and(stalled.logical_not());
+}
+
+}  // namespace
+
+at::Tensor pivot_probabilities(const at::Tensor& logits, const at::Tensor& potentials,
+                               const TokenMarginal& tokens) {
+  return probabilities(logits, potentials, tokens.real, nullptr);
+}
+
+at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
+                              const at::Tensor& theta, at::Tensor& solved) {
+  const Precision& precision = precision_of(marginal);
+  // Scaled symmetrically to unit diagonal; theta q q^T lifts the null vector q = sqrt(c) and leaves the rest
+  // as it is.
+  const at::Tensor q = marginal.clamp_min(precision.tiny).sqrt();
+  const at::Tensor scale = q.reciprocal();
+  at::Tensor matrix = q.unsqueeze(-1) * q.unsqueeze(-2) - (scale.unsqueeze(-1) * gram) * scale.unsqueeze(-2);
+  if (theta.defined()) matrix.mul_(theta.unsqueeze(-1));
+  matrix.diagonal(0, -2, -1).add_(1 + precision.jitter);
+  const auto [factor, info] = at::linalg_cholesky_ex(matrix);
+  const at::Tensor projected = rhs - marginal * rhs.sum(-1, /*keepdim=*/true);
+  const at::Tensor x = scale * at::cholesky_solve((scale * projected).unsqueeze(-1), factor).squeeze(-1);
+  solved = info.eq(0).logical_and(x.isfinite().all(-1));
+  return x - x.mean(-1, /*keepdim=*/true);
+}
+
+at::Tensor rounding_matrix(const at::Tensor& marginal, const at::Tensor& sigma) {
+  const double tiny = precision_of(marginal).tiny;
+  const at::Tensor kept = (sigma / marginal.clamp_min(tiny)).clamp_max(1);  // s
+  const at::Tensor missing = (sigma - marginal).clamp_min(0);               // f
+  const at::Tensor total = missing.sum(-1, /*keepdim=*/true);
+  // Without a missing mass nothing is moved: s stays as it is where rounding made it differ from 1, so the
+  // mass goes back in place.
+  const at::Tensor target = at::where(total > 0, missing / total.clamp_min(tiny), sigma);
+  return at::diag_embed(kept) + (1 - kept).unsqueeze(-1) * target.unsqueeze(-2);
+}
+
+PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMarginal& tokens,
+                                     const at::Tensor& sigma, const PivotSolverOptions& options) {
+  if (options.max_passes < 1)
+    throw Error(ErrorKind::internal, "solve_pivot_potentials: max_passes must be at least 1");
+  Working w = first_point(logits, tokens, sigma, options.tolerance);
+  PivotSolution solution;
+  solution.potentials = at::zeros_like(w.potentials);
+  solution.marginal = at::zeros_like(w.marginal);
+  solution.gram = at::zeros_like(w.gram);
+  solution.residual = at::zeros_like(w.residual);
+  solution.passes = at::zeros_like(w.passes);
+
+  solution.longest = 1;
+  solution.problem_passes = sigma.size(0);
+  at::Tensor rows = w.active.nonzero().squeeze(-1);  // the one synchronisation of a pass
+  while (rows.size(0) > 0 && solution.longest < options.max_passes) {
+    // Copying the scores costs about half a pass: worth it once a quarter of the problems is done.
+    if (4 * rows.size(0) <= 3 * w.index.size(0)) {
+      store(w, solution);
+      w.keep(rows);
+    }
+    solution.longest += 1;
+    solution.problem_passes += rows.size(0);
+    advance(w, options.tolerance);
+    rows = w.active.nonzero().squeeze(-1);
+  }
+  store(w, solution);
+  solution.capped = rows.size(0);
+  return solution;
+}
+
+}  // namespace lotformer::ops

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Every case of the golden set, from whatever folder the environment names when this runs.
+#include "suites/golden.h"
+
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <set>
+
+#include "lotformer/attention/attention.h"
+#include "lotformer/core/text.h"
+#include "support/catch.h"
+
+namespace lotformer::test {
+namespace {
+
+bool is_built(const std::string& kind) {
+  for (const AttentionSpec& spec : attention_specs()) {
+    if (spec.kind == kind) return true;
+  }
+  return false;
+}
+
+void run_case(const GoldenCase& golden, Report& report) {
+  if (golden.module == "model") return run_model_case(golden, report);
+  if (golden.module == "schedule") return run_schedule_case(golden, report);
+  if (is_built(golden.module)) return run_attention_case(golden, report);
+  if (is_future_attention(golden.module)) return report.skip(golden, golden.module + ": not built yet");
+  throw Error(ErrorKind::data, concat(golden.name, ": module ", quoted(golden.module), " is not known"));
+}
+
+/// A folder with an index of our own, removed afterwards.
+struct TemporaryFolder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("lotformer_golden_", getpid());
+  explicit TemporaryFolder(const std::string& index) {
+    std::filesystem::create_directories(path);
+    std::ofstream(path / "index.json") << index;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+};
+
+std::string failure_of(const std::string& index, const std::string& copied = "") {
+  const TemporaryFolder folder(index);
+  if (!copied.empty()) {
+    std::filesystem::copy_file(std::filesystem::path(LOTFORMER_TEST_DATA) / "golden" / copied,
+                               folder.path / copied);
+  }
+  try {
+    run_golden(folder.path);
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::data);
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+bool is_future_attention(const std::string& kind) {
+  static const std::set<std::string> kFormat = {"softmax", "lotformer", "performer", "sinkformer",
+                                                "espformer"};
+  return kFormat.count(kind) != 0 && !is_built(kind);
+}
+
+Report run_golden(const std::filesystem::path& folder) {
+  Report report;
+  for (const GoldenCase& golden : read_golden(folder)) {
+    run_case(golden, report);
+    report.finish_case(golden);
+  }
+  return report;
+}
+
+TEST_CASE("golden: every case of the index") {
+  at::set_num_threads(2);
+  const std::filesystem::path folder = golden_folder();
+  INFO("folder " << folder);
+  const Report report = run_golden(folder);
+  std::cout << "golden cases of " << folder.string() << "\n" << report.summary() << std::flush;
+  for (const std::string& failure : report.failures()) FAIL_CHECK(failure);
+}
+
+TEST_CASE("golden: an unusable index fails instead of passing with nothing checked") {
+  using Catch::Matchers::Contains;
+  CHECK_THAT(failure_of(R"({"format": "lra-golden-1", "cases": []})"), Contains("lists no case"));
+  CHECK_THAT(failure_of(R"({"format": "lra-golden-1"})"), Contains("'cases' is missing"));
+  CHECK_THAT(failure_of("{"), Contains("index.json"));
+  const std::string entry =
+      R"({"cases": [{"name": "x", "file": "softmax_01.safetensors", "module": "MODULE", "family": "reference",
+      "hyperparameters": {}, "tolerance": {}}]})";
+  CHECK_THAT(failure_of(entry), Contains("softmax_01.safetensors"));  // the file is missing
+  CHECK_THAT(failure_of(entry, "softmax_01.safetensors"), Contains("'MODULE' is not known"));
+}
+
+}  // namespace lotformer::test
