@@ -95,6 +95,13 @@ RunLock RunFolder::open_for_writing() const {
   lotformer::create_directories(root_);
   RunLock lock(root_);
   lotformer::create_directories(checkpoints_folder());
+  // The folders' own names must survive a power cut, or the checkpoints in them do not.
+  sync_directory(root_);
+  try {
+    sync_directory(fs::absolute(root_).lexically_normal().parent_path());
+  } catch (const Error& error) {  // a parent that this user may enter but not list
+    log::debug(error.what());
+  }
   remove_leftovers(root_);
   remove_leftovers(checkpoints_folder());
   return lock;

@@ -65,7 +65,10 @@ Checkpoint resolve_checkpoint(const fs::path& path, WhichCheckpoint which) {
       throw Error(ErrorKind::usage,
                   path.string() + ": is one checkpoint; 'best' or 'last' can be asked of a run folder only");
     }
-    return read_checkpoint(path);
+    // "." and a trailing slash hide the folder's name and with it the run that it belongs to.
+    const fs::path name = path.filename();
+    const bool hidden = name.empty() || name == "." || name == "..";
+    return read_checkpoint(hidden ? fs::canonical(path) : path);
   }
   const RunFolder run(path);
   if (!fs::is_directory(run.checkpoints_folder(), code)) {

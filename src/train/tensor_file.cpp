@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -51,6 +52,11 @@ FileDigest write_tensors(const std::filesystem::path& path, const NamedTensors& 
                                   value.sizes().vec(),
                                   {static_cast<const uint8_t*>(value.const_data_ptr()), value.nbytes()}});
   }
+  // Larger elements first: torch's own loader reinterprets a mapped file in place and needs each tensor
+  // aligned to its element.
+  std::stable_sort(views.begin(), views.end(), [](const auto& a, const auto& b) {
+    return safetensors_element_size(a.second.dtype) > safetensors_element_size(b.second.dtype);
+  });
   FileWriter writer(path);
   Hasher hasher;
   const auto put = [&](std::string_view bytes) {

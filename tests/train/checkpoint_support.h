@@ -4,9 +4,12 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -95,6 +98,30 @@ inline void flip_bit(const std::filesystem::path& path, size_t bit) {
   file.seekp(static_cast<std::streamoff>(bit / 8));
   file.put(byte);
   if (!file.flush()) FAIL(path.string() + ": cannot be changed");
+}
+
+/// Exit code of `action` in a child process whose files may not grow beyond `bytes`.
+inline int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& action) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit = {bytes, bytes};
+    int code = 1;
+    if (::setrlimit(RLIMIT_FSIZE, &limit) == 0) {
+      try {
+        action();
+        code = 0;
+      } catch (const Error& error) {
+        code = error.exit_code();
+      } catch (...) {
+        code = 2;
+      }
+    }
+    ::_exit(code);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace lotformer::test

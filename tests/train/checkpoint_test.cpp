@@ -3,10 +3,6 @@
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-#include <csignal>
 
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/safetensors.h"
@@ -16,6 +12,7 @@ namespace lotformer {
 namespace {
 namespace fs = std::filesystem;
 using test::contains;
+using test::exit_code_with_file_limit;
 using test::flip_bit;
 using test::message_of;
 using test::TemporaryFolder;
@@ -31,6 +28,7 @@ TEST_CASE("tensor file: every dtype, shape and stride comes back bit for bit") {
                                     at::kShort, at::kChar, at::kByte, at::kBool}) {
     tensors.emplace_back(c10::toString(type), at::arange(6).reshape({2, 3}).to(type));
   }
+  tensors.emplace_back("odd", at::full({3}, 1).to(at::kByte));
   tensors.emplace_back("scalar", at::full({}, -0.0));
   tensors.emplace_back("empty", at::full({3, 0, 2}, 1.0));
   tensors.emplace_back("not finite", at::full({2}, std::numeric_limits<double>::quiet_NaN()));
@@ -52,6 +50,12 @@ TEST_CASE("tensor file: every dtype, shape and stride comes back bit for bit") {
     const at::Tensor wanted = tensor.detach().contiguous();
     CHECK((found.nbytes() == 0 ||
            std::memcmp(found.const_data_ptr(), wanted.const_data_ptr(), wanted.nbytes()) == 0));
+  }
+  const SafetensorsFile file(path, ErrorKind::data);
+  const uint8_t* base = file.tensor("Double").data.data();
+  for (const auto& [name, view] : file.tensors()) {
+    INFO(name);
+    CHECK((view.data.data() - base) % safetensors_element_size(view.dtype) == 0);
   }
   // Equal values, equal bytes.
   const std::string first = read_file(path, ErrorKind::data);
@@ -210,30 +214,6 @@ TEST_CASE("checkpoint: states without a step or with a malformed best are refuse
   }
   write_checkpoint(path, {}, {}, {{"step", 1}});
   CHECK_FALSE(best_step(read_checkpoint(path).state, "state").has_value());
-}
-
-/// Exit code of `action` in a child process whose files may not grow beyond `bytes`.
-int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& action) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit = {bytes, bytes};
-    int code = 1;
-    if (::setrlimit(RLIMIT_FSIZE, &limit) == 0) {
-      try {
-        action();
-        code = 0;
-      } catch (const Error& error) {
-        code = error.exit_code();
-      } catch (...) {
-        code = 2;
-      }
-    }
-    ::_exit(code);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST_CASE("checkpoint: a write that fails at any file is a disk error and leaves everything as it was") {

@@ -198,6 +198,11 @@ TEST_CASE("run folder: a run or a checkpoint is resolved, or what is missing is 
   CHECK(resolve_checkpoint(run.checkpoint_folder(1), Which::best_or_last).step == 1);
   message_of(ErrorKind::usage, [&] { resolve_checkpoint(run.checkpoint_folder(1), Which::best); });
 
+  CHECK(resolve_checkpoint(run.checkpoint_folder(1) / "", Which::best_or_last).path.filename() ==
+        "step-00000001");
+  CHECK(resolve_checkpoint(run.checkpoint_folder(1) / ".", Which::best_or_last).path.filename() ==
+        "step-00000001");
+
   fs::remove(run.checkpoint_folder(2) / kManifestFile);
   CHECK(contains(failure(run.root(), Which::best),
                  (run.checkpoint_folder(2) / kManifestFile).string() + ": is missing"));
@@ -241,6 +246,20 @@ TEST_CASE("append log: truncated at the checkpoint, it continues as if never int
   CHECK(fs::file_size(path) == 0);
   CHECK(contains(message_of(ErrorKind::disk, [&] { AppendLog(folder.path() / "no" / "log"); }), "no/log"));
   CHECK(contains(message_of(ErrorKind::disk, [] { AppendLog("/dev/full"); }), "/dev/full"));
+}
+
+TEST_CASE("append log: a full disk is a disk error, and the next start continues at the checkpoint") {
+  const TemporaryFolder folder("log");
+  const fs::path path = folder.path() / "metrics.jsonl";
+  const auto write_lines = [&] {
+    AppendLog log(path);
+    for (int step = 0; step < 1000; ++step) log.line({{"step", step}});
+  };
+  CHECK(test::exit_code_with_file_limit(1000, write_lines) == 5);
+  CHECK(fs::file_size(path) == 1000);  // ends inside a line
+  AppendLog log(path);
+  log.truncate_to(11);
+  CHECK(read_file(path, ErrorKind::data) == "{\"step\":0}\n");
 }
 
 }  // namespace

@@ -26,9 +26,10 @@ struct FileDigest {
   std::string xxh3_128;  ///< 32 lower-case hex digits
 };
 
-/// Writes the values in the order given, whatever their device, strides and gradients, and makes the file
-/// durable (fsync). Equal values give equal bytes. The digest is taken of the memory, not of the file.
-/// Errors: disk; internal for a name given twice, an undefined tensor or another dtype.
+/// Writes the values, whatever their device, strides and gradients, and makes the file durable (fsync).
+/// Larger elements come first (so each tensor is aligned to its element), equal ones in the order given.
+/// Equal values give equal bytes. The digest is taken of the memory, not of the file. Errors: disk; internal
+/// for a name given twice, an undefined tensor or another dtype.
 FileDigest write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
                          const std::map<std::string, std::string>& metadata = {});
 
