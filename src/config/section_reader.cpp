@@ -45,9 +45,21 @@ void SectionReader::read(const FieldInfo& info, T& value) {
   }
 }
 
+void SectionReader::field(const FieldInfo& info, bool& value) {
+  read(info, value);
+}
+void SectionReader::field(const FieldInfo& info, int64_t& value) {
+  read(info, value);
+}
+void SectionReader::field(const FieldInfo& info, double& value) {
+  read(info, value);
+}
+void SectionReader::field(const FieldInfo& info, std::string& value) {
+  read(info, value);
+}
+
 SectionMaps SectionReader::subsection(const std::string& name) {
   known_.push_back(name);
-  sections_.push_back(name);
   SectionMaps found;
   for (const SectionMap& section : maps_) {
     for (const Entry& entry : *section.map->entries) {
@@ -74,7 +86,12 @@ std::string SectionReader::unknown_key(const std::string& key, const std::string
   if (std::string here = suggestion(key, known_); !here.empty()) return message + here;
   // The right word in the wrong section, or dots where YAML wants indentation.
   for (const std::string& path : context_.all_keys) {
-    if (path == key || path.ends_with("." + key)) return message + "; did you mean '" + path + "'?";
+    if (path == full(key) && !path_.empty())
+      return message + ", it belongs to another; known are " + join(known_, ", ");
+    if (path == key)
+      return message + "; write '" + path.substr(path.rfind('.') + 1) + "' indented below '" +
+             path.substr(0, path.rfind('.')) + "'";
+    if (path.ends_with("." + key)) return message + "; did you mean '" + path + "'?";
   }
   return message + "; known are " + join(known_, ", ");
 }

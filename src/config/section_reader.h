@@ -30,10 +30,10 @@ class SectionReader final : public FieldVisitor {
   SectionReader(std::string path, SectionMaps maps, ReadContext& context)
       : path_(std::move(path)), maps_(std::move(maps)), context_(context) {}
 
-  void field(const FieldInfo& info, bool& value) override { read(info, value); }
-  void field(const FieldInfo& info, int64_t& value) override { read(info, value); }
-  void field(const FieldInfo& info, double& value) override { read(info, value); }
-  void field(const FieldInfo& info, std::string& value) override { read(info, value); }
+  void field(const FieldInfo& info, bool& value) override;
+  void field(const FieldInfo& info, int64_t& value) override;
+  void field(const FieldInfo& info, double& value) override;
+  void field(const FieldInfo& info, std::string& value) override;
 
   /// A key that is known here and read by someone else.
   void expect(const std::string& key) { known_.push_back(key); }
@@ -52,7 +52,6 @@ class SectionReader final : public FieldVisitor {
   SectionMaps maps_;
   ReadContext& context_;
   std::vector<std::string> known_;
-  std::vector<std::string> sections_;
 };
 
 }  // namespace lotformer::config

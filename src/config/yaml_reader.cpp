@@ -9,6 +9,8 @@
 
 #include <map>
 #include <sstream>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "lotformer/core/text.h"
@@ -16,6 +18,10 @@
 
 namespace lotformer::config {
 namespace {
+
+/// Follows the text as a comment. yaml-cpp takes the end of the file for the end of an open quote; then this
+/// is in the scalar.
+constexpr std::string_view kEndMark = "\n#\x02\n";
 
 /// Ends the parse: the rest of the document is not worth reading.
 struct Stop {
@@ -39,6 +45,9 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     refuse_tag(mark, tag);
+    if (tag == "!" && value.find(kEndMark.substr(1, 2)) != std::string::npos) {
+      throw Stop{place(mark), "the quote that opens here is never closed"};
+    }
     leaf(Node::Kind::scalar, mark, value, tag == "!", anchor);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -166,7 +175,7 @@ std::optional<Node> parse(std::string_view text, int source, Diagnostics& diagno
   }
   TreeBuilder builder(source, diagnostics);
   try {
-    std::istringstream stream{std::string(text)};
+    std::istringstream stream{std::string(text).append(kEndMark)};
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// Which value wins: defaults, protocol, base, file, --set; where files are looked for.
+#include "config_support.h"
+
+using namespace lotformer;
+using namespace lotformer::test;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+TEST_CASE("config: without a file the defaults hold and head_dim is resolved") {
+  const Config config = load_config({}, fake_kinds());
+  CHECK(config.task == "listops");
+  CHECK(config.protocol_label == "default");
+  CHECK(config.attention_kind == "lotformer");
+  CHECK(config.model.head_dim == 32);
+  CHECK(config.train.steps == 50000);
+  REQUIRE(config.attention != nullptr);
+  CHECK(lotformer_options(config).pivots == 32);
+}
+
+TEST_CASE("config: a file sets every type of value") {
+  const Config config = load_text(
+      "train: {steps: 700, lr: 1e-3, warmup_steps: +0, clip: 5}\n"
+      "data:\n  root: \"a b\"\n  generate_missing: true\n"
+      "model:\n  dim: 96\n  attention:\n    pivots: 4\n    pivot_init: 0.02\n    epsilon: .5\n");
+  CHECK(config.train.steps == 700);
+  CHECK(config.train.lr == 1e-3);
+  CHECK(config.train.clip == 5.0);
+  CHECK(config.train.warmup_steps == 0);
+  CHECK(config.data.root == "a b");
+  CHECK(config.data.generate_missing);
+  CHECK(config.model.head_dim == 48);
+  CHECK(lotformer_options(config).pivots == 4);
+  CHECK(lotformer_options(config).epsilon == 0.5);
+}
+
+TEST_CASE("config: base file, file and --set in rising strength") {
+  Workspace workspace;
+  workspace.write("sub/ground.yaml", "train: {steps: 6000, seed: 1, keep: 5}\n");
+  workspace.write("sub/middle.yaml", "base: ground.yaml\ntrain: {seed: 2}\n");
+  workspace.write("x.yaml", "base: sub/middle.yaml\ntrain: {seed: 3}\n");
+  const Config config = load_config({"x.yaml", {"train.seed=4", "train.seed = 5"}}, fake_kinds());
+  CHECK(config.train.keep == 5);
+  CHECK(config.train.steps == 6000);
+  CHECK(config.train.seed == 5);
+  CHECK(load_config({"x.yaml", {}}, fake_kinds()).train.seed == 3);
+}
+
+TEST_CASE("config: --set takes text as it is, quoted text, and = inside the value") {
+  const auto root = [](const std::string& value) {
+    return load_text("task: listops\n", {"data.root=" + value}).data.root;
+  };
+  CHECK(root("a#b = c: d") == "a#b = c: d");
+  CHECK(root("'it''s'") == "it's");
+  CHECK(root("\"x\"") == "x");
+  CHECK(root(" padded ") == "padded");
+  CHECK(root("*star") == "*star");
+}
+
+TEST_CASE("config: a layer that changes the kind hides older options of another kind") {
+  const std::string file = "model: {attention: {kind: lotformer, pivots: 4, epsilon: 0.2}}\n";
+  const Config softmax = load_text(file, {"model.attention.kind=softmax"});
+  CHECK(softmax.attention_kind == "softmax");
+  CHECK(dynamic_cast<FakeSoftmax*>(softmax.attention.get()) != nullptr);
+  // Naming the same kind again changes nothing.
+  CHECK(lotformer_options(load_text(file, {"model.attention.kind=lotformer"})).pivots == 4);
+  // `mode` of the file belongs to lotformer and must not reach softmax, whose choices it may not know.
+  CHECK_NOTHROW(load_text("model: {attention: {mode: exact}}\n", {"model.attention.kind=softmax"}));
+  CHECK(dynamic_cast<FakeSoftmax&>(
+            *load_text(file, {"model.attention.kind=softmax", "model.attention.mode=reference"}).attention)
+            .mode == "reference");
+
+  Workspace workspace;
+  workspace.write("a.yaml", file);
+  workspace.write("b.yaml", "base: a.yaml\nmodel: {attention: {kind: softmax}}\n");
+  workspace.write("c.yaml", "base: b.yaml\nmodel: {attention: {kind: lotformer, epsilon: 0.3}}\n");
+  CHECK(load_config({"b.yaml", {}}, fake_kinds()).attention_kind == "softmax");
+  const Config back = load_config({"c.yaml", {}}, fake_kinds());
+  CHECK(lotformer_options(back).pivots == 32);  // hidden by the detour
+  CHECK(lotformer_options(back).epsilon == 0.3);
+}
+
+TEST_CASE("config: options beside or above the kind must belong to it") {
+  CHECK_THAT(load_error("model: {attention: {kind: softmax, pivots: 4}}\n"),
+             Contains("x.yaml:1:36: model.attention.pivots: unknown key of kind softmax, it "
+                      "belongs to another; known are kind, mode"));
+  CHECK_THAT(load_error("model: {attention: {kind: softmax}}\n", {"model.attention.pivots=4"}),
+             Contains("--set model.attention.pivots=4: model.attention.pivots: unknown key of kind softmax"));
+  CHECK_THAT(load_error("", {"model.attention.pivots=4", "model.attention.kind=softmax"}),
+             Contains("unknown key of kind"));
+}
+
+TEST_CASE("config: protocol lotformer fills what the user left open") {
+  const Config theirs = load_text("protocol: lotformer\n");
+  CHECK(theirs.data.tokenizer == "alnum");
+  CHECK(theirs.data.pad_to == 2048);
+  CHECK(theirs.data.max_length == 2000);
+  CHECK(theirs.eval.drop_last);
+  CHECK(theirs.model.pooling == "padded_mean");
+  CHECK(lotformer_options(theirs).mode == "reference");
+  CHECK(lotformer_options(theirs).half_iterations == 50);
+  CHECK(theirs.protocol_label == "lotformer");
+
+  const Config same = load_text("data: {pad_to: 2048}\n", {"protocol=lotformer"});
+  CHECK(same.protocol_label == "lotformer");
+
+  const Config changed = load_text("protocol: lotformer\ndata: {pad_to: 0}\n");
+  CHECK(changed.data.pad_to == 0);
+  CHECK(changed.data.tokenizer == "alnum");
+  CHECK(changed.protocol_label == "lotformer (modified)");
+  CHECK(load_text("protocol: lotformer\n", {"model.attention.mode=exact"}).protocol_label ==
+        "lotformer (modified)");
+
+  const Config softmax = load_text("protocol: lotformer\nmodel: {attention: {kind: softmax}}\n");
+  CHECK(dynamic_cast<FakeSoftmax&>(*softmax.attention).mode == "reference");
+  CHECK(load_text("data: {pad_to: 0}\n").protocol_label == "default");
+}
+
+TEST_CASE("config: files are looked for as given, in the config folder, in $LOTFORMER_CONFIG_DIR") {
+  Workspace workspace;
+  // The test program lies in the build tree, so the config folder is the repository's.
+  CHECK(load_config({"lra/listops.yaml", {}}, fake_kinds()).train.warmup_steps == 5000);
+  workspace.write("lra/listops.yaml", "train: {steps: 7000}\n");
+  CHECK(load_config({"lra/listops.yaml", {}}, fake_kinds()).train.steps == 7000);
+
+  workspace.write("mine/special.yaml", "base: beside.yaml\n");
+  workspace.write("mine/beside.yaml", "train: {steps: 8000}\n");
+  workspace.write("beside.yaml", "train: {steps: 9000}\n");
+  const std::string missing = error_of([] { load_config({"special.yaml", {}}, fake_kinds()); });
+  CHECK_THAT(missing, Contains("--config special.yaml: file not found; looked for special.yaml, ") &&
+                          Contains("configs/special.yaml") && Contains("$LOTFORMER_CONFIG_DIR is not set"));
+  ::setenv("LOTFORMER_CONFIG_DIR", (workspace.folder() / "mine").c_str(), 1);
+  CHECK(load_config({"special.yaml", {}}, fake_kinds()).train.steps == 8000);
+  CHECK_THAT(error_of([] {
+               load_config({"nothing.yaml", {}}, fake_kinds());
+             }),
+             Contains("mine/nothing.yaml"));
+  ::unsetenv("LOTFORMER_CONFIG_DIR");
+  CHECK_THAT(error_of([] {
+               load_config({"lra/listop.yaml", {}}, fake_kinds());
+             }),
+             Contains("did you mean 'lra/listops.yaml'?"));
+  // base: is looked for along the same path.
+  workspace.write("own.yaml", "base: attention/softmax.yaml\n");
+  CHECK(load_config({"own.yaml", {}}, fake_kinds()).attention_kind == "softmax");
+}

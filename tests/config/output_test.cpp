@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// --print-config, JSON, hash, documentation, and the files that the project ships.
+#include <sstream>
+
+#include "config_support.h"
+
+using namespace lotformer;
+using namespace lotformer::test;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The line of `key` in a printed configuration, without blanks around.
+std::string line_of(const std::string& text, const std::string& key) {
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    const size_t first = line.find_first_not_of(' ');
+    if (first != std::string::npos && line.compare(first, key.size() + 1, key + ":") == 0)
+      return line.substr(first);
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("config print: resolved values with their origins") {
+  Workspace workspace;
+  workspace.write("ground.yaml", "train:\n  steps: 6000\n");
+  workspace.write("x.yaml", "base: ground.yaml\nprotocol: lotformer\ntrain:\n  seed: 3\n");
+  const std::string text = print_config({"x.yaml", {"train.lr=1e-3"}}, fake_kinds());
+  INFO(text);
+  CHECK(line_of(text, "task") == "task: listops                           # default");
+  CHECK_THAT(line_of(text, "steps"), Contains("steps: 6000 ") && Contains("# ground.yaml:2"));
+  CHECK_THAT(line_of(text, "seed"), Contains("seed: 3 ") && Contains("# x.yaml:4"));
+  CHECK_THAT(line_of(text, "lr"), Contains("lr: 0.001 ") && Contains("# --set"));
+  CHECK_THAT(line_of(text, "pad_to"), Contains("pad_to: 2048 ") && Contains("# protocol lotformer"));
+  CHECK_THAT(line_of(text, "head_dim"), Contains("head_dim: 32 ") && Contains("# default"));
+  CHECK_THAT(line_of(text, "kind"), Contains("kind: lotformer "));
+}
+
+TEST_CASE("config print: the output is a configuration that loads to the same values") {
+  Workspace workspace;
+  const std::vector<std::vector<std::string>> settings = {
+      {},
+      {"protocol=lotformer"},
+      {"protocol=lotformer", "data.pad_to=4096"},
+      {"model.attention.kind=softmax", "train.lr=0.1234567890123456789", "train.adam_epsilon=4.9e-324"},
+      {"data.root=it's \"quoted\" \\ # : {x} \xc3\xbc"},
+      {"data.root='null'"},
+      {"data.root=\"~\""},
+      {"data.root=- x"},
+      {"data.root=true"},
+      {"data.root=../data", "train.weight_decay=-0.0", "model.heads=3", "model.head_dim=5"},
+  };
+  for (const auto& assignments : settings) {
+    const Config config = load_config({"", assignments}, fake_kinds());
+    const std::string text = print_config({"", assignments}, fake_kinds());
+    INFO(text);
+    workspace.write("y.yaml", text);
+    const Config again = load_config({"y.yaml", {}}, fake_kinds());
+    CHECK(config_to_json(again) == config_to_json(config));
+    CHECK(config_hash(again) == config_hash(config));
+    CHECK(again.protocol_label == config.protocol_label);
+    CHECK(again.data.root == config.data.root);
+
+    const Config from_json =
+        config_from_json(Json::parse(config_to_json(config).dump()), fake_kinds(), "state.json");
+    CHECK(config_to_json(from_json) == config_to_json(config));
+    CHECK(from_json.protocol_label == config.protocol_label);
+  }
+}
+
+TEST_CASE("config json: every key, --set on top, errors name the place") {
+  const Config config = load_config({"", {"model.attention.pivots=4"}}, fake_kinds());
+  const Json json = config_to_json(config);
+  CHECK(json["model"]["attention"]["kind"] == "lotformer");
+  CHECK(json["model"]["attention"]["pivots"] == 4);
+  CHECK(json["train"]["lr"] == 1e-4);
+  CHECK(json["data"]["generate_missing"] == false);
+
+  const Config moved = config_from_json(json, {"data.root=/elsewhere"}, fake_kinds(), "state.json");
+  CHECK(moved.data.root == "/elsewhere");
+  CHECK(lotformer_options(moved).pivots == 4);
+  CHECK(config_hash(moved) != config_hash(config));
+  CHECK(config_from_json(json, {"model.attention.kind=softmax"}, fake_kinds(), "state.json").attention_kind ==
+        "softmax");
+
+  const auto broken = [&json](const std::string& section, const std::string& key, const Json& value) {
+    Json copy = json;
+    copy[section][key] = value;
+    return error_of([&] { config_from_json(copy, fake_kinds(), "last/state.json"); }, ErrorKind::checkpoint);
+  };
+  CHECK(broken("train", "steps", "many").find("last/state.json: train.steps: must be a whole number") == 0);
+  CHECK_THAT(broken("train", "steps", 1.5), Contains("got '1.5'"));
+  CHECK_THAT(broken("train", "steps", uint64_t{1} << 63), Contains("does not fit into 64 bits"));
+  CHECK_THAT(broken("train", "lr", nullptr), Contains("got no value"));
+  CHECK_THAT(broken("train", "lr", Json::array({1})), Contains("got a list"));
+  CHECK_THAT(broken("train", "extra", 1),
+             Contains("last/state.json: train.extra: unknown key of section train"));
+  CHECK_THAT(broken("model", "attention", Json::object({{"kind", "linear"}})),
+             Contains("model.attention.kind: must be one of"));
+  CHECK_THAT(error_of([] { config_from_json(Json::array(), fake_kinds(), "s"); }, ErrorKind::checkpoint),
+             Contains("s: the configuration must be a JSON object"));
+  CHECK_THAT(error_of(
+                 [] {
+                   config_from_json({{"base", "x"}}, fake_kinds(), "s");
+                 },
+                 ErrorKind::checkpoint),
+             Contains("s: base: belongs"));
+  // A wrong --set is the user's mistake, not the checkpoint's.
+  CHECK_THAT(error_of([&] { config_from_json(json, {"train.lr=-1"}, fake_kinds(), "s"); }, ErrorKind::usage),
+             Contains("--set train.lr=-1: train.lr: must be > 0"));
+  Json deep = 1;
+  for (int i = 0; i < 200; ++i) deep = Json::object({{"a", deep}});
+  CHECK_THAT(error_of([&] { config_from_json(deep, fake_kinds(), "s"); }, ErrorKind::checkpoint),
+             Contains("s: a: unknown key"));
+}
+
+TEST_CASE("config hash: equal settings hash alike, wherever they came from") {
+  Workspace workspace;
+  workspace.write("a.yaml", "train: {steps: 6000, lr: 1e-3}\n");
+  const std::string from_file = config_hash(load_config({"a.yaml", {}}, fake_kinds()));
+  CHECK(from_file.size() == 32);
+  CHECK(from_file == config_hash(load_config({"", {"train.lr=0.001", "train.steps=6000"}}, fake_kinds())));
+  CHECK(from_file != config_hash(load_config({"", {"train.lr=0.001", "train.steps=6001"}}, fake_kinds())));
+}
+
+TEST_CASE("config documentation: every key stands in the help and on the page") {
+  const std::string help = help_config(fake_kinds());
+  const std::string page = config_markdown(fake_kinds());
+  const auto check_section = [&](const Json& section, const std::string& prefix, const auto& self) -> void {
+    for (const auto& [key, value] : section.items()) {
+      if (value.is_object()) {
+        self(value, prefix + key + ".", self);
+        continue;
+      }
+      INFO(prefix + key);
+      CHECK_THAT(help, Contains("  " + prefix + key + " = "));
+      CHECK_THAT(page, Contains("| `" + prefix + key + "` | `"));
+    }
+  };
+  for (const char* kind : {"softmax", "lotformer"}) {
+    const Json json =
+        config_to_json(load_config({"", {concat("model.attention.kind=", kind)}}, fake_kinds()));
+    check_section(json, "", check_section);
+    CHECK_THAT(page, Contains(concat("## model.attention with kind: ", kind)));
+  }
+  CHECK_THAT(page, Contains("| `train.lr` | `1e-04` | a number > 0 and <= 1000 | peak learning rate |"));
+  CHECK_THAT(page, Contains("| `base` |"));
+}
+
+TEST_CASE("config files: what the project ships loads, with the published settings") {
+  int count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(fs::path(LOTFORMER_SOURCE_DIR) / "configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    INFO(entry.path());
+    CHECK_NOTHROW(load_config({entry.path().string(), {}}, fake_kinds()));
+    ++count;
+  }
+  CHECK(count >= 4);
+
+  const Config config = load_config({"lra/listops.yaml", {}}, fake_kinds());
+  CHECK(config.attention_kind == "lotformer");
+  CHECK(lotformer_options(config).pivots == 4);
+  CHECK(lotformer_options(config).mode == "exact");
+  CHECK(config.data.generate_missing);
+  CHECK(config.data.pad_to == 0);
+  CHECK_FALSE(config.eval.drop_last);
+  CHECK(config.train.clip == 5.0);
+
+  const Config theirs = load_config({"lra/listops.yaml", {"protocol=lotformer"}}, fake_kinds());
+  CHECK(theirs.protocol_label ==
+        "lotformer");  // the file sets none of the keys in which the protocol differs
+  CHECK(theirs.data.tokenizer == "alnum");
+  CHECK(lotformer_options(theirs).mode == "reference");
+  CHECK(load_config({"attention/lotformer.yaml", {"protocol=lotformer"}}, fake_kinds()).protocol_label ==
+        "lotformer");
+
+  const Config smoke = load_config({"lra/smoke/listops.yaml", {}}, fake_kinds());
+  CHECK_FALSE(smoke.data.generate_missing);
+  CHECK(smoke.train.lr == 1e-3);
+  CHECK(smoke.model.dim == 64);
+}
