@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iomanip>
+#include <sstream>
 
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
@@ -13,6 +15,12 @@ namespace {
 
 std::string percent(double fraction) {
   return format_fixed(100 * fraction, 2) + " %";
+}
+
+std::string format_significant(double value) {
+  std::ostringstream out;
+  out << std::setprecision(3) << value;
+  return out.str();
 }
 
 std::string rate(double per_second) {
@@ -58,7 +66,7 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                  {"peak_memory_bytes", memory}});
   progress_.show(
       concat("step ", step, "/", total_steps_, "  loss ", format_fixed(m.loss, 4), "  acc ",
-             percent(m.accuracy), "  lr ", format_double(lr), "  |g| ", format_fixed(m.grad_norm, 2), "  ",
+             percent(m.accuracy), "  lr ", format_significant(lr), "  |g| ", format_fixed(m.grad_norm, 2), "  ",
              rate(tokens_per_second), " tok/s  ", format_fixed(steps_per_second, 2), " step/s  ETA ",
              format_duration(static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9)),
              "  peak ", format_bytes(memory)),

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "lotformer/apps/command_line.h"
+#include "lotformer/core/program.h"
+#include "lotformer/train/device.h"
+#include "lotformer/train/evaluation.h"
+
+int main(int argc, char** argv) {
+  return lotformer::run_torch_program("lotformer-eval", [&]() -> int {
+    using namespace lotformer;
+    CLI::App app("Scores a checkpoint. Example: lotformer-eval runs/my-run --split test");
+    EvaluationRequest request;
+    bool json = false;
+    std::string path;
+    app.add_option("RUN_OR_CHECKPOINT", path,
+                   "a run folder (its best checkpoint, else the last) or a checkpoint folder");
+    app.add_option("--checkpoint", request.checkpoint, "best or last, of a run folder");
+    app.add_option("--split", request.split, "val or test")->capture_default_str();
+    app.add_option("--set", request.assignments,
+                   "KEY=VALUE on top of the recorded configuration, for instance data.root=DIR")
+        ->allow_extra_args(false);
+    app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_option("--predictions", request.predictions,
+                   "write row, label and prediction to this file (TSV)");
+    app.add_flag("--json", json, "print one JSON object on stdout and nothing else there");
+    app.set_version_flag("--version", build_id());
+    if (const auto code = parse_command_line(app, argc, argv)) return *code;
+    require_option(path, "RUN_OR_CHECKPOINT", "runs/my-run");
+    request.path = path;
+    const Json evaluation = launch_evaluation(request);
+    std::cout << (json ? to_line(evaluation) + "\n" : describe_evaluation(evaluation));
+    return 0;
+  });
+}

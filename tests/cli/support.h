@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Small data and small runs for the tests of the executables.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lotformer/core/json.h"
+#include "support/run.h"
+
+namespace lotformer::test {
+
+/// Generated ListOps of depth 3, at most 4 arguments: 400/60/50 rows, made once a process.
+const std::filesystem::path& small_listops();
+
+/// `lotformer-train` with tests/data/configs/tiny.yaml on the small data.
+Command train_command(const std::filesystem::path& run, const std::vector<std::string>& more = {});
+Command eval_command(const std::filesystem::path& path, const std::vector<std::string>& more = {});
+
+/// The newest checkpoint's folder.
+std::filesystem::path newest_checkpoint(const std::filesystem::path& run);
+
+/// Content of what "the same bytes" means: weights, optimiser and state of the newest checkpoint,
+/// metrics.jsonl. By file name.
+std::map<std::string, std::string> run_bytes(const std::filesystem::path& run);
+
+/// Lines of a .jsonl file.
+std::vector<Json> read_lines(const std::filesystem::path& path);
+
+/// True when `text` is one line that ends with a newline.
+bool is_one_line(const std::string& text);
+
+}  // namespace lotformer::test

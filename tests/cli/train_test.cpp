@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// lotformer-train and lotformer-eval as a user runs them: what they write, that numbers come out again, that
+// a killed run ends like one that was not.
+#include <csignal>
+#include <random>
+#include <thread>
+
+#include "cli/support.h"
+#include "support/catch.h"
+
+using namespace lotformer;
+using namespace lotformer::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A run that was never disturbed; the others are compared with it.
+const fs::path& undisturbed() {
+  static const TemporaryFolder folder;
+  static const fs::path run_folder = [] {
+    const fs::path path = folder.path() / "run";
+    const Finished done = run(train_command(path, {"--json"}));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    REQUIRE(is_one_line(done.out));
+    REQUIRE(Json::parse(done.out) == Json::parse(slurp(path / "results.json")));
+    return path;
+  }();
+  return run_folder;
+}
+
+void sleep_seconds(double seconds) {
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
+void require_same_run(const fs::path& run_folder) {
+  for (const auto& [name, bytes] : run_bytes(undisturbed())) {
+    INFO(name);
+    CHECK(run_bytes(run_folder).at(name) == bytes);
+  }
+  const Json a = Json::parse(slurp(undisturbed() / "results.json")),
+             b = Json::parse(slurp(run_folder / "results.json"));
+  for (const char* key : {"val", "test", "last", "step_chosen", "config_hash", "data_origin"})
+    CHECK(a.at(key) == b.at(key));
+}
+
+}  // namespace
+
+TEST_CASE("a run writes what its results promise", "[cli]") {
+  const fs::path& path = undisturbed();
+  const Json results = Json::parse(slurp(path / "results.json"));
+  for (const char* key : {"val", "test"}) {
+    CHECK(results.at(key).at("accuracy").get<double>() >= 0);
+    CHECK(results.at(key).at("loss").get<double>() > 0);
+  }
+  CHECK(results.at("val").at("examples") == 60);
+  CHECK(results.at("test").at("examples") == 50);
+  CHECK(results.at("data_origin") == "generated");
+  CHECK(results.at("protocol") == "default");
+  CHECK(results.at("threads") == 1);
+  CHECK(results.at("references").size() == 2);
+  CHECK_FALSE(results.contains("max_examples"));
+
+  int64_t train_lines = 0, val_lines = 0, test_lines = 0;
+  for (const Json& line : read_lines(path / "metrics.jsonl")) {
+    train_lines += line.at("split") == "train" ? 1 : 0;
+    val_lines += line.at("split") == "val" ? 1 : 0;
+    test_lines += line.at("split") == "test" ? 1 : 0;
+    CHECK_FALSE(line.contains("seconds"));
+  }
+  CHECK(train_lines == 9);  // every 7 of 60 steps, and the last
+  CHECK(val_lines == 3);
+  CHECK(test_lines >= 1);
+  CHECK(fs::exists(path / "config.yaml"));
+  CHECK(fs::exists(path / "timings.jsonl"));
+}
+
+TEST_CASE("lotformer-eval reproduces what the run logged, bit for bit", "[cli]") {
+  const Json results = Json::parse(slurp(undisturbed() / "results.json"));
+  struct Case {
+    std::vector<std::string> arguments;
+    Json expected;
+  };
+  for (const Case& c :
+       {Case{{"--split", "val"}, results.at("val")}, Case{{"--split", "test"}, results.at("test")},
+        Case{{"--split", "test", "--checkpoint", "last"}, results.at("last").at("test")}}) {
+    const Finished done = run(eval_command(undisturbed(), c.arguments));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    REQUIRE(is_one_line(done.out));
+    const Json evaluation = Json::parse(done.out);
+    CHECK(evaluation.at("loss").get<double>() == c.expected.at("loss").get<double>());
+    CHECK(evaluation.at("accuracy").get<double>() == c.expected.at("accuracy").get<double>());
+    CHECK(evaluation.at("examples") == c.expected.at("examples"));
+  }
+}
+
+TEST_CASE("lotformer-eval on a checkpoint folder, with predictions and its report for people", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path table = folder.path() / "predictions.tsv";
+  const Finished done = run({.program = "lotformer-eval",
+                             .arguments = {newest_checkpoint(undisturbed()).string(), "--device", "cpu",
+                                           "--predictions", table.string()}});
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  for (const char* word : {"accuracy", "95 % interval", "root operator", "by length", "by depth", "recall"}) {
+    INFO(word);
+    CHECK(done.out.find(word) != std::string::npos);
+  }
+  const std::string text = slurp(table);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 51);
+}
+
+TEST_CASE("ten kills at random moments end with the bytes of an undisturbed run", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "run";
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const Finished probe = run(train_command(folder.path() / "probe"));
+    REQUIRE(probe.exit_code == 0);
+  }
+  const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const unsigned seed = std::random_device{}();
+  UNSCOPED_INFO("seed of the kill times: " << seed);
+  std::mt19937 generator(seed);
+  int kills = 0;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    Process process(train_command(path));
+    // Most of a short run is start-up: aim at the whole of it, so that start, steps, evaluations and saves
+    // are all hit.
+    sleep_seconds(whole * (0.3 + 0.7 * static_cast<double>(generator() % 1000) / 1000.0));
+    if (process.running()) ++kills;
+    process.signal(SIGKILL);
+    process.wait();
+  }
+  UNSCOPED_INFO("killed " << kills << " times");
+  CHECK(kills >= 1);
+  const Finished done = run(train_command(path));
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  require_same_run(path);
+}
+
+TEST_CASE("SIGTERM and SIGINT save, exit 75, and the same command continues to the same bytes", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "run";
+  int interrupted = 0;
+  for (const int number : {SIGTERM, SIGINT, SIGTERM}) {
+    Process process(train_command(path));
+    while (process.running() && slurp(path / "metrics.jsonl").empty()) sleep_seconds(0.005);
+    process.signal(number);
+    const Finished done = process.wait();
+    if (done.exit_code == 0) break;  // it was faster than the signal
+    INFO(done.err);
+    REQUIRE(done.exit_code == 75);
+    CHECK(done.err.find("state saved") != std::string::npos);
+    ++interrupted;
+  }
+  CHECK(interrupted >= 1);
+  REQUIRE(run(train_command(path)).exit_code == 0);
+  require_same_run(path);
+}
+
+TEST_CASE("a finished run says so and does nothing", "[cli]") {
+  const auto before = run_bytes(undisturbed());
+  const Finished again = run(train_command(undisturbed(), {"--json"}));
+  CHECK(again.exit_code == 0);
+  CHECK(Json::parse(again.out) == Json::parse(slurp(undisturbed() / "results.json")));
+  CHECK(run_bytes(undisturbed()) == before);
+}
+
+TEST_CASE("gradient accumulation in unequal chunks ends near the whole batch", "[cli]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> exact = {"--set",         "model.dropout=0", "--set",
+                                          "train.steps=5", "--set",           "train.warmup_steps=0"};
+  std::vector<double> losses;
+  for (const char* chunks : {"1", "3"}) {
+    std::vector<std::string> arguments = exact;
+    arguments.insert(arguments.end(), {"--json", "--set", std::string("train.accumulate=") + chunks});
+    const Finished done = run(train_command(folder.path() / chunks, arguments));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    losses.push_back(Json::parse(done.out).at("val").at("loss").get<double>());
+  }
+  CHECK(losses[0] == Catch::Approx(losses[1]).epsilon(1e-4));
+}
+
+TEST_CASE("bf16 and fp16 autocast train on the CPU", "[cli]") {
+  const TemporaryFolder folder;
+  for (const char* precision : {"bf16", "fp16"}) {
+    const Finished done = run(train_command(
+        folder.path() / precision, {"--json", "--set", std::string("train.precision=") + precision}));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    CHECK(Json::parse(done.out).at("precision") == precision);
+    const auto lines = read_lines(folder.path() / precision / "metrics.jsonl");
+    CHECK(lines.back().at("loss").get<double>() < 3.0);
+  }
+}

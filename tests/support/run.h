@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Runs the real executables: exit code, stdout and stderr apart, signals, limits.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lotformer::test {
+
+/// A folder of its own below the system's temporary folder, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+struct Command {
+  std::string program;  ///< name in the build's bin folder, for instance "lotformer-train"
+  std::vector<std::string> arguments = {};
+  std::filesystem::path directory = {};  ///< working directory; empty: the caller's
+  std::vector<std::pair<std::string, std::string>> environment = {};  ///< added to the caller's
+  int64_t file_size_limit = 0;                                        ///< bytes (RLIMIT_FSIZE); 0: none
+  int64_t memory_limit = 0;  ///< bytes of address space (RLIMIT_AS); 0: none
+};
+
+struct Finished {
+  int exit_code = -1;  ///< 128 + signal when killed
+  std::string out, err;
+};
+
+/// A running program; its output goes to files.
+class Process {
+ public:
+  explicit Process(const Command& command);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  void signal(int number);
+  bool running();
+  Finished wait();
+
+ private:
+  TemporaryFolder output_;
+  pid_t pid_ = -1;
+  int status_ = 0;
+  bool reaped_ = false;
+};
+
+Finished run(const Command& command);
+
+/// Whole file, "" when it is not there.
+std::string slurp(const std::filesystem::path& path);
+
+}  // namespace lotformer::test
