@@ -123,6 +123,8 @@ TEST_CASE("config hash: equal settings hash alike, wherever they came from") {
   const std::string from_file = config_hash(load_config({"a.yaml", {}}, fake_kinds()));
   CHECK(from_file.size() == 32);
   CHECK(from_file == config_hash(load_config({"", {"train.lr=0.001", "train.steps=6000"}}, fake_kinds())));
+  CHECK(config_hash(load_config({"", {"train.weight_decay=-0.0"}}, fake_kinds())) ==
+        config_hash(load_config({}, fake_kinds())));
   CHECK(from_file != config_hash(load_config({"", {"train.lr=0.001", "train.steps=6001"}}, fake_kinds())));
 }
 
