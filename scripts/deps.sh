@@ -157,17 +157,25 @@ pip_failure() {
   esac
 }
 
-# fetch PINS FOLDER: downloads into FOLDER; pip verifies the hashes.
-fetch() {
-  local platform platforms=() bar=(--progress-bar off)
+# pip download into FOLDER $2 of the pins in $1; pip verifies the hashes.
+pip_download() {
+  local platform platforms=()
   for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014 manylinux_2_12 manylinux2010; do
     platforms+=(--platform "${platform}_x86_64")
   done
+  TMPDIR=$2 python3 -m pip --disable-pip-version-check download --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
+    --python-version 3.11 --implementation cp --abi cp311 "${platforms[@]}" -r "$1" -d "$2" "${@:3}" 2>"$2/pip.log"
+}
+
+# fetch PINS FOLDER: with pip's progress bar on a terminal, a line for each wheel elsewhere.
+fetch() {
+  local status=0
   if [[ -t 2 ]]; then
-    bar=()
+    pip_download "$1" "$2" >&2 || status=$?
+  else
+    pip_download "$1" "$2" --progress-bar off | { grep --line-buffered Downloading >&2 || true; } || status=$?
   fi
-  if ! TMPDIR=$2 python3 -m pip --disable-pip-version-check download --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
-    "${bar[@]}" --python-version 3.11 --implementation cp --abi cp311 "${platforms[@]}" -r "$1" -d "$2" >&2 2>"$2/pip.log"; then
+  if ((status != 0)); then
     cat "$2/pip.log" >>"$log"
     die "fetching $(sed 's/ .*//' "$1" | paste -sd ' ') failed: $(pip_failure "$2/pip.log"). Another way: put a LibTorch on CMAKE_PREFIX_PATH."
   fi
