@@ -8,6 +8,10 @@
 namespace lotformer {
 
 std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+  for (CLI::Option* option : app.get_options()) {
+    // Of an option given twice the last one counts, so that a script's own can be overridden; lists (--set) keep all.
+    if (option->get_expected_max() == 1) option->take_last();
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

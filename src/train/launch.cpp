@@ -80,6 +80,7 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
 }  // namespace
 
 Json launch_training(const TrainRequest& request) {
+  catch_stop_signals();
   const AttentionKinds kinds = attention_kinds();
   const Config config = load_config(request.config, kinds);
   const c10::Device device = parse_device(request.device);
@@ -91,7 +92,6 @@ Json launch_training(const TrainRequest& request) {
     log::info(concat(run.results_file().string(), ": this run is finished"));
     return *results;
   }
-  catch_stop_signals();
   const std::optional<Checkpoint> start =
       request.resume == "never" ? std::nullopt : find_start(run, request.resume);
   if (start) require_same_run(*start, config);
