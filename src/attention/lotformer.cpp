@@ -85,22 +85,41 @@ at::Tensor LotformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor
   return transport(q.to(type), k.to(type), v.to(type), lengths).to(q.scalar_type());
 }
 
+at::Tensor LotformerAttentionImpl::mass_logits(const at::Tensor& like) const {
+  if (pivot_logits.defined()) return pivot_logits.to(like.scalar_type());
+  return at::zeros({pivots.size(0), pivots.size(1)}, like.options().requires_grad(false));
+}
+
+ops::PivotSolverOptions LotformerAttentionImpl::solver_options() const {
+  return {is_training() ? options_.tolerance : options_.eval_tolerance, options_.max_passes};
+}
+
 at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                              const at::Tensor& lengths) {
   const at::Tensor z = pivots.to(q.scalar_type());
   if (options_.mode == "reference") {
     return ops::pivot_attention_reference(q, k, v, z, options_.epsilon, options_.half_iterations);
   }
-  const at::Tensor logits = pivot_logits.defined() ? pivot_logits.to(q.scalar_type())
-                                                   : at::zeros({z.size(0), z.size(1)}, q.options());
   if (options_.mode == "truncated") {
-    return ops::pivot_attention_truncated(q, k, v, z, at::log_softmax(logits, -1), lengths, options_.epsilon,
-                                          options_.half_iterations);
+    return ops::pivot_attention_truncated(q, k, v, z, at::log_softmax(mass_logits(q), -1), lengths,
+                                          options_.epsilon, options_.half_iterations);
   }
-  const ops::PivotSolverOptions solver{is_training() ? options_.tolerance : options_.eval_tolerance,
-                                       options_.max_passes};
-  return ops::pivot_attention_exact(q, k, v, z, at::softmax(logits, -1), lengths, options_.epsilon, solver,
-                                    &stats_);
+  return ops::pivot_attention_exact(q, k, v, z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
+                                    solver_options(), &stats_);
+}
+
+ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& lengths) const {
+  const at::Tensor z = pivots.to(q.scalar_type());
+  if (options_.mode == "reference") {
+    return ops::pivot_plans_reference(q, k, z, options_.epsilon, options_.half_iterations);
+  }
+  if (options_.mode == "truncated") {
+    return ops::pivot_plans_truncated(q, k, z, at::log_softmax(mass_logits(q), -1), lengths, options_.epsilon,
+                                      options_.half_iterations);
+  }
+  return ops::pivot_plans_exact(q, k, z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
+                                solver_options());
 }
 
 }  // namespace lotformer

@@ -37,6 +37,17 @@ at::Tensor multipliers(const at::Tensor& marginal, const at::Tensor& gram, const
   return at::where(solved.unsqueeze(-1), lambda, at::zeros_like(lambda));
 }
 
+/// Both sides of P problems: logits [2P, r, N], first half queries, second half keys.
+at::Tensor both_logits(const at::Tensor& z, const at::Tensor& q, const at::Tensor& k) {
+  return at::cat({at::bmm(z, q.transpose(1, 2)), at::bmm(z, k.transpose(1, 2))});
+}
+
+PivotSolution solve_both(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
+                         const PivotSolverOptions& options) {
+  return solve_pivot_potentials(logits, {doubled(tokens.real), doubled(tokens.share)}, doubled(sigma),
+                                options);
+}
+
 /// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r]. Values at padding
 /// are finite, upstream gradients there are zero. Notation of docs/lotformer.md: first half of a stacked
 /// tensor = query side, second half = key side.
@@ -46,10 +57,8 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
                             const TokenMarginal& tokens, const PivotSolverOptions& options,
                             PivotSolveStats* stats) {
     const int64_t problems = q.size(0);
-    const at::Tensor logits =
-        at::cat({at::bmm(z, q.transpose(1, 2)), at::bmm(z, k.transpose(1, 2))});  // [2P, r, N]
-    const PivotSolution solution = solve_pivot_potentials(
-        logits, {doubled(tokens.real), doubled(tokens.share)}, doubled(sigma), options);
+    const at::Tensor logits = both_logits(z, q, k);
+    const PivotSolution solution = solve_both(logits, tokens, sigma, options);
     if (stats) {
       *stats = {2 * problems, solution.problem_passes, solution.longest, solution.capped, solution.residual};
     }
@@ -63,8 +72,9 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
     const at::Tensor p_key = pivot_probabilities(side(logits, 1), side(solution.potentials, 1), tokens);
     const at::Tensor summed = at::bmm(p_key, v) * tokens.share.unsqueeze(-1);  // Y [P, r, D]
     const at::Tensor to_pivots = side(rounding, 1).transpose(1, 2);
-    const at::Tensor mass = at::bmm(to_pivots, side(solution.marginal, 1).unsqueeze(-1));  // [P, r, 1]
-    const at::Tensor pooled = at::bmm(to_pivots, summed) / mass;                           // U [P, r, D]
+    const at::Tensor mass =  // [P, r, 1]; a pivot mass that underflows passes on nothing instead of 0 / 0
+        at::bmm(to_pivots, side(solution.marginal, 1).unsqueeze(-1)).clamp_min(1e-37);
+    const at::Tensor pooled = at::bmm(to_pivots, summed) / mass;  // U [P, r, D]
 
     // Query side: O = (p R) U.
     const at::Tensor mixed = at::bmm(side(rounding, 0), pooled);  // W = R U
@@ -133,6 +143,28 @@ at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const
       flatten_heads(select_real_tokens(v, mask)), repeat_for_batch(pivots * scale, q.size(0)),
       repeat_for_batch(sigma, q.size(0)), tokens, options, stats);
   return select_real_tokens(out.unflatten(0, {q.size(0), q.size(1)}), mask);
+}
+
+PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
+                             const at::Tensor& sigma, const at::Tensor& lengths, double epsilon,
+                             const PivotSolverOptions& options) {
+  const at::Tensor mask = length_mask(lengths, q.size(2));
+  const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
+  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
+  const at::Tensor masses = repeat_for_batch(sigma, q.size(0));
+  const at::Tensor logits =
+      both_logits(repeat_for_batch(pivots * scale, q.size(0)), flatten_heads(select_real_tokens(q, mask)),
+                  flatten_heads(select_real_tokens(k, mask)));
+  const PivotSolution solution = solve_both(logits, tokens, masses, options);
+  const TokenMarginal both{doubled(tokens.real), doubled(tokens.share)};
+  const at::Tensor rounding = rounding_matrix(solution.marginal, doubled(masses)).transpose(1, 2);
+  const at::Tensor plans =
+      at::bmm(rounding, pivot_probabilities(logits, solution.potentials, both)) * both.share.unsqueeze(-1);
+  const auto side = [&](int64_t which) {
+    const at::Tensor half = plans.narrow(0, which * masses.size(0), masses.size(0));
+    return select_real_columns(half.unflatten(0, {q.size(0), q.size(1)}), mask);
+  };
+  return {side(0), side(1)};
 }
 
 }  // namespace lotformer::ops

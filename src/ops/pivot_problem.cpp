@@ -3,6 +3,8 @@
 
 #include <ATen/ops/full.h>
 
+#include <vector>
+
 namespace lotformer::ops {
 
 at::Tensor flatten_heads(const at::Tensor& x) {
@@ -13,6 +15,10 @@ at::Tensor repeat_for_batch(const at::Tensor& x, int64_t batch) {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.insert(shape.begin(), batch);
   return x.unsqueeze(0).expand(shape).flatten(0, 1);
+}
+
+at::Tensor select_real_columns(const at::Tensor& x, const at::Tensor& mask) {
+  return mask.defined() ? x.masked_fill(mask.logical_not().unsqueeze(1).unsqueeze(1), 0) : x;
 }
 
 TokenMarginal token_marginal(const at::Tensor& mask, const at::Tensor& q) {

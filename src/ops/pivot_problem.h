@@ -12,6 +12,8 @@ namespace lotformer::ops {
 at::Tensor flatten_heads(const at::Tensor& x);
 /// x [H, ...], shared by the batch -> [P, ...]
 at::Tensor repeat_for_batch(const at::Tensor& x, int64_t batch);
+/// x [B, H, r, N] with zeros at padded tokens.
+at::Tensor select_real_columns(const at::Tensor& x, const at::Tensor& mask);
 /// Token marginals of P problems from `mask` [B, N] (no sequence without a real token) or an undefined one.
 TokenMarginal token_marginal(const at::Tensor& mask, const at::Tensor& q);
 

@@ -107,6 +107,7 @@ class CaseRun {
     compare("out", order_.back(out, 2));
     for (const std::string& gradient : golden_.gradients) compare(gradient, gradient_of(gradient));
     if (golden_.has("row_sums") || golden_.has("col_sums") || golden_.has("attn")) check_map();
+    if (golden_.has("p_qz")) check_plans();
     for (auto it = tolerances_.begin(); it != tolerances_.end(); ++it) {
       if (!compared_.count(it.key()))
         report_.fail(golden_, concat(kind_, " ", it.key(), ": has a tolerance and no check"));
@@ -136,6 +137,15 @@ class CaseRun {
     if (golden_.has("attn")) compare("attn", restored);
     if (golden_.has("row_sums")) compare("row_sums", restored.sum(3));
     if (golden_.has("col_sums")) compare("col_sums", restored.sum(2));
+  }
+
+  void check_plans() {
+    at::NoGradGuard no_grad;
+    const auto* lotformer = dynamic_cast<const LotformerAttentionImpl*>(module_.get());
+    if (!lotformer) return report_.fail(golden_, "p_qz: only lotformer has transport plans");
+    const ops::PivotPlans plans = lotformer->plans(q_, k_, order_.lengths());
+    compare("p_qz", order_.back(plans.query.transpose(2, 3), 2));
+    compare("p_zk", order_.back(plans.key, 3));
   }
 
   void compare(const std::string& name, const at::Tensor& actual) {

@@ -124,8 +124,10 @@ void Report::finish_case(const GoldenCase& golden) {
 std::string Report::summary() const {
   std::ostringstream out;
   for (const auto& [name, family] : families_) {
-    out << name << ": " << plural(family.cases, "case") << ", " << plural(family.tensors, "tensor");
-    if (family.skipped) out << ", " << family.skipped << " skipped (" << family.reason << ")";
+    out << name << ": ";
+    if (family.cases) out << plural(family.cases, "case") << ", " << plural(family.tensors, "tensor");
+    if (family.cases && family.skipped) out << "; ";
+    if (family.skipped) out << plural(family.skipped, "case") << " skipped (" << family.reason << ")";
     out << "\n";
   }
   return out.str();

@@ -29,6 +29,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
 
+  /// The two transport plans of the mode, [B, H, r, N] each, in the dtype of q (float32 or float64).
+  ops::PivotPlans plans(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
   const ops::PivotSolveStats& last_stats() const { return stats_; }
 
@@ -38,6 +40,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
  private:
   at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& lengths);
+  at::Tensor mass_logits(const at::Tensor& like) const;
+  ops::PivotSolverOptions solver_options() const;
 
   LotformerOptions options_;
   ops::PivotSolveStats stats_;

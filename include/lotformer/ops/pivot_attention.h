@@ -55,4 +55,20 @@ at::Tensor pivot_attention_truncated(const at::Tensor& q, const at::Tensor& k, c
 at::Tensor pivot_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                      const at::Tensor& pivots, double epsilon, int64_t half_iterations);
 
+/// The two transport plans, each of total mass 1: query [B, H, r, N] from queries to pivots, key [B, H, r, N]
+/// from pivots to keys; zero at padding (and for a sequence without a real token). For diagnostics and tests:
+/// the functions above never form the exact ones.
+struct PivotPlans {
+  at::Tensor query, key;
+};
+
+PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
+                             const at::Tensor& sigma, const at::Tensor& lengths, double epsilon,
+                             const PivotSolverOptions& options);
+PivotPlans pivot_plans_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
+                                 const at::Tensor& log_sigma, const at::Tensor& lengths, double epsilon,
+                                 int64_t half_iterations);
+PivotPlans pivot_plans_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
+                                 double epsilon, int64_t half_iterations);
+
 }  // namespace lotformer::ops

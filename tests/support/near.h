@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// Comparisons of tensors that say where and by how much they fail. Include before support/catch.h.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <sstream>
+#include <string>
+
+namespace lotformer::test {
+
+/// "" when max|actual - expected| <= tolerance; else the largest error and its place. NaN never passes;
+/// shapes must agree.
+inline std::string difference(const at::Tensor& actual, const at::Tensor& expected, double tolerance) {
+  std::ostringstream out;
+  if (!actual.defined() || !expected.defined()) return "a tensor is undefined";
+  if (actual.sizes() != expected.sizes()) {
+    out << "shape " << actual.sizes() << ", expected " << expected.sizes();
+    return out.str();
+  }
+  if (actual.numel() == 0) return "";
+  const at::Tensor got = actual.detach().to(at::kDouble).flatten(),
+                   want = expected.detach().to(at::kDouble).flatten();
+  const at::Tensor errors = (got - want).abs().nan_to_num(HUGE_VAL, HUGE_VAL, HUGE_VAL);
+  const int64_t place = errors.argmax().item<int64_t>();
+  const double worst = errors[place].item<double>();
+  if (worst <= tolerance) return "";
+  out << "error " << worst << " > " << tolerance << " at flat index " << place << " of " << actual.sizes()
+      << ": got " << got[place].item<double>() << ", expected " << want[place].item<double>();
+  return out.str();
+}
+
+/// The same relative to the largest entry of `expected`.
+inline std::string relative_difference(const at::Tensor& actual, const at::Tensor& expected,
+                                       double tolerance) {
+  if (!expected.defined() || expected.numel() == 0) return difference(actual, expected, tolerance);
+  return difference(actual, expected,
+                    tolerance * expected.detach().abs().max().to(at::kDouble).item<double>());
+}
+
+/// Equal in every entry; a NaN never is.
+inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() && b.defined() && a.sizes() == b.sizes() && a.eq(b).all().item<bool>();
+}
+
+}  // namespace lotformer::test
+
+/// Fails with the message of `difference` or `relative_difference`.
+#define CHECK_NEAR(actual, expected, tolerance) \
+  CHECK(::lotformer::test::difference((actual), (expected), (tolerance)) == "")
+#define CHECK_RELATIVE(actual, expected, tolerance) \
+  CHECK(::lotformer::test::relative_difference((actual), (expected), (tolerance)) == "")
