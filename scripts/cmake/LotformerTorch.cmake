@@ -131,7 +131,8 @@ if(LOTFORMER_HAS_CUDA)
         LINKER:--push-state,--no-as-needed <LINK_ITEM> LINKER:--pop-state)
     set(CMAKE_${_language}_LINK_LIBRARY_USING_lotformer_needed_SUPPORTED TRUE)
   endforeach()
-  target_link_libraries(lotformer_torch INTERFACE "$<LINK_LIBRARY:lotformer_needed,lotformer::torch_cuda,lotformer::c10_cuda>")
+  target_link_libraries(lotformer_torch INTERFACE "$<LINK_LIBRARY:lotformer_needed,lotformer::torch_cuda,lotformer::c10_cuda>"
+                        CUDA::cudart)   # c10's headers call the runtime directly
   target_include_directories(lotformer_torch SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_definitions(lotformer_torch INTERFACE LOTFORMER_HAS_CUDA=1)
   target_link_options(lotformer_torch INTERFACE LINKER:-rpath-link,${CUDAToolkit_LIBRARY_DIR})
