@@ -243,10 +243,16 @@ TEST_CASE("generator: parameters that cannot be satisfied end at once with the r
                  "2: generate: 410 distinct expressions"));
   CHECK(contains(refusal([](auto& p) { p.max_depth = 2, p.max_args = 2, p.min_length = 1, p.train = 1000; }),
                  "2: generate: 400 distinct expressions"));
-  // Exactly as many as there are: found, the last of them too.
+  // Exactly as many as there are: found, the last of them too, and none twice.
   CHECK(refusal([](auto& p) { p.max_depth = 2, p.max_args = 2, p.min_length = 0, p.train = 320; }) ==
         "no error");
-  CHECK(fs::exists(folder.path() / "listops-1000/SYNTHETIC.json"));
+  std::set<std::vector<int>> trees;
+  const auto task = open_task("listops", options_for(folder.path()));
+  for (const Split split : {Split::train, Split::val, Split::test}) {
+    const Dataset dataset = task->open(split);
+    for (int64_t row = 0; row < dataset.size(); ++row) trees.insert(ids(dataset, row));
+  }
+  CHECK(trees.size() == 410);
 }
 
 TEST_CASE("generator: two processes at once make one set") {

@@ -67,10 +67,11 @@ struct Chosen {
 };
 
 /// Accepts candidates in order until all rows are there. Work is counted in tokens, so that giving up does
-/// not depend on the machine.
-Chosen choose_trees(const ListopsParameters& p) {
-  constexpr uint64_t kHopelessTokens =
-      1'000'000'000;  // without a new tree; the official set needs about 2,700 tokens a tree
+/// not depend on the machine. Free space is asked for early, by what the first rows let expect.
+Chosen choose_trees(const ListopsParameters& p, const TargetFolder& folder) {
+  // Tokens drawn without a new tree before giving up; an official set draws some 2,000 for each.
+  constexpr uint64_t kHopelessTokens = 1'000'000'000;
+  constexpr size_t kSampleRows = 2000;
   const auto wanted = static_cast<size_t>(p.train + p.val + p.test);
   Chosen chosen;
   listops::TreeDrawer drawer(p);
@@ -89,6 +90,10 @@ Chosen choose_trees(const ListopsParameters& p) {
       chosen.max_bytes +=
           listops::Notation::max_characters(length, drawer.operators()) + 4;  // TAB, label, CRLF
       idle_tokens = 0;
+      if (chosen.candidates.size() == kSampleRows) {
+        folder.require_space(chosen.max_bytes / static_cast<int64_t>(kSampleRows) *
+                             static_cast<int64_t>(wanted));
+      }
       progress.update(static_cast<int64_t>(chosen.candidates.size()));
     } else if (idle_tokens > kHopelessTokens) {
       throw Error(ErrorKind::usage,
@@ -223,7 +228,7 @@ ListopsGeneration generate_listops(const fs::path& root, const ListopsParameters
                       "it generates ListOps in " + root.string());
   if (already_there()) return result;  // the other process has made it meanwhile
   const TargetFolder folder(result.directory, {listops::kFileNames.begin(), listops::kFileNames.end()});
-  const Chosen chosen = choose_trees(parameters);
+  const Chosen chosen = choose_trees(parameters, folder);
   folder.require_space(chosen.max_bytes);
   folder.begin();
   write_set(folder.partial(), parameters, chosen, result);
