@@ -9,7 +9,6 @@
 #include <set>
 
 #include "lotformer/core/hash.h"
-#include "lotformer/data/check.h"
 #include "lotformer/data/listops_generator.h"
 #include "support.h"
 #include "support/catch.h"
@@ -18,18 +17,6 @@ namespace lotformer::data::test {
 namespace {
 
 const std::array<std::string, 3> kFiles = {"basic_train.tsv", "basic_val.tsv", "basic_test.tsv"};
-
-ListopsParameters small_parameters() {
-  ListopsParameters p;
-  p.train = 300;
-  p.val = 40;
-  p.test = 50;
-  p.min_length = 5;
-  p.max_length = 60;
-  p.max_depth = 4;
-  p.max_args = 4;
-  return p;
-}
 
 DataOptions options_for(const fs::path& root) {
   DataOptions options;
@@ -274,40 +261,6 @@ TEST_CASE("generator: two processes at once make one set") {
   }
   generate_listops(alone.path(), p);
   CHECK(digest(folder.path() / "listops-1000") == digest(alone.path() / "listops-1000"));
-}
-
-TEST_CASE("check: sums up what is there") {
-  TemporaryFolder folder;
-  generate_listops(folder.path(), small_parameters());
-  DataOptions options;
-  options.root = folder.path();
-  const Json summary = check_task("listops", options);
-  CHECK(summary["task"] == "listops");
-  CHECK(summary["data_origin"] == "generated");
-  const Json& train = summary["splits"]["train"];
-  CHECK(train["examples"] == 300);
-  int64_t rows = 0;
-  for (const auto& [label, count] : train["classes"].items()) rows += count.get<int64_t>();
-  CHECK(rows == 300);
-  CHECK(train["length_quartiles"].size() == 5);
-  CHECK(train["length_quartiles"][0] >= 6);
-  CHECK(train["length_quartiles"][4] <= 59);
-  CHECK(train["cut_examples"] == 0);
-  CHECK(train["fingerprint"] ==
-        open_task("listops", options_for(folder.path()))->open(Split::train).fingerprint());
-  const std::string text = describe_check(summary);
-  for (const std::string piece :
-       {"train: 300 examples", "data origin: generated", "root operator alone", "fingerprint", "quartiles"}) {
-    CHECK(contains(text, piece));
-  }
-  // A file that was changed without changing its size is caught by the digest of the record.
-  const fs::path path = folder.path() / "listops-1000/basic_test.tsv";
-  std::string bytes = read_text(path);
-  const size_t digit = bytes.find_last_of("0123456789");
-  bytes[digit] = bytes[digit] == '3' ? '4' : '3';
-  write_text(path, bytes);
-  CHECK(contains(error_of([&] { check_task("listops", options); }),
-                 "3: listops-1000/basic_test.tsv: contents differ from the digest"));
 }
 
 }  // namespace

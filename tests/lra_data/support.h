@@ -15,6 +15,7 @@
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/listops_generator.h"
 #include "lotformer/data/task.h"
 
 namespace lotformer::data::test {
@@ -61,6 +62,19 @@ inline void small_listops(const fs::path& directory, const std::string& train = 
 inline std::vector<int> ids(const Dataset& dataset, int64_t row) {
   const auto bytes = dataset.bytes(row);
   return {bytes.begin(), bytes.end()};
+}
+
+/// A small set that is made in no time.
+inline ListopsParameters small_parameters() {
+  ListopsParameters p;
+  p.train = 300;
+  p.val = 40;
+  p.test = 50;
+  p.min_length = 5;
+  p.max_length = 60;
+  p.max_depth = 4;
+  p.max_args = 4;
+  return p;
 }
 
 /// Collects log messages while it lives.
