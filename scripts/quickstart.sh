@@ -89,9 +89,6 @@ choose_training() {
 }
 
 make_data() {
-  if [[ -n $(find_dataset) ]]; then
-    return
-  fi
   "$bin/lotformer-data" generate --task listops --root "$data"
 }
 
@@ -101,7 +98,7 @@ run_training() {
   case $status in
     0) ;;
     75) say "Interrupted; the same command goes on from the last checkpoint."; exit 75 ;;
-    *) say "error: lotformer-train stopped with exit code $status (docs/troubleshooting.md says what each means)."; exit $status ;;
+    *) say "    (exit code $status: see docs/troubleshooting.md)"; exit $status ;;   # the trainer has said what is wrong
   esac
 }
 
@@ -154,7 +151,7 @@ stage "Installing what is missing" scripts/deps.sh
 use_own_cmake_if_needed
 stage "Configuring ($preset)" configure "$preset"
 stage "Building" build "$preset" "${programs[@]}"
-stage "Making ListOps (100,000 examples, 665 MB, unless it is there)" make_data
+[[ -n $(find_dataset) ]] || stage "Making ListOps (100,000 examples, 665 MB)" make_data
 choose_training
 stage "Training" run_training
 if only_prints; then

@@ -7,15 +7,14 @@ install(FILES LICENSE README.md DESTINATION share/doc/lotformer OPTIONAL)
 
 get_property(_programs GLOBAL PROPERTY LOTFORMER_PROGRAMS)
 if(LOTFORMER_TORCH AND _programs)
-  get_filename_component(_wheels ${LOTFORMER_TORCH_DIR}/../nvidia ABSOLUTE)
-  set(LOTFORMER_INSTALL_FROM ${LOTFORMER_TORCH_LIB} ${_wheels})
+  set(LOTFORMER_INSTALL_FROM ${LOTFORMER_TORCH_LIB} ${LOTFORMER_TORCH_WHEELS})
   if(LOTFORMER_HAS_CUDA AND LOTFORMER_INSTALL_CUDA_LIBS)
     list(APPEND LOTFORMER_INSTALL_FROM ${CUDAToolkit_LIBRARY_DIR})
   endif()
   set(LOTFORMER_INSTALL_ALSO "")
   if(LOTFORMER_HAS_CUDA)   # opened by name when first needed, so no NEEDED entry leads to them
     file(GLOB LOTFORMER_INSTALL_ALSO ${LOTFORMER_TORCH_LIB}/libtorch_cuda_linalg.so ${LOTFORMER_TORCH_LIB}/libcaffe2_nvrtc.so
-         ${_wheels}/*/lib/libcudnn_*.so.* ${_wheels}/*/lib/libnvrtc-builtins.so.*)
+         ${LOTFORMER_TORCH_WHEELS}/*/lib/libcudnn_*.so.* ${LOTFORMER_TORCH_WHEELS}/*/lib/libnvrtc-builtins.so.*)
     if(LOTFORMER_INSTALL_CUDA_LIBS)
       file(GLOB _opened ${CUDAToolkit_LIBRARY_DIR}/libcudnn_*.so.* ${CUDAToolkit_LIBRARY_DIR}/libnvrtc-builtins.so.*)
       list(APPEND LOTFORMER_INSTALL_ALSO ${_opened})

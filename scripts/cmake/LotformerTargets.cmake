@@ -26,7 +26,7 @@ function(lotformer_add_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE lotformer_options)
   # A toolkit's own folder last: its libraries are not installed by default, and not every toolkit is known to the loader.
-  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/lotformer;${CMAKE_BUILD_RPATH}")
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/lotformer;${CUDAToolkit_LIBRARY_DIR}")
   install(TARGETS ${name} RUNTIME DESTINATION bin)   # "bin", not CMAKE_INSTALL_BINDIR: the RPATH counts on it
   set_property(GLOBAL APPEND PROPERTY LOTFORMER_PROGRAMS ${name})
 endfunction()

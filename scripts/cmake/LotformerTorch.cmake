@@ -116,9 +116,9 @@ target_link_libraries(lotformer_torch INTERFACE lotformer::torch_cpu lotformer::
 # RUNPATH is not inherited by the libraries that LibTorch itself needs: keep the old RPATH tag.
 target_link_options(lotformer_torch INTERFACE LINKER:--disable-new-dtags)
 # The linker looks through the libraries that LibTorch needs, but does not follow their own $ORIGIN paths.
-file(GLOB _nvidia LIST_DIRECTORIES true ${LOTFORMER_TORCH_DIR}/../nvidia/*/lib)
+get_filename_component(LOTFORMER_TORCH_WHEELS ${LOTFORMER_TORCH_DIR}/../nvidia ABSOLUTE)
+file(GLOB _nvidia LIST_DIRECTORIES true ${LOTFORMER_TORCH_WHEELS}/*/lib)
 foreach(_folder IN LISTS _nvidia)
-  get_filename_component(_folder ${_folder} ABSOLUTE)
   target_link_options(lotformer_torch INTERFACE LINKER:-rpath-link,${_folder})
 endforeach()
 
@@ -136,6 +136,7 @@ if(LOTFORMER_HAS_CUDA)
   target_include_directories(lotformer_torch SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_definitions(lotformer_torch INTERFACE LOTFORMER_HAS_CUDA=1)
   target_link_options(lotformer_torch INTERFACE LINKER:-rpath-link,${CUDAToolkit_LIBRARY_DIR})
-  list(APPEND CMAKE_BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR})   # LibTorch knows only the places of the NVIDIA wheels
+  # LibTorch knows the places of the NVIDIA wheels only. They come first: theirs are the versions that it was built with.
+  list(APPEND CMAKE_BUILD_RPATH ${_nvidia} ${CUDAToolkit_LIBRARY_DIR})
   include(LotformerCuda)
 endif()
