@@ -130,6 +130,13 @@ TEST_CASE("hash: XXH3-128, in one piece, in pieces and from a file") {
   CHECK(error_of([&] { hash_file(folder / "none", ErrorKind::data); }).find("3: ") == 0);
 }
 
+TEST_CASE("json: nesting without end is refused, not followed") {
+  const std::string deep(1'000'000, '[');
+  CHECK_THROWS_WITH(parse_json(deep, "file.json", ErrorKind::checkpoint),
+                    Catch::Matchers::Contains("nested deeper"));
+  CHECK(parse_json("[[[1]]]", "file.json", ErrorKind::checkpoint)[0][0][0] == 1);
+}
+
 TEST_CASE("json: doubles survive, errors name their place") {
   for (const double value : {0.1, 1.0 / 3.0, 5e-324, 1e300}) {
     CHECK(parse_json(to_line(Json{{"x", value}}), "t", ErrorKind::data)["x"].get<double>() == value);
