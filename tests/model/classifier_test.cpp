@@ -101,5 +101,5 @@ TEST_CASE("two sequences meet in the head as a, b, a*b, a-b", "[model]") {
 
 TEST_CASE("a sequence longer than the position table is refused", "[model]") {
   const auto model = make_model("softmax");
-  CHECK_THROWS_WITH(model->forward(make_batch(kMaxLength + 1)), Catch::Matchers::Contains("position table"));
+  CHECK_THROWS_WITH(model->forward(make_batch(kMaxLength + 1)), test::contains_text("position table"));
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// main() of every test program; a warning logged during a test fails it unless the test expects it (support/log_guard.h).
+// main() of every test program, for Catch2 version 2 or 3.
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_session.hpp>
-int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }
+int main(int argc, char** argv) {
+  return Catch::Session().run(argc, argv);
+}
 #else
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
