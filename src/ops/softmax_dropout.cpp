@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/ops/softmax_dropout.h"
 
-#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/bernoulli.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros_like.h>
@@ -25,7 +23,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kBlockWeights = int64_t{1} << 22;  // weights of one block: 16 MiB in float32
+constexpr int64_t kBlockWeights = int64_t{1}
+                                  << 18;  // weights of one block: 1 MiB in float32, which stays in cache
 
 struct Plan {
   std::vector<int64_t> keys, queries;  // tokens of each sequence that take part
@@ -52,35 +51,89 @@ void for_each_block(const Plan& plan, int64_t heads, const std::function<void(co
   }
 }
 
-/// Softmax weights of a block and the factors that dropout puts on them (0 or 1 / (1 - dropout)), both
-/// [count, keys].
-struct Weights {
-  at::Tensor weights, factors;
+/// Integer hash whose output bits change with probability close to 1/2 for any flipped input bit (C. Wellons,
+/// hash prospector).
+inline uint32_t hash32(uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x7feb352dU;
+  x = (x ^ (x >> 15)) * 0x846ca68bU;
+  return x ^ (x >> 16);
+}
+
+/// The factor 0 (with probability `dropout`) or 1 / (1 - dropout) of each weight of a block: a pure function
+/// of (seed, place), so the backward pass meets the same choice, whatever the number of threads.
+class Dropout {
+ public:
+  Dropout(uint64_t seed, double dropout)
+      : low_(static_cast<uint32_t>(seed)),
+        high_(static_cast<uint32_t>(seed >> 32)),
+        threshold_(static_cast<uint32_t>(std::min(dropout * 4294967296.0, 4294967295.0))),
+        scale_(1 / (1 - dropout)) {}
+  bool keeps(int64_t place) const {
+    return hash32(hash32(static_cast<uint32_t>(place) + low_) ^ high_) >= threshold_;
+  }
+  double scale() const { return scale_; }
+
+ private:
+  uint32_t low_, high_, threshold_;
+  double scale_;
 };
 
-Weights weights_of(const Plan& plan, const Block& block, const at::Tensor& q, const at::Tensor& k) {
-  const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
-  Weights result;
-  result.weights = at::softmax(at::mm(q * scale, k.t()), -1);
-  at::Generator generator = at::detail::createCPUGenerator(block.seed);
-  result.factors =
-      at::empty_like(result.weights).bernoulli_(1 - plan.dropout, generator).div_(1 - plan.dropout);
-  return result;
+constexpr int64_t kGrain = 1 << 14;  // entries a thread takes at least
+
+/// w := dropped w, both [count, keys] and contiguous.
+template <class T>
+void drop(at::Tensor& weights, const Dropout& dropout) {
+  T* w = weights.data_ptr<T>();
+  const T scale = static_cast<T>(dropout.scale());
+  at::parallel_for(0, weights.numel(), kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) w[i] = dropout.keeps(i) ? w[i] * scale : T(0);
+  });
+}
+
+/// With d = dL/d(dropped w) and inner = sum_j w_j dL/dw_j of each row: d := dL/d(scores), w := dropped w, in
+/// one sweep.
+template <class T>
+void drop_backward(at::Tensor& weights, at::Tensor& d_weights, const at::Tensor& inner,
+                   const Dropout& dropout) {
+  T *w = weights.data_ptr<T>(), *d = d_weights.data_ptr<T>();
+  const T* row_inner = inner.data_ptr<T>();
+  const T scale = static_cast<T>(dropout.scale());
+  const int64_t keys = weights.size(1);
+  at::parallel_for(0, weights.size(0), std::max<int64_t>(1, kGrain / keys), [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t i = row * keys; i < (row + 1) * keys; ++i) {
+        const T factor = dropout.keeps(i) ? scale : T(0);
+        d[i] = w[i] * (d[i] * factor - row_inner[row]);
+        w[i] *= factor;
+      }
+    }
+  });
+}
+
+at::Tensor scaled(const at::Tensor& q) {
+  return q * (1 / std::sqrt(static_cast<double>(q.size(-1))));
+}
+
+at::Tensor weights_of(const at::Tensor& q, const at::Tensor& k) {
+  return at::softmax(at::mm(q, k.t()), -1);
 }
 
 struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, Plan plan) {
+    const bool is_double = q.scalar_type() == at::kDouble;
     at::Tensor out = at::zeros_like(q, at::MemoryFormat::Contiguous);
     for_each_block(plan, q.size(1), [&](const Block& block) {
       const auto rows = [&](const at::Tensor& x) {
         return x[block.b][block.h].narrow(0, block.first, block.count);
       };
       const auto tokens = [&](const at::Tensor& x) { return x[block.b][block.h].narrow(0, 0, block.keys); };
-      const Weights w = weights_of(plan, block, rows(q), tokens(k));
-      rows(out).copy_(at::mm(w.weights * w.factors, tokens(v)));
+      at::Tensor weights = weights_of(scaled(rows(q)), tokens(k));  // [count, keys]
+      const Dropout dropout(block.seed, plan.dropout);
+      is_double ? drop<double>(weights, dropout) : drop<float>(weights, dropout);
+      rows(out).copy_(at::mm(weights, tokens(v)));
     });
-    ctx->save_for_backward({q, k, v});
+    ctx->save_for_backward({q, k, v, out});
     ctx->saved_data["keys"] = plan.keys;
     ctx->saved_data["queries"] = plan.queries;
     ctx->saved_data["dropout"] = plan.dropout;
@@ -92,22 +145,27 @@ struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &d_out = upstream[0];
+    const at::Tensor inner = (d_out * saved[3]).sum(-1, /*keepdim=*/true);  // sum_j w_ij dw_ij = dO_i . O_i
     const Plan plan{ctx->saved_data["keys"].toIntVector(), ctx->saved_data["queries"].toIntVector(),
                     ctx->saved_data["dropout"].toDouble(),
                     static_cast<uint64_t>(ctx->saved_data["seed"].toInt())};
-    const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
+    const bool is_double = q.scalar_type() == at::kDouble;
     at::Tensor d_q = at::zeros_like(q), d_k = at::zeros_like(k), d_v = at::zeros_like(v);
     for_each_block(plan, q.size(1), [&](const Block& block) {
       const auto rows = [&](const at::Tensor& x) {
         return x[block.b][block.h].narrow(0, block.first, block.count);
       };
       const auto tokens = [&](const at::Tensor& x) { return x[block.b][block.h].narrow(0, 0, block.keys); };
-      const Weights w = weights_of(plan, block, rows(q), tokens(k));
-      tokens(d_v).add_(at::mm((w.weights * w.factors).t(), rows(d_out)));
-      at::Tensor d = at::mm(rows(d_out), tokens(v).t()).mul_(w.factors);
-      d = (d - (d * w.weights).sum(-1, /*keepdim=*/true)).mul_(w.weights).mul_(scale);  // d scores
-      rows(d_q).add_(at::mm(d, tokens(k)));
-      tokens(d_k).add_(at::mm(d.t(), rows(q)));
+      const at::Tensor q_scaled = scaled(rows(q));
+      at::Tensor weights = weights_of(q_scaled, tokens(k));
+      at::Tensor d_scores = at::mm(rows(d_out), tokens(v).t());
+      const at::Tensor row_inner = rows(inner).contiguous();
+      const Dropout dropout(block.seed, plan.dropout);
+      is_double ? drop_backward<double>(weights, d_scores, row_inner, dropout)
+                : drop_backward<float>(weights, d_scores, row_inner, dropout);
+      rows(d_q).add_(scaled(at::mm(d_scores, tokens(k))));
+      tokens(d_k).add_(at::mm(d_scores.t(), q_scaled));
+      tokens(d_v).add_(at::mm(weights.t(), rows(d_out)));
     });
     return {d_q, d_k, d_v, {}};
   }

@@ -55,9 +55,9 @@ TEST_CASE("softmax: dropout on the weights is unbiased, repeatable and off in ev
   CHECK(test::same_bits(module.forward(x.q, x.k, x.v, lengths), first));
   CHECK_FALSE(test::same_bits(first, second));
   at::Tensor mean = at::zeros_like(expected);
-  constexpr int64_t kDraws = 4000;
+  constexpr int64_t kDraws = 1000;
   for (int64_t i = 0; i < kDraws; ++i) mean += module.forward(x.q, x.k, x.v, lengths) / kDraws;
-  CHECK_NEAR(mean, expected, 0.06);
+  CHECK_NEAR(mean, expected, 0.12);
   // One weight in four is dropped, the others are divided by 3/4.
   const at::Tensor uniform = at::zeros({1, 1, 64, 64}, at::kDouble);
   const at::Tensor weights =
@@ -100,16 +100,18 @@ TEST_CASE("softmax: gradient through dropout, over several blocks of rows") {
 }
 
 TEST_CASE("attention inputs that disagree are refused with a sentence") {
-  using Catch::Matchers::Contains;
   SoftmaxAttentionImpl module({}, {.heads = 2, .head_dim = 4});
   const AttentionInputs x = attention_inputs({2, 2, 5, 4}, at::kFloat);
   CHECK_THROWS_WITH(module.forward(x.q, x.k.narrow(2, 0, 4), x.v, {}),
-                    Contains("k has shape [2, 2, 4, 4], q has [2, 2, 5, 4]"));
-  CHECK_THROWS_WITH(module.forward(x.q, x.k, x.v.to(at::kDouble), {}), Contains("v is Double, q is Float"));
-  CHECK_THROWS_WITH(module.forward(x.q[0], x.k[0], x.v[0], {}), Contains("[B, H, N, D] is expected"));
-  CHECK_THROWS_WITH(module.forward(x.q, x.k, x.v, lengths_of({5})), Contains("int64 [2] is expected"));
+                    test::contains_text("k has shape [2, 2, 4, 4], q has [2, 2, 5, 4]"));
+  CHECK_THROWS_WITH(module.forward(x.q, x.k, x.v.to(at::kDouble), {}),
+                    test::contains_text("v is Double, q is Float"));
+  CHECK_THROWS_WITH(module.forward(x.q[0], x.k[0], x.v[0], {}),
+                    test::contains_text("[B, H, N, D] is expected"));
+  CHECK_THROWS_WITH(module.forward(x.q, x.k, x.v, lengths_of({5})),
+                    test::contains_text("int64 [2] is expected"));
   CHECK_THROWS_AS(find_attention("softmx"), Error);
-  CHECK_THROWS_WITH(find_attention("softmx"), Contains("lotformer"));
+  CHECK_THROWS_WITH(find_attention("softmx"), test::contains_text("lotformer"));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace lotformer::ops {
 ///   padded_queries : compute padded rows like any other (keys of an empty sequence: all); else they are zero
 ///   and cost nothing
 /// Blocks of query rows are computed one after the other, and again in the backward pass: extra memory is a
-/// few blocks of at most 16 MiB. The random numbers are a function of one draw from the default CPU
+/// few blocks of at most 1 MiB. The random numbers are a function of one draw from the default CPU
 /// generator, not of padding or thread count.
 at::Tensor softmax_attention_with_dropout(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                           const at::Tensor& lengths, bool padded_queries, double dropout);
