@@ -49,8 +49,7 @@ PivotSolution solve_both(const at::Tensor& logits, const TokenMarginal& tokens, 
 }
 
 /// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r]. Values at padding
-/// are finite, upstream gradients there are zero. Notation of docs/lotformer.md: first half of a stacked
-/// tensor = query side, second half = key side.
+/// are finite, upstream gradients there are zero. First half of a stacked tensor = query side, second half = key side.
 struct PivotAttention : torch::autograd::Function<PivotAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const at::Tensor& z, const at::Tensor& sigma,

@@ -5,10 +5,10 @@
 // token potential is eliminated exactly and one r-vector h (potential / epsilon, defined up to a constant)
 // remains:
 //
-//   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)       plan a_i p_ij: the token marginal holds by
-//   construction c_j(h) = sum_i a_i p_ij                              solve c(h) = sigma D(h) = sigma.h -
-//   sum_i a_i logsumexp_j(A_ij + h_j)   concave, gradient sigma - c, Hessian -(diag(c) - G) G_jl = sum_i a_i
-//   p_ij p_il
+//   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)      plan a_i p_ij: the token marginal holds by construction
+//   c_j(h) = sum_i a_i p_ij                             solve c(h) = sigma
+//   D(h) = sigma.h - sum_i a_i logsumexp_j(A_ij + h_j)  concave, gradient sigma - c, Hessian -(diag(c) - G)
+//   G_jl = sum_i a_i p_ij p_il
 //
 // One *pass* evaluates p over all tokens and returns c, D and G; it does the work of two Sinkhorn
 // half-iterations. The solver is a damped Newton method on log(sigma/c) with an accept test and a Sinkhorn
