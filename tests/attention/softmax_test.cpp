@@ -67,6 +67,24 @@ TEST_CASE("softmax: dropout on the weights is unbiased, repeatable and off in ev
   CHECK(weights.eq(0).to(at::kDouble).mean().item<double>() == Catch::Approx(0.25).margin(0.03));
 }
 
+TEST_CASE("softmax: dropout chooses anew for every sequence, head and row") {
+  const at::Tensor uniform =
+      at::zeros({2, 2, 1024, 1024}, at::kFloat);  // 1024 x 1024 weights: four blocks of rows
+  const at::Tensor dropped =
+      ops::softmax_attention_with_dropout(uniform, uniform, at::eye(1024).expand_as(uniform), {}, false, 0.5)
+          .eq(0);
+  const at::Tensor rows = dropped.flatten(0, 2).to(at::kFloat);  // [2 * 2 * 1024, 1024]
+  for (const int64_t distance : {1, 256, 512, 1024, 2048}) {
+    const int64_t count = rows.size(0) - distance;
+    const at::Tensor same =
+        rows.narrow(0, 0, count).eq(rows.narrow(0, distance, count)).to(at::kFloat).mean(1);
+    INFO("rows " << distance << " apart");
+    CHECK(same.max().item<double>() <
+          0.62);  // of 1024 fair coins half agree, 0.6 is more than six deviations away
+    CHECK(same.mean().item<double>() == Catch::Approx(0.5).margin(0.002));
+  }
+}
+
 TEST_CASE("softmax: gradient through dropout, over several blocks of rows") {
   const at::Tensor lengths = lengths_of({9, 4});
   const AttentionInputs x = attention_inputs({2, 2, 9, 4}, at::kDouble, 6);
