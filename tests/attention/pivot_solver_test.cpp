@@ -98,6 +98,13 @@ TEST_CASE("pivot solver: hard families converge or stop at the cap, without a Na
   }
 }
 
+TEST_CASE("pivot solver: float32 finishes where the dual is too coarse to judge a step") {
+  // Found by search: with the dual test alone this problem alternates between rejected and Sinkhorn steps beyond 100 passes.
+  const PivotSolution solution = solve(make_problems(1, 256, 32, 3.3, 0.05, 1, 22, at::kFloat), 1e-4, 60);
+  CHECK(solution.capped == 0);
+  CHECK(solution.residual.item<double>() < 2e-4);
+}
+
 TEST_CASE("pivot solver: a problem's result does not depend on its neighbours") {
   // Easy and hard problems together, so that the working set shrinks several times.
   const Problems easy = make_problems(5, 300, 8, 0.02, 0.1, 0, 1),
@@ -188,6 +195,17 @@ TEST_CASE("pivot solver: the linear system is solved in the complement of the co
   CHECK_NEAR(x.mean(-1), at::zeros({3}, at::kDouble), 1e-12);
   const at::Tensor product = solution.marginal * x - at::bmm(solution.gram, x.unsqueeze(-1)).squeeze(-1);
   CHECK_RELATIVE(product, rhs, 1e-9);
+}
+
+TEST_CASE("pivot solver: a matrix that is not positive definite is reported") {
+  const at::Tensor marginal = at::full({2, 3}, 1.0 / 3, at::kFloat);
+  at::Tensor gram =
+      at::eye(3).repeat({2, 1, 1}) / 3;  // every token sends all to one pivot: diag(c) - G vanishes
+  gram[1] *= 1.01;                       // as rounding may leave it
+  at::Tensor solved;
+  solve_pivot_system(marginal, gram, at::zeros({2, 3}), {}, solved);
+  CHECK(solved[0].item<bool>());
+  CHECK_FALSE(solved[1].item<bool>());
 }
 
 }  // namespace
