@@ -22,7 +22,8 @@ namespace lotformer {
 ///   returns : [B, H, N, D]; padded rows are zero (except in `reference` modes). What stands in padding never influences anything.
 class AttentionImpl : public torch::nn::Module {
  public:
-  virtual at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths) = 0;
+  virtual at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const at::Tensor& lengths) = 0;
 };
 
 struct AttentionShape {

@@ -7,14 +7,16 @@
 namespace lotformer {
 
 struct SoftmaxOptions final : Options {
-  std::string mode = "masked";  // masked | reference (padded query rows are computed like any other, as published)
+  std::string mode =
+      "masked";  // masked | reference (padded query rows are computed like any other, as published)
   void visit(FieldVisitor& visitor) override;
 };
 
 class SoftmaxAttentionImpl final : public AttentionImpl {
  public:
   SoftmaxAttentionImpl(const SoftmaxOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths) override;
+  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const at::Tensor& lengths) override;
 
  private:
   bool reference_;
