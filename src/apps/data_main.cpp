@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   return run_program("lotformer-data", [&] {
     Arguments arguments;
     CLI::App app("Makes and checks Long Range Arena data. Exit codes: 0 ok, 2 usage, 3 data, 5 disk.");
+    app.set_version_flag("--version", build_id());
     app.require_subcommand(1);
     auto& make = *app.add_subcommand("generate", "make a data set; equal parameters give equal bytes");
     auto& verify = *app.add_subcommand("check", "read every file, verify every label, sum up");

@@ -7,6 +7,7 @@
 #include "lotformer/core/program.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/launch.h"
+#include "lotformer/train/results.h"
 
 int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-train", [&]() -> int {
@@ -40,13 +41,17 @@ int main(int argc, char** argv) {
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
 
     if (app.count("--help-config") > 0) {
+      if (json || (!help_style.empty() && help_style != "text" && help_style != "markdown")) {
+        throw Error(ErrorKind::usage, "--help-config prints text or markdown, nothing else");
+      }
       std::cout << (help_style == "markdown" ? config_markdown(attention_kinds())
                                              : help_config(attention_kinds()));
       return 0;
     }
     require_option(request.config.file, "--config", "lra/listops.yaml");
     if (print) {
-      std::cout << print_config(request.config, attention_kinds());
+      std::cout << (json ? to_line(config_to_json(load_config(request.config, attention_kinds()))) + "\n"
+                         : print_config(request.config, attention_kinds()));
       return 0;
     }
     const Json results = request.dry_run ? dry_run(request) : launch_training(request);

@@ -48,9 +48,7 @@ void validate_model(ModelConfig& model, Rules& rules) {
 }
 
 void validate_train(const TrainConfig& train, Rules& rules) {
-  rules.require(train.warmup_steps <= train.steps, {"train.steps", "train.warmup_steps"},
-                concat("warmup_steps ", train.warmup_steps, " is more than steps ", train.steps,
-                       "; lower train.warmup_steps or raise train.steps"));
+  // A warm-up longer than the run is no error: it is the beginning of the published schedule (the trainer warns).
   rules.require(train.accumulate <= train.batch_size, {"train.accumulate", "train.batch_size"},
                 concat("accumulate ", train.accumulate, " is more than batch_size ", train.batch_size,
                        "; a chunk needs at least one example"));

@@ -17,7 +17,8 @@ std::string located(const std::string& file, std::optional<int64_t> line, std::o
 
 }  // namespace
 
-DataError::DataError(std::string file, std::optional<int64_t> line, std::optional<int64_t> record, std::string reason)
+DataError::DataError(std::string file, std::optional<int64_t> line, std::optional<int64_t> record,
+                     std::string reason)
     : Error(ErrorKind::data, located(file, line, record, reason)),
       file_(std::move(file)),
       line_(line),

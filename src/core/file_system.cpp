@@ -19,7 +19,9 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 [[noreturn]] void fail_disk(const fs::path& path, const std::string& what) {
   throw Error(ErrorKind::disk, path.string() + ": " + what);
@@ -37,7 +39,8 @@ std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes) {
   }
   if (info.st_size > max_bytes) {
     ::close(fd);
-    throw Error(kind, concat(path.string(), ": has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
+    throw Error(
+        kind, concat(path.string(), ": has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
   }
   std::string bytes(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
@@ -48,7 +51,8 @@ std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes) {
     done += static_cast<size_t>(got);
   }
   ::close(fd);
-  if (done != bytes.size()) throw Error(kind, path.string() + ": read error or file changed while being read");
+  if (done != bytes.size())
+    throw Error(kind, path.string() + ": read error or file changed while being read");
   return bytes;
 }
 
@@ -94,7 +98,9 @@ void FileWriter::flush_buffer() {
   buffer_.clear();
 }
 
-void FileWriter::flush() { flush_buffer(); }
+void FileWriter::flush() {
+  flush_buffer();
+}
 
 void FileWriter::commit() {
   flush_buffer();
@@ -140,7 +146,8 @@ void create_directories(const fs::path& directory) {
 
 int64_t free_disk_bytes(const fs::path& path) {
   fs::path probe = fs::absolute(path);
-  while (!fs::exists(probe) && probe.has_parent_path() && probe != probe.parent_path()) probe = probe.parent_path();
+  while (!fs::exists(probe) && probe.has_parent_path() && probe != probe.parent_path())
+    probe = probe.parent_path();
   struct statvfs info {};
   if (::statvfs(probe.c_str(), &info) != 0) fail_disk(probe, "cannot be examined: " + reason());
   return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);

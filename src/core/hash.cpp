@@ -28,12 +28,20 @@ struct Hasher::State {
   ~State() { XXH3_freeState(xxh); }
 };
 
-Hasher::Hasher() : state_(std::make_unique<State>()) { XXH3_128bits_reset(state_->xxh); }
+Hasher::Hasher() : state_(std::make_unique<State>()) {
+  XXH3_128bits_reset(state_->xxh);
+}
 Hasher::~Hasher() = default;
-void Hasher::update(const void* data, size_t size) { XXH3_128bits_update(state_->xxh, data, size); }
-std::string Hasher::digest() const { return to_hex(XXH3_128bits_digest(state_->xxh)); }
+void Hasher::update(const void* data, size_t size) {
+  XXH3_128bits_update(state_->xxh, data, size);
+}
+std::string Hasher::digest() const {
+  return to_hex(XXH3_128bits_digest(state_->xxh));
+}
 
-std::string hash_bytes(std::string_view bytes) { return to_hex(XXH3_128bits(bytes.data(), bytes.size())); }
+std::string hash_bytes(std::string_view bytes) {
+  return to_hex(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 std::string hash_file(const std::filesystem::path& path, ErrorKind kind) {
   std::ifstream in(path, std::ios::binary);

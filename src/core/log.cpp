@@ -16,7 +16,8 @@ struct State {
   std::function<void(Level, std::string_view)> observer;
   std::mutex mutex;
   State() {
-    logger = std::make_shared<spdlog::logger>("lotformer", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    logger = std::make_shared<spdlog::logger>("lotformer",
+                                              std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     logger->set_pattern("%H:%M:%S %^%l%$ %v");
     logger->flush_on(spdlog::level::debug);
   }
@@ -29,10 +30,14 @@ State& state() {
 
 spdlog::level::level_enum convert(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warning: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warning:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -47,11 +52,21 @@ void write(Level level, std::string_view message) {
 
 }  // namespace
 
-void set_level(Level level) { state().logger->set_level(convert(level)); }
-void debug(std::string_view message) { write(Level::debug, message); }
-void info(std::string_view message) { write(Level::info, message); }
-void warning(std::string_view message) { write(Level::warning, message); }
-void error(std::string_view message) { write(Level::error, message); }
+void set_level(Level level) {
+  state().logger->set_level(convert(level));
+}
+void debug(std::string_view message) {
+  write(Level::debug, message);
+}
+void info(std::string_view message) {
+  write(Level::info, message);
+}
+void warning(std::string_view message) {
+  write(Level::warning, message);
+}
+void error(std::string_view message) {
+  write(Level::error, message);
+}
 
 void set_observer(std::function<void(Level, std::string_view)> observer) {
   const std::lock_guard<std::mutex> lock(state().mutex);

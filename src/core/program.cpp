@@ -21,9 +21,13 @@ void complain(const std::string& name, const std::string& message) {
 }  // namespace
 
 int run_program(const std::string& name, const std::function<int()>& body) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then is a failed write with a message, not a killed process
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file-size limit then is a failed write with a message, not a killed process
   try {
-    return body();
+    const int code = body();
+    if (!std::cout.flush())
+      throw Error(ErrorKind::disk, "standard output cannot be written (disk full, or closed?)");
+    return code;
   } catch (const Error& error) {
     complain(name, error.what());
     return error.exit_code();
@@ -36,7 +40,9 @@ int run_program(const std::string& name, const std::function<int()>& body) {
   }
 }
 
-const char* build_id() { return LOTFORMER_BUILD_ID; }
+const char* build_id() {
+  return LOTFORMER_BUILD_ID;
+}
 
 fs::path executable_directory() {
   std::error_code code;

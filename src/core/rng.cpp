@@ -18,14 +18,18 @@ uint64_t finalise(uint64_t z) {
 
 }  // namespace
 
-uint64_t mix_seeds(uint64_t a, uint64_t b) { return finalise(finalise(a + kGolden) + b * kGolden + kGolden); }
+uint64_t mix_seeds(uint64_t a, uint64_t b) {
+  return finalise(finalise(a + kGolden) + b * kGolden + kGolden);
+}
 
 uint64_t Rng::next() {
   state_ += kGolden;
   return finalise(state_);
 }
 
-double Rng::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double Rng::uniform() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
 uint64_t Rng::below(uint64_t bound) {
   const uint64_t limit = (UINT64_MAX / bound) * bound;

@@ -48,7 +48,8 @@ std::string format_duration(double seconds) {
 std::string format_count(int64_t value) {
   std::string text = std::to_string(value);
   const int64_t start = text[0] == '-' ? 1 : 0;
-  for (int64_t i = static_cast<int64_t>(text.size()) - 3; i > start; i -= 3) text.insert(static_cast<size_t>(i), 1, ',');
+  for (int64_t i = static_cast<int64_t>(text.size()) - 3; i > start; i -= 3)
+    text.insert(static_cast<size_t>(i), 1, ',');
   return text;
 }
 

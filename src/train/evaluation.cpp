@@ -100,14 +100,38 @@ Json logged_score(const Checkpoint& checkpoint, const std::string& split) {
   return found;
 }
 
+/// Finds out before the work whether the table can be written.
+void check_predictions_path(const std::filesystem::path& path) {
+  const auto folder = path.parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    throw Error(ErrorKind::usage, "--predictions: there is no folder " + folder.string());
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorKind::usage, "--predictions: " + path.string() + " is a folder; name a file");
+}
+
 void write_predictions(const std::filesystem::path& path, const data::Dataset& dataset,
                        const std::vector<int32_t>& predictions) {
-  write_atomic(path, [&](FileWriter& out) {
+  const auto fill = [&](FileWriter& out) {
     out.write("row\tlabel\tprediction\n");
     for (size_t row = 0; row < predictions.size(); ++row) {
       out.write(concat(row, "\t", dataset.label(static_cast<int64_t>(row)), "\t", predictions[row], "\n"));
     }
-  });
+  };
+  const auto status = std::filesystem::symlink_status(path);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status))
+    return write_atomic(path, fill);
+  FileWriter out(path);  // a device, pipe or link is written, not replaced
+  fill(out);
+  out.commit();
+}
+
+/// False, with a warning, when the split is not the one that the run had under this name.
+bool is_same_data(const Checkpoint& checkpoint, const std::string& split, const data::Dataset& dataset) {
+  const Json recorded = checkpoint.state.value("data_fingerprints", Json::object());
+  if (recorded.value(split, dataset.fingerprint()) == dataset.fingerprint()) return true;
+  log::warning(
+      concat("the ", split, " split is not the one of the run (fingerprint ", dataset.fingerprint(), ")"));
+  return false;
 }
 
 /// The recorded thread count unless the user sets one: sums, and so the last bits, depend on it.
@@ -119,14 +143,16 @@ int64_t threads_for(const Checkpoint& checkpoint, const Config& config) {
 
 Json launch_evaluation(const EvaluationRequest& request) {
   const data::Split split = parse_split(request.split);
+  check_predictions_path(request.predictions);
   const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
   const std::string where = (checkpoint.path / kStateFile).string();
-  const Config config =
-      config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
-                       request.assignments, attention_kinds(), where);
+  Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
+                                   request.assignments, attention_kinds(), where);
+  config.data.generate_missing = false;  // data are made for training only; here a missing folder is an error
   Session session = open_session(config, parse_device(request.device), threads_for(checkpoint, config));
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
   const data::Dataset dataset = session.task->open(split);
+  const bool same_data = is_same_data(checkpoint, request.split, dataset);
   catch_stop_signals();
   const auto result = evaluate(session, dataset, [] { return stop_signal() != 0; });
   if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
@@ -139,7 +165,8 @@ Json launch_evaluation(const EvaluationRequest& request) {
                {"checkpoint", checkpoint.path.string()}, {"step", checkpoint.step}};
   json["run"] = describe_run(session);
   json["references"] = references_json(*session.task);
-  json["logged"] = logged_score(checkpoint, request.split);
+  json["same_data"] = same_data;
+  json["logged"] = same_data ? logged_score(checkpoint, request.split) : Json(nullptr);
   json["classes"] = class_table(*session.task, dataset, result->predictions);
   json["by"] = Json::object();
   for (const data::Attribute& attribute : session.task->attributes())

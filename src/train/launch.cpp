@@ -23,12 +23,19 @@ fs::path default_run_dir(const Config& config) {
                                    config_hash(config).substr(0, 8));
 }
 
-/// The results of a run that has ended with this very configuration.
-std::optional<Json> finished_results(const RunFolder& run, const Config& config) {
-  if (!fs::exists(run.results_file())) return std::nullopt;
-  const Json results = read_json(run.results_file(), ErrorKind::checkpoint);
-  if (results.value("config_hash", "") != config_hash(config)) return std::nullopt;
-  return results;
+/// The results of the run whose last checkpoint is `start`, when it has ended. A file that is not whole counts as absent: the scores can be
+/// computed again from the checkpoints.
+std::optional<Json> finished_results(const RunFolder& run, const Checkpoint& start, const Config& config) {
+  if (start.step < config.train.steps || !fs::exists(run.results_file())) return std::nullopt;
+  try {
+    Json results = read_json(run.results_file(), ErrorKind::checkpoint);
+    summarise_results(results);  // asks for every member that a reader needs
+    if (results.at("steps") == config.train.steps) return results;
+  } catch (const std::exception&) {
+    log::warning(run.results_file().string() +
+                 ": is not a whole results file; the scores are computed again");
+  }
+  return std::nullopt;
 }
 
 void announce(const Session& s, const fs::path& run_dir) {
@@ -37,6 +44,10 @@ void announce(const Session& s, const fs::path& run_dir) {
   if (!run_dir.empty()) log::info("run folder: " + run_dir.string());
   log::info(concat("task ", s.task->name(), ", attention ", s.config.attention_kind, ", protocol ",
                    s.config.protocol_label, ", data_origin: ", s.task->data_origin()));
+  if (s.config.train.warmup_steps > s.config.train.steps) {
+    log::warning(concat("train.warmup_steps ", s.config.train.warmup_steps, " is more than train.steps ",
+                        s.config.train.steps, ": the learning rate never leaves its warm-up"));
+  }
   const std::string reference = references_line(*s.task);
   if (!reference.empty()) log::info(reference);
 }
@@ -51,7 +62,8 @@ void warn_about_differences(const Checkpoint& start, const Session& s, const dat
   if (threads != s.threads)
     log::warning(concat("the checkpoint was made with ", threads, " threads, now ", s.threads,
                         ": the last bits of results will differ"));
-  const std::string fingerprint = start.state.value("data_fingerprint", train.fingerprint());
+  const Json recorded = start.state.value("data_fingerprints", Json::object());
+  const std::string fingerprint = recorded.value("train", train.fingerprint());
   if (fingerprint != train.fingerprint())
     throw Error(ErrorKind::data,
                 "the training data are not those the checkpoint was made with (fingerprint " +
@@ -80,23 +92,24 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
 }  // namespace
 
 Json launch_training(const TrainRequest& request) {
-  catch_stop_signals();
   const AttentionKinds kinds = attention_kinds();
   const Config config = load_config(request.config, kinds);
   const c10::Device device = parse_device(request.device);
   const fs::path run_dir = request.run_dir.empty() ? default_run_dir(config) : request.run_dir;
   const RunFolder run(run_dir);
-  if (request.resume == "never") find_start(run, request.resume);  // before anything is written into it
+  check_resume(run, request.resume);
   const RunLock lock = run.open_for_writing();
-  if (auto results = finished_results(run, config)) {
-    log::info(concat(run.results_file().string(), ": this run is finished"));
-    return *results;
+  const std::optional<Checkpoint> start = find_start(run, request.resume);
+  if (start) {
+    require_same_run(*start, config);
+    if (auto results = finished_results(run, *start, config)) {
+      log::info(concat(run.results_file().string(), ": this run is finished"));
+      return *results;
+    }
   }
-  const std::optional<Checkpoint> start =
-      request.resume == "never" ? std::nullopt : find_start(run, request.resume);
-  if (start) require_same_run(*start, config);
 
   Session session = open_session(config, device);
+  catch_stop_signals();  // not earlier: making data may take a while, and there is nothing to save yet
   announce(session, run_dir);
   const std::string resolved = print_config(request.config, kinds);
   write_atomic(run.config_file(), resolved);
@@ -105,6 +118,8 @@ Json launch_training(const TrainRequest& request) {
   const data::Dataset train = session.task->open(data::Split::train),
                       val = session.task->open(data::Split::val),
                       test = session.task->open(data::Split::test);
+  session.fingerprints = {
+      {"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
   describe_split("train", train);
   describe_split("val", val);
   describe_split("test", test);

@@ -11,6 +11,8 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+
 namespace lotformer {
 namespace {
 
@@ -45,11 +47,15 @@ void LossScaler::load_state(const Json& state, const std::string& where) {
   growth_tracker_.fill_(json_get<int64_t>(state, "growth_tracker", where, ErrorKind::checkpoint));
 }
 
-LogWindow::LogWindow(c10::Device device) : sums_(at::zeros({3}, on(device, at::kDouble))) {}
+LogWindow::LogWindow(c10::Device device) : sums_(at::zeros({4}, on(device, at::kDouble))) {}
 
 void LogWindow::add(const at::Tensor& loss_sum, const at::Tensor& correct, const at::Tensor& norm,
                     int64_t examples) {
-  sums_ += at::stack({loss_sum.to(at::kDouble), correct.to(at::kDouble), norm.to(at::kDouble)});
+  // The norm of an update that was skipped for an overflow is not finite and does not count.
+  const at::Tensor counted = at::isfinite(norm);
+  const at::Tensor finite_norm = norm.masked_fill(counted.logical_not(), 0);
+  sums_ += at::stack({loss_sum.to(at::kDouble), correct.to(at::kDouble), finite_norm.to(at::kDouble),
+                      counted.to(at::kDouble)});
   examples_ += examples;
   ++steps_;
 }
@@ -58,7 +64,7 @@ LogWindow::Means LogWindow::means() const {
   const at::Tensor sums = sums_.cpu();
   const double* s = sums.data_ptr<double>();
   const auto examples = static_cast<double>(examples_);
-  return {s[0] / examples, s[1] / examples, s[2] / static_cast<double>(steps_), steps_};
+  return {s[0] / examples, s[1] / examples, s[2] / std::max(s[3], 1.0), steps_};
 }
 
 void LogWindow::reset() {
@@ -69,14 +75,16 @@ void LogWindow::reset() {
 Json LogWindow::state() const {
   const at::Tensor sums = sums_.cpu();
   const double* s = sums.data_ptr<double>();
-  return {{"loss", s[0]}, {"correct", s[1]}, {"grad_norm", s[2]}, {"examples", examples_}, {"steps", steps_}};
+  return {{"loss", s[0]},  {"correct", s[1]},       {"grad_norm", s[2]},
+          {"norms", s[3]}, {"examples", examples_}, {"steps", steps_}};
 }
 
 void LogWindow::load_state(const Json& state, const std::string& where) {
   const auto number = [&](const char* key) {
     return json_get<double>(state, key, where, ErrorKind::checkpoint);
   };
-  sums_.copy_(at::tensor({number("loss"), number("correct"), number("grad_norm")}, at::kDouble));
+  sums_.copy_(
+      at::tensor({number("loss"), number("correct"), number("grad_norm"), number("norms")}, at::kDouble));
   examples_ = json_get<int64_t>(state, "examples", where, ErrorKind::checkpoint);
   steps_ = json_get<int64_t>(state, "steps", where, ErrorKind::checkpoint);
 }

@@ -15,13 +15,29 @@ namespace {
 
 // What may differ between the run that wrote a checkpoint and the one that continues it: none of it changes a
 // weight.
-constexpr std::array<std::string_view, 12> kFreeKeys = {
-    "/eval/batch_size",    "/eval/max_examples",      "/eval/drop_last",
-    "/train/eval_every",   "/train/checkpoint_every", "/train/keep",
-    "/train/log_every",    "/train/threads",          "/data/root",
-    "/data/verify_labels", "/data/generate_missing",  "/protocol_label"};
+constexpr std::array<std::string_view, 10> kFreeKeys = {
+    "/eval/batch_size", "/train/eval_every",   "/train/checkpoint_every",
+    "/train/keep",      "/train/log_every",    "/train/threads",
+    "/data/root",       "/data/verify_labels", "/data/generate_missing",
+    "/protocol_label"};
 
-/// A new folder continues another run: it needs that run's log up to the checkpoint, and its best checkpoint.
+/// The same bytes in another run folder, whole or absent.
+void copy_checkpoint(const Checkpoint& checkpoint, const RunFolder& run) {
+  const fs::path target = run.checkpoint_folder(checkpoint.step);
+  const fs::path temporary = target.parent_path() / concat(kTemporaryPrefix, "adopted-", checkpoint.step);
+  lotformer::create_directories(temporary);
+  for (const char* name : {kModelFile, kOptimizerFile, kStateFile, kManifestFile}) {
+    FileWriter out(temporary / name);
+    out.write(read_file(checkpoint.path / name, ErrorKind::checkpoint));
+    out.commit();
+  }
+  sync_directory(temporary);
+  fs::rename(temporary, target);
+  sync_directory(target.parent_path());
+}
+
+/// A new folder continues another run: it needs that run's log up to the checkpoint, its best checkpoint (a final score may want it) and the
+/// start itself (it may stay the best).
 void adopt(const RunFolder& run, const Checkpoint& start) {
   const std::string where = (start.path / kStateFile).string();
   const fs::path folder = fs::absolute(start.path).parent_path();
@@ -40,37 +56,32 @@ void adopt(const RunFolder& run, const Checkpoint& start) {
   metrics.resize(static_cast<size_t>(offset));
   write_atomic(run.metrics_file(), metrics);
   const auto best = best_step(start.state, where);
-  if (!best || *best == start.step) return;
-  const Checkpoint chosen = origin.checkpoint(*best);
-  const auto tensors = [](const TensorMap& map) { return NamedTensors(map.begin(), map.end()); };
-  write_checkpoint(run.checkpoint_folder(*best), tensors(chosen.model), tensors(chosen.optimizer),
-                   chosen.state);
+  if (best && *best != start.step) copy_checkpoint(origin.checkpoint(*best), run);
+  copy_checkpoint(start, run);
 }
 
 }  // namespace
 
-std::optional<Checkpoint> find_start(const RunFolder& run, const std::string& resume) {
-  if (resume == "never") {
-    if (!run.empty()) {
-      throw Error(ErrorKind::usage, concat("--resume never: ", run.root().string(),
-                                           " is not empty; take another --run-dir, or --resume auto"));
-    }
-    return std::nullopt;
+void check_resume(const RunFolder& run, const std::string& resume) {
+  if (resume == "auto") return;
+  if (resume == "must") {
+    if (!run.steps().empty()) return;
+    throw Error(ErrorKind::checkpoint,
+                concat("--resume must: no checkpoint in ", run.checkpoints_folder().string()));
   }
-  if (resume == "auto" || resume == "must") {
-    auto start = run.latest_whole();
-    if (!start && resume == "must")
-      throw Error(ErrorKind::checkpoint,
-                  concat("--resume must: no checkpoint in ", run.checkpoints_folder().string()));
-    return start;
-  }
-  if (!fs::exists(resume))
+  if (resume != "never" && !fs::exists(resume)) {
     throw Error(ErrorKind::usage,
                 concat("--resume: ", quoted(resume, 200), " is none of auto, must, never, and no such path"));
-  if (!run.empty()) {
-    throw Error(ErrorKind::usage, concat("--resume PATH begins a new run folder, and ", run.root().string(),
-                                         " is not empty; take another --run-dir"));
   }
+  if (run.empty()) return;
+  throw Error(ErrorKind::usage,
+              concat(resume == "never" ? "--resume never: " : "--resume PATH begins a new run: ",
+                     run.root().string(), " is not empty; take another --run-dir, or --resume auto"));
+}
+
+std::optional<Checkpoint> find_start(const RunFolder& run, const std::string& resume) {
+  if (resume == "never") return std::nullopt;
+  if (resume == "auto" || resume == "must") return run.latest_whole();
   const bool is_checkpoint =
       fs::exists(fs::path(resume) / kManifestFile) || fs::exists(fs::path(resume) / kStateFile);
   Checkpoint start =

@@ -66,8 +66,8 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                  {"peak_memory_bytes", memory}});
   progress_.show(
       concat("step ", step, "/", total_steps_, "  loss ", format_fixed(m.loss, 4), "  acc ",
-             percent(m.accuracy), "  lr ", format_significant(lr), "  |g| ", format_fixed(m.grad_norm, 2), "  ",
-             rate(tokens_per_second), " tok/s  ", format_fixed(steps_per_second, 2), " step/s  ETA ",
+             percent(m.accuracy), "  lr ", format_significant(lr), "  |g| ", format_fixed(m.grad_norm, 2),
+             "  ", rate(tokens_per_second), " tok/s  ", format_fixed(steps_per_second, 2), " step/s  ETA ",
              format_duration(static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9)),
              "  peak ", format_bytes(memory)),
       step == total_steps_);

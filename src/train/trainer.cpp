@@ -184,7 +184,7 @@ void Trainer::save() {
   json["precision"] = session_.precision;
   json["build_id"] = build_id();
   json["data_origin"] = session_.task->data_origin();
-  json["data_fingerprint"] = train_.fingerprint();
+  json["data_fingerprints"] = session_.fingerprints;
   json["config"] = config_to_json(session_.config);
   write_checkpoint(run_.checkpoint_folder(state_.step), named_parameters(*session_.model), optimizer_.state(),
                    json);

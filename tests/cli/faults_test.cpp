@@ -150,6 +150,69 @@ TEST_CASE("resume modes", "[cli]") {
   INFO(done.err);
   REQUIRE(done.exit_code == 0);
   CHECK(run_bytes(branch) == run_bytes(path));
+
+  // A start that stays the best checkpoint of the new run is there to be scored at its end.
+  const fs::path from_end = folder.path() / "from_end";
+  const Finished scored = run(train_command(from_end, with({"--resume", path.string()})));
+  INFO(scored.err);
+  REQUIRE(scored.exit_code == 0);
+  CHECK(run_bytes(from_end) == run_bytes(path));
+}
+
+TEST_CASE("a results file that is not whole is made again from the checkpoints", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = make_run(folder.path() / "run");
+  const Json before = Json::parse(slurp(path / "results.json"));
+  for (const char* text : {"[]", "{\"steps\": 24", "{\"steps\": 24}"}) {
+    std::ofstream(path / "results.json") << text;
+    const Finished again = run(train_command(path, {"--set", "train.steps=24", "--set", "train.keep=3"}));
+    INFO(again.err);
+    REQUIRE(again.exit_code == 0);
+    const Json after = Json::parse(slurp(path / "results.json"));
+    CHECK(after.at("test") == before.at("test"));
+    CHECK(after.at("val") == before.at("val"));
+  }
+}
+
+TEST_CASE("output that cannot be written is an error, and no device is replaced by a file", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = make_run(folder.path() / "run");
+  require_error(eval_command(path, {"--predictions", (folder.path() / "none" / "p.tsv").string()}),
+                {2, {"--predictions", "none"}});
+  require_error(eval_command(path, {"--predictions", folder.path().string()}), {2, {"is a folder"}});
+  const fs::path link = folder.path() / "link";
+  fs::create_symlink(folder.path() / "target.tsv", link);
+  REQUIRE(run(eval_command(path, {"--predictions", link.string()})).exit_code == 0);
+  CHECK(fs::is_symlink(link));
+  CHECK(slurp(folder.path() / "target.tsv").rfind("row\tlabel\tprediction\n", 0) == 0);
+  Command full = eval_command(path);
+  full.stdout_path = "/dev/full";
+  const Finished done = run(full);
+  CHECK(done.exit_code == 5);
+  CHECK(done.err.find("standard output") != std::string::npos);
+}
+
+TEST_CASE("lotformer-eval says when the data are not those of the run, and makes none", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = make_run(folder.path() / "run");
+  CHECK(Json::parse(run(eval_command(path)).out).at("same_data") == true);
+  const fs::path other = folder.path() / "other";
+  REQUIRE(
+      run({.program = "lotformer-data",
+           .arguments = {"generate", "--task",       "listops", "--root",       other.string(), "--seed",
+                         "9",        "--train",      "50",      "--val",        "20",           "--test",
+                         "20",       "--min-length", "5",       "--max-length", "100",          "--max-depth",
+                         "3",        "--max-args",   "4"}})
+          .exit_code == 0);
+  const Finished elsewhere = run(eval_command(path, {"--set", "data.root=" + other.string()}));
+  REQUIRE(elsewhere.exit_code == 0);
+  CHECK(Json::parse(elsewhere.out).at("same_data") == false);
+  CHECK(elsewhere.err.find("not the one of the run") != std::string::npos);
+  const fs::path empty = folder.path() / "empty";
+  require_error(
+      eval_command(path, {"--set", "data.root=" + empty.string(), "--set", "data.generate_missing=true"}),
+      {3, {"not found"}});
+  CHECK_FALSE(fs::exists(empty));
 }
 
 TEST_CASE("a disk that fills up ends with 5 and keeps what was whole", "[cli]") {
@@ -167,8 +230,9 @@ TEST_CASE("a disk that fills up ends with 5 and keeps what was whole", "[cli]") 
 TEST_CASE("non-finite numbers end with 6 and never reach a checkpoint", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
-  require_error(train_command(path, {"--set", "train.lr=1000", "--set", "train.weight_decay=1000", "--set", "train.warmup_steps=0", "--set",
-                                     "train.clip=0", "--set", "train.checkpoint_every=1"}),
+  require_error(train_command(path, {"--set", "train.lr=1000", "--set", "train.weight_decay=1000", "--set",
+                                     "train.warmup_steps=0", "--set", "train.clip=0", "--set",
+                                     "train.checkpoint_every=1"}),
                 {6, {"step ", "rows of that batch"}});
   if (!fs::exists(path / "checkpoints") || fs::is_empty(path / "checkpoints")) return;
   const Finished evaluated = run(eval_command(newest_checkpoint(path)));

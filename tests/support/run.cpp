@@ -29,7 +29,7 @@ void redirect(const fs::path& path, int target) {
 }
 
 [[noreturn]] void become(const Command& command, const fs::path& output) {
-  redirect(output / "out", STDOUT_FILENO);
+  redirect(command.stdout_path.empty() ? output / "out" : command.stdout_path, STDOUT_FILENO);
   redirect(output / "err", STDERR_FILENO);
   for (const auto& [name, value] : command.environment) ::setenv(name.c_str(), value.c_str(), 1);
   if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) ::_exit(126);

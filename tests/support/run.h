@@ -30,6 +30,7 @@ struct Command {
   std::vector<std::string> arguments = {};
   std::filesystem::path directory = {};  ///< working directory; empty: the caller's
   std::vector<std::pair<std::string, std::string>> environment = {};  ///< added to the caller's
+  std::filesystem::path stdout_path = {};                             ///< where stdout goes; empty: captured
   int64_t file_size_limit = 0;                                        ///< bytes (RLIMIT_FSIZE); 0: none
   int64_t memory_limit = 0;  ///< bytes of address space (RLIMIT_AS); 0: none
 };

@@ -140,14 +140,27 @@ TEST_CASE("the log window is a mean over examples and survives a checkpoint", "[
   CHECK(window.state() == other.state());
 }
 
-TEST_CASE("training keys conflict on a resume, evaluation and bookkeeping do not", "[train]") {
+TEST_CASE("the norm of a skipped update stays out of the log and of the checkpoint", "[train]") {
+  LogWindow window(at::kCPU);
+  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, INFINITY), 1);
+  CHECK(std::isfinite(window.means().grad_norm));
+  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, 3.0), 1);
+  CHECK(window.means().grad_norm == Catch::Approx(3.0));
+  LogWindow other(at::kCPU);
+  other.load_state(parse_json(to_line(window.state()), "test", ErrorKind::internal), "test");
+  CHECK(other.means().grad_norm == Catch::Approx(3.0));
+}
+
+TEST_CASE("what changes weights or scores conflicts on a resume, bookkeeping does not", "[train]") {
   const Json recorded = {
       {"train", {{"lr", 1e-3}, {"keep", 2}}}, {"eval", {{"max_examples", 0}}}, {"model", {{"dim", 64}}}};
   Json wanted = recorded;
   CHECK(conflicting_keys(recorded, wanted).empty());
   wanted["train"]["keep"] = 5;
-  wanted["eval"]["max_examples"] = 10;
   CHECK(conflicting_keys(recorded, wanted).empty());
+  wanted["eval"]["max_examples"] = 10;
+  CHECK(conflicting_keys(recorded, wanted) == std::vector<std::string>{"/eval/max_examples"});
+  wanted["eval"]["max_examples"] = 0;
   wanted["train"]["lr"] = 2e-3;
   wanted["model"]["heads"] = 2;
   CHECK(conflicting_keys(recorded, wanted) == std::vector<std::string>{"/train/lr", "/model/heads"});

@@ -17,7 +17,4 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv);
 /// Error(usage) with an example when an option that must be given is empty.
 void require_option(const std::string& value, const std::string& option, const std::string& example);
 
-/// results.json for people: the scores with their references.
-std::string summarise_results(const Json& results);
-
 }  // namespace lotformer

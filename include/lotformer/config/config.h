@@ -13,12 +13,12 @@
 namespace lotformer {
 
 struct DataConfig final : Options {
-  std::string root = "data/lra";     // relative to the working directory
-  bool generate_missing = false;     // ListOps only
-  int64_t max_length = 0;            // 0: the task's own
-  int64_t pad_to = 0;                // 0: each batch to its longest; else every batch to this length
-  std::string tokenizer = "default"; // default | alnum | char
-  std::string vocab = "default";     // default | s4
+  std::string root = "data/lra";      // relative to the working directory
+  bool generate_missing = false;      // ListOps only
+  int64_t max_length = 0;             // 0: the task's own
+  int64_t pad_to = 0;                 // 0: each batch to its longest; else every batch to this length
+  std::string tokenizer = "default";  // default | alnum | char
+  std::string vocab = "default";      // default | s4
   bool append_eos = false;
   bool verify_labels = false;
   void visit(FieldVisitor& visitor) override;
@@ -28,40 +28,41 @@ struct ModelConfig final : Options {
   int64_t layers = 2;
   int64_t dim = 64;
   int64_t heads = 2;
-  int64_t head_dim = 0;              // 0: dim / heads (resolved by load_config; never 0 in a loaded Config)
+  int64_t head_dim = 0;  // 0: dim / heads (resolved by load_config; never 0 in a loaded Config)
   int64_t ff_dim = 128;
   double dropout = 0.1;
-  std::string pooling = "mean";      // mean (over real tokens) | padded_mean (divides by the padded length, as the published code)
+  std::string pooling =
+      "mean";  // mean (over real tokens) | padded_mean (divides by the padded length, as the published code)
   void visit(FieldVisitor& visitor) override;
 };
 
 struct TrainConfig final : Options {
   int64_t steps = 50000;
-  int64_t batch_size = 32;           // examples an optimiser step
-  int64_t accumulate = 1;            // chunks a batch is split into
+  int64_t batch_size = 32;  // examples an optimiser step
+  int64_t accumulate = 1;   // chunks a batch is split into
   double lr = 1e-4;
-  double lr_floor = 0.4;             // cosine decays to lr * lr_floor
+  double lr_floor = 0.4;  // cosine decays to lr * lr_floor
   int64_t warmup_steps = 5000;
-  double warmup_start = 0.1;         // warm-up begins at lr * warmup_start
+  double warmup_start = 0.1;  // warm-up begins at lr * warmup_start
   double beta1 = 0.9;
   double beta2 = 0.98;
   double adam_epsilon = 1e-8;
   double weight_decay = 0;
-  double clip = 5.0;                 // global gradient norm; 0: no clipping
+  double clip = 5.0;  // global gradient norm; 0: no clipping
   int64_t seed = 0;
-  std::string precision = "auto";    // auto (fp32 on a CPU, bf16 on CUDA) | fp32 | bf16 | fp16
+  std::string precision = "auto";  // auto (fp32 on a CPU, bf16 on CUDA) | fp32 | bf16 | fp16
   int64_t log_every = 10;
-  int64_t eval_every = 1000;         // 0: only at the last step
-  int64_t checkpoint_every = 1000;   // 0: only at evaluations that are best, signals and the end
-  int64_t keep = 2;                  // newest checkpoints kept beside the best
-  int64_t threads = 0;               // 0: all cores this process may use
+  int64_t eval_every = 1000;        // 0: only at the last step
+  int64_t checkpoint_every = 1000;  // 0: only at evaluations that are best, signals and the end
+  int64_t keep = 2;                 // newest checkpoints kept beside the best
+  int64_t threads = 0;              // 0: all cores this process may use
   void visit(FieldVisitor& visitor) override;
 };
 
 struct EvalConfig final : Options {
   int64_t batch_size = 32;
-  int64_t max_examples = 0;          // 0: every example; else the first k of the split, and results say so
-  bool drop_last = false;            // true: a last partial batch is not scored (protocol: lotformer)
+  int64_t max_examples = 0;  // 0: every example; else the first k of the split, and results say so
+  bool drop_last = false;    // true: a last partial batch is not scored (protocol: lotformer)
   void visit(FieldVisitor& visitor) override;
 };
 
@@ -72,9 +73,10 @@ struct Config {
   ModelConfig model;
   TrainConfig train;
   EvalConfig eval;
-  std::string attention_kind = "lotformer";     // model.attention.kind
-  std::shared_ptr<Options> attention;           // model.attention.*, typed by the kind
-  std::string protocol_label = "default";       // what records show: "default", "lotformer" or "lotformer (modified)"
+  std::string attention_kind = "lotformer";  // model.attention.kind
+  std::shared_ptr<Options> attention;        // model.attention.*, typed by the kind
+  std::string protocol_label =
+      "default";  // what records show: "default", "lotformer" or "lotformer (modified)"
 };
 
 /// What `config` must know about the attention modules without depending on them (attention/registry fills it).

@@ -20,9 +20,9 @@ struct Range {
 
 /// Everything known about one key. Members have defaults so that designated initialisers may leave them out.
 struct FieldInfo {
-  std::string_view key;                      ///< name inside its section, for instance "epsilon"
-  std::string_view help;                     ///< one line of documentation, with the unit where there is one
-  Range range = {};                          ///< numbers only
+  std::string_view key;   ///< name inside its section, for instance "epsilon"
+  std::string_view help;  ///< one line of documentation, with the unit where there is one
+  Range range = {};       ///< numbers only
   std::vector<std::string_view> choices = {};  ///< strings only; empty means any text
 };
 

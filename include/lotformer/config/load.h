@@ -13,8 +13,8 @@
 namespace lotformer {
 
 struct ConfigRequest {
-  std::string file;                       ///< --config: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR
-  std::vector<std::string> assignments;   ///< --set a.b=value, in order; the last one wins
+  std::string file;  ///< --config: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR
+  std::vector<std::string> assignments;  ///< --set a.b=value, in order; the last one wins
 };
 
 /// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base files, file, --set.
@@ -29,8 +29,8 @@ std::string print_config(const ConfigRequest& request, const AttentionKinds& kin
 Json config_to_json(const Config& config);
 Config config_from_json(const Json& json, const AttentionKinds& kinds, const std::string& where);
 /// from_json with --set assignments on top (lotformer-eval --set data.root=DIR).
-Config config_from_json(const Json& json, const std::vector<std::string>& assignments, const AttentionKinds& kinds,
-                        const std::string& where);
+Config config_from_json(const Json& json, const std::vector<std::string>& assignments,
+                        const AttentionKinds& kinds, const std::string& where);
 
 /// XXH3-128 of the canonical JSON: equal configurations have equal hashes wherever their values came from.
 std::string config_hash(const Config& config);

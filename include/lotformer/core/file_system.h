@@ -14,7 +14,8 @@
 namespace lotformer {
 
 /// Whole file as bytes; errors carry `kind` and name the path.
-std::string read_file(const std::filesystem::path& path, ErrorKind kind, int64_t max_bytes = int64_t{1} << 40);
+std::string read_file(const std::filesystem::path& path, ErrorKind kind,
+                      int64_t max_bytes = int64_t{1} << 40);
 
 /// Buffered writer that reports every failure (disk full, quota, file-size limit) as Error(disk) with path and reason.
 class FileWriter {

@@ -23,7 +23,8 @@ std::string to_line(const Json& value);
 template <class T>
 T json_get(const Json& object, const std::string& key, const std::string& where, ErrorKind kind) {
   const auto it = object.is_object() ? object.find(key) : object.end();
-  if (!object.is_object() || it == object.end()) throw Error(kind, where + ": member '" + key + "' is missing");
+  if (!object.is_object() || it == object.end())
+    throw Error(kind, where + ": member '" + key + "' is missing");
   try {
     return it->template get<T>();
   } catch (const nlohmann::json::exception&) {

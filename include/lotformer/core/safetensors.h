@@ -16,9 +16,10 @@
 namespace lotformer {
 
 struct TensorView {
-  std::string dtype;             ///< "F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL", ...
+  std::string dtype;  ///< "F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL", ...
   std::vector<int64_t> shape;
-  std::span<const uint8_t> data; ///< size = product(shape) * size of dtype, checked; not aligned: copy before use
+  std::span<const uint8_t>
+      data;  ///< size = product(shape) * size of dtype, checked; not aligned: copy before use
 };
 
 /// What a file holds; the views point into the bytes that were parsed.

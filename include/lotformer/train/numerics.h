@@ -45,7 +45,7 @@ class LogWindow {
   void load_state(const Json& state, const std::string& where);
 
  private:
-  at::Tensor sums_;  // double [3]: loss, correct, norm
+  at::Tensor sums_;  // double [4]: loss, correct, finite norms, number of those
   int64_t examples_ = 0, steps_ = 0;
 };
 

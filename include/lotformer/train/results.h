@@ -24,7 +24,10 @@ struct FinalScores {
 };
 Json make_results(const Session& session, const FinalScores& scores, const Json& timings);
 
-/// Half width of the 95 % Wilson interval is asymmetric: returns {low, high} of an accuracy k/n.
+/// results.json for people: the scores with their references. Throws nlohmann::json::exception when a member is missing.
+std::string summarise_results(const Json& results);
+
+/// 95 % Wilson interval {low, high} of an accuracy over that many examples.
 std::pair<double, double> wilson_interval(double accuracy, int64_t examples);
 
 }  // namespace lotformer

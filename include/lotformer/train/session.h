@@ -34,7 +34,8 @@ struct Session {
   Config config;
   c10::Device device{c10::kCPU};
   int64_t threads = 0;
-  std::string precision;  ///< resolved
+  std::string precision;               ///< resolved
+  Json fingerprints = Json::object();  ///< of the splits by name; kept in every checkpoint
   std::unique_ptr<data::Task> task;
   std::shared_ptr<ClassifierImpl> model;  ///< initialised from train.seed, on the device
 };
