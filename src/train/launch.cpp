@@ -30,7 +30,8 @@ std::optional<Json> finished_results(const RunFolder& run, const Checkpoint& sta
   try {
     Json results = read_json(run.results_file(), ErrorKind::checkpoint);
     summarise_results(results);  // asks for every member that a reader needs
-    if (results.at("steps") == config.train.steps) return results;
+    // Spelt out: with nlohmann_json before 3.11 a Json converts to optional<Json> in two ways.
+    if (results.at("steps") == config.train.steps) return std::make_optional<Json>(std::move(results));
   } catch (const std::exception&) {
     log::warning(run.results_file().string() +
                  ": is not a whole results file; the scores are computed again");
