@@ -3,10 +3,21 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
+#include "lotformer/attention/attention.h"
 #include "support/golden.h"
 
 namespace lotformer::test {
+
+/// How the module of a case is built in `type`; nullptr for a family the module does not have.
+struct GoldenModule {
+  std::string kind;
+  std::shared_ptr<AttentionImpl> (*build)(const GoldenCase& golden, const AttentionShape& shape,
+                                          at::ScalarType type);
+};
+/// The row of golden_modules.cpp, or nullptr.
+const GoldenModule* find_golden_module(const std::string& kind);
 
 /// Attention modules: outputs, every named gradient, plans and sums, in float64 and float32.
 void run_attention_case(const GoldenCase& golden, Report& report);

@@ -4,11 +4,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <cmath>
 #include <set>
 
 #include "lotformer/attention/lotformer.h"
-#include "lotformer/attention/softmax.h"
 #include "lotformer/core/text.h"
 #include "suites/golden.h"
 #include "support/dense_map.h"
@@ -44,41 +42,11 @@ class TokenOrder {
   bool full_;
 };
 
-std::shared_ptr<AttentionImpl> build_softmax(const GoldenCase& golden, const AttentionShape& shape) {
-  SoftmaxOptions options;
-  if (golden.family != "reference" && golden.family != "masked") return nullptr;
-  options.mode = golden.family;
-  return std::make_shared<SoftmaxAttentionImpl>(options, shape);
-}
-
-std::shared_ptr<AttentionImpl> build_lotformer(const GoldenCase& golden, const AttentionShape& shape,
-                                               at::ScalarType type) {
-  LotformerOptions options;
-  options.mode = golden.family;
-  options.pivots = golden.parameter<int64_t>("rank");
-  options.epsilon = golden.parameter<double>("eps");
-  options.masses = golden.has("pivot_logits") ? "learned" : "uniform";
-  if (golden.family == "reference" || golden.family == "truncated") {
-    options.half_iterations = golden.parameter<int64_t>("half_iterations");
-  } else if (golden.family == "exact") {
-    options.tolerance = options.eval_tolerance = type == at::kDouble ? 1e-13 : 1e-6;
-    options.max_passes = 500;
-  } else {
-    return nullptr;
-  }
-  auto module = std::make_shared<LotformerAttentionImpl>(options, shape);
-  module->to(type);
-  module->pivots.set_data(golden.tensor("pivots").to(type));
-  if (module->pivot_logits.defined()) module->pivot_logits.set_data(golden.tensor("pivot_logits").to(type));
-  return module;
-}
-
 std::shared_ptr<AttentionImpl> build(const GoldenCase& golden, at::ScalarType type) {
   const at::Tensor q = golden.tensor("q");
   const AttentionShape shape{.heads = q.size(1), .head_dim = q.size(3), .dropout = 0};
-  std::shared_ptr<AttentionImpl> module;
-  if (golden.module == "softmax") module = build_softmax(golden, shape);
-  if (golden.module == "lotformer") module = build_lotformer(golden, shape, type);
+  const GoldenModule* row = find_golden_module(golden.module);
+  const std::shared_ptr<AttentionImpl> module = row ? row->build(golden, shape, type) : nullptr;
   if (!module) {
     throw Error(ErrorKind::data,
                 concat(golden.name, ": ", golden.module, " has no family ", quoted(golden.family)));

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// The modules that the golden cases name: how a case's hyperparameters become options. One row a module.
+#include "lotformer/attention/lotformer.h"
+#include "lotformer/attention/softmax.h"
+#include "suites/golden.h"
+
+namespace lotformer::test {
+namespace {
+
+std::shared_ptr<AttentionImpl> build_softmax(const GoldenCase& golden, const AttentionShape& shape,
+                                             at::ScalarType /*type*/) {
+  SoftmaxOptions options;
+  if (golden.family != "reference" && golden.family != "masked") return nullptr;
+  options.mode = golden.family;
+  return std::make_shared<SoftmaxAttentionImpl>(options, shape);
+}
+
+std::shared_ptr<AttentionImpl> build_lotformer(const GoldenCase& golden, const AttentionShape& shape,
+                                               at::ScalarType type) {
+  LotformerOptions options;
+  options.mode = golden.family;
+  options.pivots = golden.parameter<int64_t>("rank");
+  options.epsilon = golden.parameter<double>("eps");
+  options.masses = golden.has("pivot_logits") ? "learned" : "uniform";
+  if (golden.family == "reference" || golden.family == "truncated") {
+    options.half_iterations = golden.parameter<int64_t>("half_iterations");
+  } else if (golden.family == "exact") {
+    options.tolerance = options.eval_tolerance = type == at::kDouble ? 1e-13 : 1e-6;
+    options.max_passes = 500;
+  } else {
+    return nullptr;
+  }
+  auto module = std::make_shared<LotformerAttentionImpl>(options, shape);
+  module->to(type);
+  module->pivots.set_data(golden.tensor("pivots").to(type));
+  if (module->pivot_logits.defined()) module->pivot_logits.set_data(golden.tensor("pivot_logits").to(type));
+  return module;
+}
+
+}  // namespace
+
+const GoldenModule* find_golden_module(const std::string& kind) {
+  static const std::vector<GoldenModule> kModules = {
+      {"softmax", &build_softmax},
+      {"lotformer", &build_lotformer},
+  };
+  for (const GoldenModule& module : kModules) {
+    if (module.kind == kind) return &module;
+  }
+  return nullptr;
+}
+
+}  // namespace lotformer::test
