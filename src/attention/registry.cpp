@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The table of attention modules. A new module is one line here and one in the source list.
 #include "lotformer/attention/attention.h"
+#include "lotformer/attention/controls.h"
+#include "lotformer/attention/linear.h"
 #include "lotformer/attention/lotformer.h"
+#include "lotformer/attention/performer.h"
 #include "lotformer/attention/softmax.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
@@ -12,10 +15,19 @@ const std::vector<AttentionSpec>& attention_specs() {
   static const std::vector<AttentionSpec> kSpecs = {
       attention_spec<SoftmaxOptions, SoftmaxAttentionImpl>(
           "softmax", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
+      attention_spec<PerformerOptions, PerformerAttentionImpl>(
+          "performer", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
       attention_spec<LotformerOptions, LotformerAttentionImpl>("lotformer", {.doubly_stochastic = true,
                                                                              .row_stochastic = true,
                                                                              .linear_time = true,
                                                                              .marginal_tolerance = 1e-5}),
+      attention_spec<LinearOptions, LinearAttentionImpl>(
+          "linear", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
+      attention_spec<ControlOptions, MeanAttentionImpl>("mean", {.doubly_stochastic = true,
+                                                                 .row_stochastic = true,
+                                                                 .linear_time = true,
+                                                                 .marginal_tolerance = 1e-5}),
+      attention_spec<ControlOptions, NoAttentionImpl>("none", {.linear_time = true}),
   };
   return kSpecs;
 }

@@ -31,6 +31,12 @@ std::vector<std::pair<std::string, at::Tensor>> named_parameters(const Classifie
   return result;
 }
 
+std::vector<std::pair<std::string, at::Tensor>> named_state(const ClassifierImpl& model) {
+  auto result = named_parameters(model);
+  for (const auto& item : model.named_buffers()) result.emplace_back(item.key(), item.value());
+  return result;
+}
+
 int64_t count_parameters(const ClassifierImpl& model) {
   int64_t count = 0;
   for (const auto& item : model.named_parameters()) count += item.value().numel();

@@ -186,7 +186,7 @@ void Trainer::save() {
   json["data_origin"] = session_.task->data_origin();
   json["data_fingerprints"] = session_.fingerprints;
   json["config"] = config_to_json(session_.config);
-  write_checkpoint(run_.checkpoint_folder(state_.step), named_parameters(*session_.model), optimizer_.state(),
+  write_checkpoint(run_.checkpoint_folder(state_.step), named_state(*session_.model), optimizer_.state(),
                    json);
   saved_step_ = state_.step;
   run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
@@ -206,19 +206,19 @@ void Trainer::restore(const Checkpoint& checkpoint) {
 void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
                      const std::string& where) {
   const at::NoGradGuard no_grad;
-  const auto parameters = named_parameters(model);
-  for (auto [name, parameter] : parameters) {
+  const auto state = named_state(model);
+  for (auto [name, tensor] : state) {
     const auto it = tensors.find(name);
     if (it == tensors.end()) throw Error(ErrorKind::checkpoint, where + ": tensor '" + name + "' is missing");
-    if (it->second.sizes() != parameter.sizes()) {
+    if (it->second.sizes() != tensor.sizes()) {
       throw Error(ErrorKind::checkpoint, concat(where, ": tensor '", name, "' has shape ", it->second.sizes(),
-                                                ", the model wants ", parameter.sizes()));
+                                                ", the model wants ", tensor.sizes()));
     }
-    parameter.copy_(it->second);
+    tensor.copy_(it->second);
   }
-  if (tensors.size() != parameters.size()) {
+  if (tensors.size() != state.size()) {
     throw Error(ErrorKind::checkpoint,
-                concat(where, ": holds ", tensors.size(), " tensors, the model has ", parameters.size()));
+                concat(where, ": holds ", tensors.size(), " tensors, the model has ", state.size()));
   }
 }
 

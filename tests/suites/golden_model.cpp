@@ -12,6 +12,7 @@
 #include <array>
 
 #include "lotformer/attention/lotformer.h"
+#include "lotformer/attention/performer.h"
 #include "lotformer/attention/softmax.h"
 #include "lotformer/core/text.h"
 #include "lotformer/model/classifier.h"
@@ -32,12 +33,13 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 /// Our name of a published parameter; W_q, W_k, W_v become qkv.
 std::string our_name(std::string name) {
-  const std::array<std::pair<const char*, const char*>, 13> table = {
+  const std::array<std::pair<const char*, const char*>, 14> table = {
       {{"model.embeddings.word_embeddings", "encoder.token"},
        {"model.embeddings.position_embeddings", "encoder.position"},
        {"model.transformer_", "encoder.layer"},
        {"model.norm", "encoder.norm"},
        {"mha.attn.core.ref", "attention.pivots"},
+       {"mha.attn.attn_fn.projection_matrix", "attention.projection"},
        {"mha.W_q", "qkv"},
        {"mha.W_k", "qkv"},
        {"mha.W_v", "qkv"},
@@ -70,9 +72,19 @@ std::vector<std::string> names_after(const GoldenCase& golden, const std::string
   return names;
 }
 
+/// Of the published state dict, the first name that ends in `suffix`.
+std::string first_name(const GoldenCase& golden, const std::string& suffix) {
+  for (const std::string& name : names_after(golden, "param.")) {
+    if (name.size() >= suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0)
+      return name;
+  }
+  throw Error(ErrorKind::data, concat(golden.name, ": no parameter ends in ", suffix));
+}
+
 struct Model {
   std::shared_ptr<ClassifierImpl> module;
   Named parameters;
+  Named state;  // and buffers
   TrainConfig config;
 };
 
@@ -80,6 +92,12 @@ std::unique_ptr<Options> attention_options(const GoldenCase& golden, const std::
   if (kind == "softmax") {
     auto options = std::make_unique<SoftmaxOptions>();
     options->mode = "reference";
+    return options;
+  }
+  if (kind == "performer") {
+    auto options = std::make_unique<PerformerOptions>();
+    options->mode = "reference";
+    options->features = golden.tensor("param." + first_name(golden, "projection_matrix")).size(0);
     return options;
   }
   auto options = std::make_unique<LotformerOptions>();
@@ -124,11 +142,12 @@ Model build(const GoldenCase& golden, const std::string& kind, at::ScalarType dt
       options, [&](const AttentionShape& shape) { return spec.build(*attention, shape); });
   m.module->to(dtype);
   for (const auto& [name, tensor] : named_parameters(*m.module)) m.parameters[name] = tensor;
+  for (const auto& [name, tensor] : named_state(*m.module)) m.state[name] = tensor;
   const at::NoGradGuard no_grad;
   for (const std::string& name : names_after(golden, "param.")) {
-    if (m.parameters.count(our_name(name)) == 0)
+    if (m.state.count(our_name(name)) == 0)
       throw Error(ErrorKind::data, golden.name + ": no parameter of ours for " + name);
-    part(m.parameters, name).copy_(golden.tensor("param." + name));
+    part(m.state, name).copy_(golden.tensor("param." + name));
   }
   m.config = train_config(golden.parameter<Json>("optimizer"), golden.parameter<Json>("schedule"),
                           golden.parameter<double>("clip_norm"), golden.name);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The modules that the golden cases name: how a case's hyperparameters become options. One row a module.
 #include "lotformer/attention/lotformer.h"
+#include "lotformer/attention/performer.h"
 #include "lotformer/attention/softmax.h"
 #include "suites/golden.h"
 
@@ -37,11 +38,24 @@ std::shared_ptr<AttentionImpl> build_lotformer(const GoldenCase& golden, const A
   return module;
 }
 
+std::shared_ptr<AttentionImpl> build_performer(const GoldenCase& golden, const AttentionShape& shape,
+                                               at::ScalarType type) {
+  PerformerOptions options;
+  if (golden.family != "reference" && golden.family != "favor" && golden.family != "masked") return nullptr;
+  options.mode = golden.family;
+  options.features = golden.parameter<int64_t>("features");
+  auto module = std::make_shared<PerformerAttentionImpl>(options, shape);
+  module->to(type);
+  module->projection.set_data(golden.tensor("projection").to(type));
+  return module;
+}
+
 }  // namespace
 
 const GoldenModule* find_golden_module(const std::string& kind) {
   static const std::vector<GoldenModule> kModules = {
       {"softmax", &build_softmax},
+      {"performer", &build_performer},
       {"lotformer", &build_lotformer},
   };
   for (const GoldenModule& module : kModules) {

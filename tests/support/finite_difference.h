@@ -17,7 +17,8 @@ inline double gradient_error(const std::function<at::Tensor(const std::vector<at
                              const std::vector<at::Tensor>& inputs, double step, int64_t directions = 3) {
   std::vector<at::Tensor> leaves;
   for (const at::Tensor& x : inputs) leaves.push_back(x.detach().clone().requires_grad_());
-  f(leaves).backward();
+  const at::Tensor value_at_start = f(leaves);
+  if (value_at_start.requires_grad()) value_at_start.backward();
   double worst = 0, largest = 1e-3;
   at::NoGradGuard no_grad;
   for (size_t i = 0; i < leaves.size(); ++i) {

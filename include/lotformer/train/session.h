@@ -21,6 +21,8 @@ data::DataOptions data_options(const Config& config);
 
 /// Parameters by name, in the order of the model (the order of the files).
 std::vector<std::pair<std::string, at::Tensor>> named_parameters(const ClassifierImpl& model);
+/// Parameters and buffers: what a checkpoint of the model holds.
+std::vector<std::pair<std::string, at::Tensor>> named_state(const ClassifierImpl& model);
 int64_t count_parameters(const ClassifierImpl& model);
 /// Table of names, shapes and counts, for the log.
 std::string parameter_table(const ClassifierImpl& model);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/attention/performer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <cmath>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+#include "lotformer/ops/lengths.h"
+#include "lotformer/ops/random_features.h"
+
+namespace lotformer {
+
+void PerformerOptions::visit(FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "mode",
+       .help = "masked: FAVOR+ over real tokens; favor: with the published small constant and one "
+               "stabiliser a batch; reference: published code, scale applied twice, padding in the sums",
+       .choices = {"masked", "favor", "reference"}},
+      mode);
+  visitor.field(
+      {.key = "features", .help = "number m of random features", .range = {.low = 1, .high = 65536}},
+      features);
+  visitor.field(
+      {.key = "kernel",
+       .help = "softmax: positive features of the softmax kernel; relu: generalised attention (mode masked)",
+       .choices = {"softmax", "relu"}},
+      kernel);
+  visitor.field({.key = "redraw_every",
+                 .help = "training calls after which a new projection is drawn; 0: never",
+                 .range = {.low = 0, .high = 1e9}},
+                redraw_every);
+}
+
+PerformerAttentionImpl::PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape)
+    : options_(options) {
+  if (options_.kernel == "relu" && options_.mode != "masked") {
+    throw Error(ErrorKind::usage,
+                concat("model.attention.kernel: relu needs mode masked, not ", options_.mode));
+  }
+  projection = register_buffer("projection", ops::orthogonal_projection(options_.features, shape.head_dim));
+  calls_ = register_buffer("calls", at::zeros({}, at::kLong));
+}
+
+void PerformerAttentionImpl::redraw_if_due() {
+  if (!is_training() || options_.redraw_every == 0) return;
+  const at::NoGradGuard no_grad;
+  const int64_t calls = calls_.item<int64_t>();
+  if (calls > 0 && calls % options_.redraw_every == 0) {
+    projection.copy_(ops::orthogonal_projection(projection.size(0), projection.size(1)));
+  }
+  calls_.fill_(calls + 1);
+}
+
+at::Tensor PerformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                           const at::Tensor& lengths) {
+  ops::check_attention_inputs("performer", q, k, v, lengths);
+  redraw_if_due();
+  // Exponentials of random features span many orders of magnitude: float32 at least.
+  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor mask = ops::length_mask(lengths, q.size(2));
+  at::Tensor queries = q.to(type), keys = k.to(type), values = v.to(type), out;
+  if (options_.mode == "reference") {
+    const double scale = std::pow(static_cast<double>(q.size(3)), -0.25);
+    // Padded keys become zero vectors and stay in the denominator.
+    out = ops::favor_attention_published(queries * scale, ops::select_real_tokens(keys, mask) * scale,
+                                         ops::select_real_tokens(values, mask), projection, {});
+  } else if (options_.mode == "favor") {
+    out = ops::favor_attention_published(queries, keys, values, projection, mask);
+  } else {
+    const auto attention = options_.kernel == "relu" ? &ops::relu_feature_attention : &ops::favor_attention;
+    out = attention(queries, keys, values, projection, mask);
+  }
+  return out.to(q.scalar_type());
+}
+
+}  // namespace lotformer
