@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "data/file_lock.h"
+#include "data/progress.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 
@@ -18,10 +19,10 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little,
               "caches are written in the byte order of the machine");
-static_assert(sizeof(CacheFooter) == 8 + 8 * 8 + 8 * kCacheExtras + 3 * 32);
+static_assert(sizeof(CacheFooter) == 8 + 11 * 8 + 8 * kCacheExtras + 3 * 32);
 
 constexpr std::array<char, 8> kMagic = {'L', 'O', 'T', 'F', 'D', 'A', 'T', 'A'};
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 
 uint64_t padded(uint64_t size) {
   return (size + 7) / 8 * 8;
@@ -39,33 +40,45 @@ std::array<char, 32> self_digest(const CacheFooter& footer) {
 
 /// Where the sections begin; every number has been compared with the size of the file.
 struct Layout {
-  uint64_t offsets, labels, properties, footer;
+  uint64_t offsets, labels, index, properties, footer;
 };
+
+/// Whether numbers that come from a file are small enough to be multiplied.
+bool is_plausible(const CacheFooter& footer, uint64_t file_size) {
+  if (footer.token_bytes > file_size || footer.rows < 1 || footer.rows > file_size / 4) return false;
+  if (footer.sequences < 1 || footer.sequences > 2 || footer.properties > 16) return false;
+  const uint64_t sequences = footer.rows * footer.sequences;
+  if (footer.documents < 1 || footer.documents > sequences || footer.indexed > 1) return false;
+  if (footer.indexed == 0 && footer.documents != sequences) return false;
+  return footer.row_bytes == 0 || (footer.token_bytes % footer.row_bytes == 0 &&
+                                   footer.token_bytes / footer.row_bytes == footer.documents);
+}
 
 /// Empty string and a filled layout, or what is wrong.
 std::string check_sizes(const CacheFooter& footer, uint64_t file_size, Layout& layout) {
-  const bool plausible = footer.token_bytes <= file_size && footer.rows >= 1 &&
-                         footer.rows <= file_size / 4 && footer.sequences >= 1 && footer.sequences <= 2 &&
-                         footer.properties <= 16;
-  if (!plausible) return "its numbers are out of range";
+  if (!is_plausible(footer, file_size)) return "its numbers are out of range";
   layout.offsets = padded(footer.token_bytes);
-  layout.labels = layout.offsets + 8 * (footer.rows * footer.sequences + 1);
-  layout.properties = layout.labels + 4 * footer.rows;
+  layout.labels = layout.offsets + (footer.row_bytes == 0 ? 8 * (footer.documents + 1) : 0);
+  layout.index = layout.labels + 4 * footer.rows;
+  layout.properties = layout.index + (footer.indexed != 0 ? 4 * footer.rows * footer.sequences : 0);
   layout.footer = padded(layout.properties + 4 * footer.rows * footer.properties);
   if (layout.footer + sizeof(CacheFooter) != file_size) return "its size does not match its numbers";
   return "";
 }
 
 /// Digest of the first `size` bytes, through a buffer: a mapping would stay resident.
-std::string digest_of_start(std::ifstream& in, uint64_t size) {
+std::string digest_of_start(std::ifstream& in, uint64_t size, const std::string& name) {
   Hasher hasher;
   std::vector<char> buffer(size_t{1} << 20);
+  Progress progress("checking the cache " + name, static_cast<int64_t>(size), "bytes");
+  const uint64_t all = size;
   in.seekg(0);
   while (size > 0) {
     const uint64_t piece = std::min<uint64_t>(size, buffer.size());
     if (!in.read(buffer.data(), static_cast<std::streamsize>(piece))) return "";
     hasher.update(buffer.data(), piece);
     size -= piece;
+    progress.update(static_cast<int64_t>(all - size));
   }
   return hasher.digest();
 }
@@ -82,31 +95,49 @@ std::string check_footer(std::ifstream& in, uint64_t file_size, const CacheReque
   if (footer.source != to_array(request.source)) return "the data files or the reader have changed";
   if ((footer.flags & request.required_flags) != request.required_flags)
     return "its labels have not been verified";
+  const CacheShape& shape = request.shape;
+  if (footer.sequences != shape.sequences || footer.properties != shape.properties ||
+      footer.id_offset != shape.id_offset || footer.row_bytes != shape.row_bytes ||
+      footer.indexed != (shape.indexed ? 1 : 0))
+    return "its rows have another shape";
   return "";
 }
 
-std::shared_ptr<const Dataset::Impl> map_cache(const fs::path& path, const CacheFooter& footer,
-                                               const Layout& layout) {
-  auto impl = std::make_shared<Dataset::Impl>();
-  impl->file = MappedFile(path, ErrorKind::data);
-  const std::span<const uint8_t> bytes = impl->file.bytes();
-  if (bytes.size() != layout.footer + sizeof(CacheFooter)) return nullptr;  // replaced since it was checked
-  impl->footer = footer;
-  impl->tokens = bytes.first(footer.token_bytes);
-  impl->offsets = {reinterpret_cast<const uint64_t*>(bytes.data() + layout.offsets),
-                   footer.rows * footer.sequences + 1};
-  impl->labels = {reinterpret_cast<const int32_t*>(bytes.data() + layout.labels), footer.rows};
-  impl->properties = {reinterpret_cast<const uint32_t*>(bytes.data() + layout.properties),
-                      footer.rows * footer.properties};
-  for (size_t i = 0; i + 1 < impl->offsets.size(); ++i) {
-    if (impl->offsets[i] > impl->offsets[i + 1]) return nullptr;
+/// Offsets rise from 0 to the end of the documents, and rows name documents that exist.
+bool is_consistent(const Cache& cache) {
+  const CacheFooter& footer = cache.footer;
+  for (const uint32_t document : cache.index) {
+    if (document >= footer.documents) return false;
   }
-  return impl->offsets.front() == 0 && impl->offsets.back() == footer.token_bytes ? impl : nullptr;
+  if (footer.row_bytes != 0) return true;
+  for (size_t i = 0; i + 1 < cache.offsets.size(); ++i) {
+    if (cache.offsets[i] > cache.offsets[i + 1]) return false;
+  }
+  return cache.offsets.front() == 0 && cache.offsets.back() == footer.token_bytes;
+}
+
+std::shared_ptr<const Cache> map_cache(const fs::path& path, const CacheFooter& footer,
+                                       const Layout& layout) {
+  auto cache = std::make_shared<Cache>();
+  cache->file = MappedFile(path, ErrorKind::data);
+  const std::span<const uint8_t> bytes = cache->file.bytes();
+  if (bytes.size() != layout.footer + sizeof(CacheFooter)) return nullptr;  // replaced since it was checked
+  cache->footer = footer;
+  cache->documents = bytes.first(footer.token_bytes);
+  if (footer.row_bytes == 0)
+    cache->offsets = {reinterpret_cast<const uint64_t*>(bytes.data() + layout.offsets), footer.documents + 1};
+  cache->labels = {reinterpret_cast<const int32_t*>(bytes.data() + layout.labels), footer.rows};
+  if (footer.indexed != 0)
+    cache->index = {reinterpret_cast<const uint32_t*>(bytes.data() + layout.index),
+                    footer.rows * footer.sequences};
+  cache->properties = {reinterpret_cast<const uint32_t*>(bytes.data() + layout.properties),
+                       footer.rows * footer.properties};
+  return is_consistent(*cache) ? cache : nullptr;
 }
 
 /// The mapped cache; or null with the reason, which is empty when there is no such file.
-std::shared_ptr<const Dataset::Impl> try_open(const fs::path& path, const CacheRequest& request,
-                                              std::string& reason) {
+std::shared_ptr<const Cache> try_open(const fs::path& path, const CacheRequest& request,
+                                      std::string& reason) {
   reason.clear();
   std::error_code code;
   const uint64_t file_size = fs::file_size(path, code);
@@ -120,13 +151,13 @@ std::shared_ptr<const Dataset::Impl> try_open(const fs::path& path, const CacheR
   Layout layout{};
   reason = check_footer(in, file_size, request, footer, layout);
   if (!reason.empty()) return nullptr;
-  if (to_array(digest_of_start(in, layout.footer)) != footer.content) {
+  if (to_array(digest_of_start(in, layout.footer, path.filename().string())) != footer.content) {
     reason = "its checksum is wrong";
     return nullptr;
   }
-  auto impl = map_cache(path, footer, layout);
-  if (!impl) reason = "its offsets are wrong";
-  return impl;
+  auto cache = map_cache(path, footer, layout);
+  if (!cache) reason = "its offsets are wrong";
+  return cache;
 }
 
 /// Removes what killed builds left behind. The caller holds the lock, so nobody is writing.
@@ -141,13 +172,14 @@ void remove_leftovers(const fs::path& directory) {
 
 }  // namespace
 
-CacheBuilder::CacheBuilder(FileWriter& writer, uint64_t sequences, uint64_t properties, uint64_t id_offset)
-    : writer_(writer) {
+CacheBuilder::CacheBuilder(FileWriter& writer, const CacheShape& shape) : writer_(writer) {
   footer_.magic = kMagic;
   footer_.version = kVersion;
-  footer_.sequences = sequences;
-  footer_.properties = properties;
-  footer_.id_offset = id_offset;
+  footer_.sequences = shape.sequences;
+  footer_.properties = shape.properties;
+  footer_.id_offset = shape.id_offset;
+  footer_.row_bytes = shape.row_bytes;
+  footer_.indexed = shape.indexed ? 1 : 0;
 }
 
 void CacheBuilder::put(const void* data, size_t size) {
@@ -161,9 +193,16 @@ void CacheBuilder::pad() {
   put(kZeros.data(), padded(written_) - written_);
 }
 
-void CacheBuilder::add_sequence(std::span<const uint8_t> tokens) {
+uint32_t CacheBuilder::add_document(std::span<const uint8_t> tokens) {
+  if (footer_.documents == UINT32_MAX || (footer_.row_bytes != 0 && tokens.size() != footer_.row_bytes))
+    throw Error(ErrorKind::internal, "cache: a document that its shape does not allow");
   put(tokens.data(), tokens.size());
-  offsets_.push_back(written_);
+  if (footer_.row_bytes == 0) offsets_.push_back(written_);
+  return static_cast<uint32_t>(footer_.documents++);
+}
+
+void CacheBuilder::set_property(int64_t row, uint64_t property, uint32_t value) {
+  properties_[static_cast<size_t>(row) * footer_.properties + property] = value;
 }
 
 void CacheBuilder::end_row(int32_t label, std::span<const uint32_t> properties, bool cut) {
@@ -176,8 +215,9 @@ void CacheBuilder::finish(const std::string& source) {
   footer_.rows = labels_.size();
   footer_.token_bytes = written_;
   pad();
-  put(offsets_.data(), offsets_.size() * sizeof(uint64_t));
+  if (footer_.row_bytes == 0) put(offsets_.data(), offsets_.size() * sizeof(uint64_t));
   put(labels_.data(), labels_.size() * sizeof(int32_t));
+  put(index_.data(), index_.size() * sizeof(uint32_t));
   put(properties_.data(), properties_.size() * sizeof(uint32_t));
   pad();
   footer_.source = to_array(source);
@@ -186,30 +226,30 @@ void CacheBuilder::finish(const std::string& source) {
   writer_.write(&footer_, sizeof(footer_));
 }
 
-std::shared_ptr<const Dataset::Impl> open_cache(const CacheRequest& request) {
+std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
   std::string reason;
   if (!request.rebuild) {  // a valid cache beside the data serves even where nothing can be written
-    if (auto impl = try_open(request.source_directory / ".lotformer-cache" / request.name, request, reason))
-      return impl;
+    if (auto cache = try_open(request.source_directory / ".lotformer-cache" / request.name, request, reason))
+      return cache;
   }
   const fs::path directory = cache_directory(request.source_directory);
   const fs::path path = directory / request.name;
   const FileLock lock(directory / "lock", "it prepares " + path.string());
   if (!request.rebuild) {
-    if (auto impl = try_open(path, request, reason)) return impl;
+    if (auto cache = try_open(path, request, reason)) return cache;
     if (!reason.empty())
       log::info(concat("cache ", path.string(), " is not used: ", reason, "; it is made anew"));
   }
   if (lock.held()) remove_leftovers(directory);
   write_atomic(path, [&request](FileWriter& writer) {
-    CacheBuilder builder(writer, request.sequences, request.properties, request.id_offset);
+    CacheBuilder builder(writer, request.shape);
     request.build(builder);
     builder.finish(request.source);
   });
-  auto impl = try_open(path, request, reason);
-  if (!impl)
+  auto cache = try_open(path, request, reason);
+  if (!cache)
     throw Error(ErrorKind::disk, concat(path.string(), ": was just written and cannot be used: ", reason));
-  return impl;
+  return cache;
 }
 
 }  // namespace lotformer::data

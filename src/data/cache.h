@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The memory-mapped cache of one split: tokens, offsets, labels, per-row properties, and last a footer that
-// identifies its source.
+// The memory-mapped cache of a set of rows: sequences as bytes, labels, per-row properties, and last a footer
+// that identifies its source.
 //
-// File, little-endian:  tokens u8[token_bytes], zeros up to a multiple of 8, offsets u64[rows * sequences +
-// 1], labels i32[rows], properties u32[rows * properties], zeros up to a multiple of 8, CacheFooter. The
-// footer comes last because the tokens are streamed while their source is read; a file cut short therefore
-// has none.
+// File, little-endian: documents u8[token_bytes], zeros up to a multiple of 8, offsets u64[documents + 1]
+// (absent when every document has row_bytes bytes), labels i32[rows], index u32[rows * sequences] (absent
+// when sequence s of row r is document r * sequences + s), properties u32[rows * properties], zeros up to a
+// multiple of 8, CacheFooter. The footer comes last because the documents are streamed while their source is
+// read; a file cut short therefore has none.
 #pragma once
 
 #include <array>
@@ -23,13 +24,14 @@
 
 namespace lotformer::data {
 
-inline constexpr size_t kCacheExtras = 32;
+inline constexpr size_t kCacheExtras = 256;
 inline constexpr uint64_t kCacheLabelsVerified =
     1;  ///< flag: the reader compared every label with its expression
 
 struct CacheFooter {
   std::array<char, 8> magic;
-  uint64_t version, rows, sequences, token_bytes, properties, cut_rows, id_offset, flags;
+  uint64_t version, rows, sequences, documents, token_bytes, row_bytes, indexed, properties, cut_rows,
+      id_offset, flags;
   std::array<uint64_t, kCacheExtras>
       extras;                    ///< the task's own numbers (ListOps: count of each token in the file)
   std::array<char, 32> source;   ///< digest of the source's identity, the options and the reader's version
@@ -37,17 +39,31 @@ struct CacheFooter {
   std::array<char, 32> self;     ///< digest of the footer up to here
 };
 
+/// What the rows of a cache look like.
+struct CacheShape {
+  uint64_t sequences = 1;   ///< per row
+  uint64_t properties = 0;  ///< per row
+  uint64_t id_offset = 0;   ///< id = stored byte + id_offset
+  uint64_t row_bytes = 0;   ///< of every document; 0: they differ, and offsets are stored
+  bool indexed = false;     ///< rows name their documents, which several rows may share
+};
+
 /// Receives the rows of a split in order and streams them into a cache file.
 class CacheBuilder {
  public:
-  CacheBuilder(FileWriter& writer, uint64_t sequences, uint64_t properties, uint64_t id_offset);
-  /// Adds the next sequence; after the last sequence of a row call end_row.
-  void add_sequence(std::span<const uint8_t> tokens);
+  CacheBuilder(FileWriter& writer, const CacheShape& shape);
+  /// Adds a document and returns its number. Without an index: the next sequence of the row at hand.
+  uint32_t add_document(std::span<const uint8_t> tokens);
+  /// With an index: the next sequence of the row at hand is this document.
+  void use_document(uint32_t document) { index_.push_back(document); }
+  /// After the last sequence of a row.
   void end_row(int32_t label, std::span<const uint32_t> properties, bool cut);
   int64_t rows() const { return static_cast<int64_t>(labels_.size()); }
+  /// Replaces a property of a row that has ended.
+  void set_property(int64_t row, uint64_t property, uint32_t value);
   void set_extra(size_t index, uint64_t value) { footer_.extras[index] = value; }
   void set_flags(uint64_t flags) { footer_.flags = flags; }
-  /// Writes what follows the tokens. `source` is the digest that a later open compares.
+  /// Writes what follows the documents. `source` is the digest that a later open compares.
   void finish(const std::string& source);
 
  private:
@@ -59,34 +75,59 @@ class CacheBuilder {
   uint64_t written_ = 0;
   std::vector<uint64_t> offsets_{0};
   std::vector<int32_t> labels_;
-  std::vector<uint32_t> properties_;
+  std::vector<uint32_t> index_, properties_;
 };
 
-/// What Dataset shows: views into a mapped cache file.
-struct Dataset::Impl {
+/// A mapped cache file; the views point into the mapping.
+struct Cache {
   MappedFile file;
   CacheFooter footer{};
-  std::span<const uint8_t> tokens;
+  std::span<const uint8_t> documents;
   std::span<const uint64_t> offsets;
   std::span<const int32_t> labels;
-  std::span<const uint32_t> properties;
+  std::span<const uint32_t> index, properties;
+
+  /// Number of the document that is sequence `sequence` of row `row`.
+  uint64_t document_of(uint64_t row, uint64_t sequence) const {
+    const uint64_t place = row * footer.sequences + sequence;
+    return footer.indexed != 0 ? index[place] : place;
+  }
+  /// Where a document begins in `documents`.
+  uint64_t begin_of(uint64_t document) const {
+    return footer.row_bytes != 0 ? document * footer.row_bytes : offsets[document];
+  }
 };
 
 struct CacheRequest {
   std::filesystem::path
-      source_directory;     ///< folder of the data files; caches lie in `.lotformer-cache` below it
-  std::string name;         ///< file name of the cache
-  std::string source;       ///< 32 hex digits
-  uint64_t sequences = 1;   ///< per row
-  uint64_t properties = 0;  ///< per row
-  uint64_t id_offset = 0;   ///< id = stored byte + id_offset
+      source_directory;  ///< folder of the data files; caches lie in `.lotformer-cache` below it
+  std::string name;      ///< file name of the cache
+  std::string source;    ///< 32 hex digits
+  CacheShape shape;
   uint64_t required_flags = 0;
   bool rebuild = false;
   std::function<void(CacheBuilder&)> build;  ///< reads the source; called when no valid cache is there
 };
 
 /// Opens the cache, building it first when it is absent, stale or damaged (the log says which).
-std::shared_ptr<const Dataset::Impl> open_cache(const CacheRequest& request);
+std::shared_ptr<const Cache> open_cache(const CacheRequest& request);
+
+/// What Dataset shows: rows of a cache.
+struct Dataset::Impl {
+  std::shared_ptr<const Cache> cache;
+  bool whole = true;           ///< every row in the order of the cache
+  std::vector<uint32_t> rows;  ///< else these
+  int64_t cut_rows = 0;
+  bool mask_zeros = false;  ///< property 0 of a row is its count of bytes that are not zero
+  std::string fingerprint;
+};
+
+/// All rows of the cache in its order.
+Dataset all_rows(std::shared_ptr<const Cache> cache);
+/// Rows of the cache, of which `cut_rows` lost tokens.
+Dataset some_rows(std::shared_ptr<const Cache> cache, std::vector<uint32_t> rows, int64_t cut_rows);
+/// The same rows, of which zero bytes count as padding. Property 0 must be the count of the others.
+Dataset with_masked_zeros(const Dataset& dataset);
 
 /// The folder for caches of `source_directory`: `.lotformer-cache` below it, or when that cannot be written
 /// one below $XDG_CACHE_HOME or the temporary folder (one log line says so). Error(disk) when none can be

@@ -44,7 +44,7 @@ class ListopsTask final : public Task {
   void generate_missing();
   [[noreturn]] void fail_not_found() const;
   std::string source_digest(Split split, const listops::Encoding& encoding) const;
-  std::shared_ptr<const Dataset::Impl> open_encoded(Split split, const listops::Encoding& encoding);
+  std::shared_ptr<const Cache> open_encoded(Split split, const listops::Encoding& encoding);
   bool has_official_distribution();
 
   DataOptions options_;
@@ -131,13 +131,12 @@ std::string ListopsTask::source_digest(Split split, const listops::Encoding& enc
                            encoding.name(), " ", encoding.numbering()));
 }
 
-std::shared_ptr<const Dataset::Impl> ListopsTask::open_encoded(Split split,
-                                                               const listops::Encoding& encoding) {
+std::shared_ptr<const Cache> ListopsTask::open_encoded(Split split, const listops::Encoding& encoding) {
   CacheRequest request;
   request.source_directory = directory_;
   request.name = concat(to_string(split), "-", encoding.name(), ".cache");
   request.source = source_digest(split, encoding);
-  request.properties = 2;
+  request.shape.properties = 2;
   request.required_flags = options_.verify_labels ? kCacheLabelsVerified : 0;
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
@@ -148,7 +147,7 @@ std::shared_ptr<const Dataset::Impl> ListopsTask::open_encoded(Split split,
                        [&](const listops::Row& row) {
                          for (const uint8_t token : row.tokens) ++counts[token];
                          const bool cut = encoding.encode(row.tokens, ids);
-                         builder.add_sequence(ids);
+                         builder.add_document(ids);
                          const std::array<uint32_t, 2> properties = {static_cast<uint32_t>(row.tokens.size()),
                                                                      static_cast<uint32_t>(row.depth)};
                          builder.end_row(row.label, properties, cut);
@@ -168,7 +167,7 @@ Dataset ListopsTask::open(Split split) {
     encoding_.number_by_frequency(train->footer.extras);
     numbered_ = true;
   }
-  Dataset dataset(open_encoded(split, encoding_));
+  const Dataset dataset = all_rows(open_encoded(split, encoding_));
   if (dataset.cut_examples() > 0) {
     log::info(concat("listops ", to_string(split), ": ", format_count(dataset.cut_examples()), " of ",
                      format_count(dataset.size()), " rows are longer than ", encoding_.max_length(),
