@@ -37,15 +37,18 @@ void check_files(const Json& provenance, const fs::path& directory, const std::s
   if (!provenance.is_object() || files == provenance.end()) return;
   const std::string record = prefix + kProvenanceFile;
   for (const auto& [name, entry] : files->items()) {
+    const fs::path relative = fs::path(name).lexically_normal();
+    if (relative.is_absolute() || relative.empty() || *relative.begin() == "..")
+      throw DataError::at_file(record, concat("lists ", quoted(name), ", a path that leaves its folder"));
     const auto bytes = json_get<int64_t>(entry, "bytes", record, ErrorKind::data);
     std::error_code code;
-    const auto found = static_cast<int64_t>(fs::file_size(directory / fs::path(name).filename(), code));
+    const auto found = static_cast<int64_t>(fs::file_size(directory / relative, code));
     if (code) throw DataError::at_file(prefix + name, concat("not found, but ", record, " lists it"));
     if (found != bytes) {
       throw DataError::at_file(prefix + name, concat("has ", found, " bytes, ", bytes, " wanted by ", record,
                                                      " (cut short or changed since it was generated?)"));
     }
-    if (contents && hash_file(directory / fs::path(name).filename(), ErrorKind::data) !=
+    if (contents && hash_file(directory / relative, ErrorKind::data) !=
                         json_get<std::string>(entry, "xxh3_128", record, ErrorKind::data)) {
       throw DataError::at_file(prefix + name, "contents differ from the digest in " + record);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/data/task.h"
 
+#include "data/tasks/image.h"
 #include "data/tasks/listops.h"
 #include "lotformer/core/text.h"
 
@@ -21,6 +22,7 @@ std::string_view to_string(Split split) {
 const std::vector<TaskSpec>& task_specs() {
   static const std::vector<TaskSpec> specs = {
       {"listops", &open_listops},
+      {"image", &open_image},
   };
   return specs;
 }

@@ -39,20 +39,24 @@ std::string lower(std::string text) {
 DataOptions options_from(const Json& entry, const fs::path& root) {
   DataOptions options;
   options.root = root;
+  const std::map<std::string, bool*> flags = {{"verify_labels", &options.verify_labels},
+                                              {"append_eos", &options.append_eos},
+                                              {"strict_counts", &options.strict_counts},
+                                              {"skip_empty_images", &options.skip_empty_images},
+                                              {"mask_zero_pixels", &options.mask_zero_pixels}};
+  const std::map<std::string, std::string*> texts = {
+      {"tokenizer", &options.tokenizer}, {"vocab", &options.vocab}, {"val", &options.val},
+      {"split", &options.split},         {"grey", &options.grey},   {"difficulty", &options.difficulty}};
+  const std::map<std::string, int64_t*> numbers = {{"max_length", &options.max_length},
+                                                   {"pad_to", &options.pad_to}};
   const Json given = entry.value("option", Json::object());
   for (const auto& [key, value] : given.items()) {
-    if (key == "verify_labels")
-      options.verify_labels = value.get<bool>();
-    else if (key == "append_eos")
-      options.append_eos = value.get<bool>();
-    else if (key == "tokenizer")
-      options.tokenizer = value.get<std::string>();
-    else if (key == "vocab")
-      options.vocab = value.get<std::string>();
-    else if (key == "max_length")
-      options.max_length = value.get<int64_t>();
-    else if (key == "pad_to")
-      options.pad_to = value.get<int64_t>();
+    if (flags.count(key) != 0)
+      *flags.at(key) = value.get<bool>();
+    else if (texts.count(key) != 0)
+      *texts.at(key) = value.get<std::string>();
+    else if (numbers.count(key) != 0)
+      *numbers.at(key) = value.get<int64_t>();
     else
       FAIL("option '" << key << "' is not known to this test");
   }
@@ -79,64 +83,195 @@ std::vector<T> values(const SafetensorsFile& file, const std::string& name) {
   return result;
 }
 
-/// `variant` is "", "alnum." or "s4.". Returns the number of tensors compared.
-int compare_split(const SafetensorsFile& expected, const std::string& split, const std::string& variant,
-                  const Dataset& dataset, int64_t width) {
-  const std::string prefix = split + "." + variant;
+/// Sequence `sequence` of every row against the tensors PREFIX + {ids, offsets, padded_first, mask_first}.
+void compare_sequences(const SafetensorsFile& expected, const std::string& prefix, const Dataset& dataset,
+                       int64_t sequence, int64_t width) {
   const auto wanted_ids = values<int32_t>(expected, prefix + "ids");
   const auto wanted_offsets = values<int64_t>(expected, prefix + "offsets");
-  const auto wanted_labels = values<int64_t>(expected, split + ".labels");
   const auto wanted_padded = values<int32_t>(expected, prefix + "padded_first");
   const auto wanted_mask = values<uint8_t>(expected, prefix + "mask_first");
   REQUIRE(expected.tensor(prefix + "padded_first").shape[1] == width);
 
   std::vector<int32_t> ids, padded;
-  std::vector<int64_t> offsets = {0}, labels;
+  std::vector<int64_t> offsets = {0};
   std::vector<uint8_t> mask;
   const auto first_rows = static_cast<int64_t>(wanted_padded.size()) / width;
   for (int64_t row = 0; row < dataset.size(); ++row) {
-    for (const uint8_t byte : dataset.bytes(row))
+    for (const uint8_t byte : dataset.bytes(row, sequence))
       ids.push_back(byte + static_cast<int32_t>(dataset.id_offset()));
     offsets.push_back(static_cast<int64_t>(ids.size()));
-    labels.push_back(dataset.label(row));
     if (row >= first_rows) continue;
-    padded.insert(padded.end(), ids.end() - dataset.length(row), ids.end());
+    const int64_t length = dataset.length(row, sequence);
+    padded.insert(padded.end(), ids.end() - length, ids.end());
     padded.resize(static_cast<size_t>((row + 1) * width), 0);
-    mask.insert(mask.end(), static_cast<size_t>(dataset.length(row)), 1);
+    mask.insert(mask.end(), static_cast<size_t>(length), 1);
     mask.resize(padded.size(), 0);
   }
   CHECK(offsets == wanted_offsets);
   CHECK((ids == wanted_ids));  // no printing of ten thousand numbers
-  CHECK(labels == wanted_labels);
   CHECK((padded == wanted_padded));
   CHECK((mask == wanted_mask));
-  return 5;
 }
 
-void check_valid_listops(const fs::path& fixtures, const Json& entry) {
-  TemporaryFolder folder;
-  const DataOptions options =
-      options_from(entry, copy_of(fixtures / entry["root"].get<std::string>(), folder));
-  const SafetensorsFile expected(fixtures / entry["expected"].get<std::string>(), ErrorKind::data);
-  DataOptions alnum = options, s4 = options;
+void compare_labels(const SafetensorsFile& expected, const std::string& name, const Dataset& dataset) {
+  std::vector<int64_t> labels;
+  for (int64_t row = 0; row < dataset.size(); ++row) labels.push_back(dataset.label(row));
+  CHECK(labels == values<int64_t>(expected, name));
+}
+
+/// What a valid case needs.
+struct Valid {
+  const Json& entry;
+  const SafetensorsFile& expected;
+  DataOptions options;
+  int64_t count(const std::string& name) const { return entry.at("counts").at(name).get<int64_t>(); }
+};
+
+void check_listops(const Valid& valid) {
+  DataOptions alnum = valid.options, s4 = valid.options;
   alnum.tokenizer = "alnum";
   alnum.pad_to = 2048;
   s4.vocab = "s4";
-  int tensors = 0;
   const std::vector<std::pair<std::string, DataOptions>> variants = {
-      {"", options}, {"alnum.", alnum}, {"s4.", s4}};
+      {"", valid.options}, {"alnum.", alnum}, {"s4.", s4}};
+  int compared = 0;
   for (const auto& [variant, variant_options] : variants) {
     const auto task = open_task("listops", variant_options);
     for (const Split split : {Split::train, Split::val, Split::test}) {
       const std::string name(to_string(split));
       INFO("listops " << variant << name);
-      if (!expected.contains(name + "." + variant + "ids")) continue;
+      if (!valid.expected.contains(name + "." + variant + "ids")) continue;
       const Dataset dataset = task->open(split);
-      CHECK(dataset.size() == entry["counts"][name].get<int64_t>());
-      tensors += compare_split(expected, name, variant, dataset, task->max_length());
+      CHECK(dataset.size() == valid.count(name));
+      compare_sequences(valid.expected, name + "." + variant, dataset, 0, task->max_length());
+      compare_labels(valid.expected, name + ".labels", dataset);
+      ++compared;
     }
   }
-  CHECK(tensors > 0);
+  CHECK(compared > 0);
+}
+
+void check_text(const Valid& valid) {
+  const auto task = open_task("text", valid.options);
+  CHECK(task->vocab_size() == 257);
+  CHECK(task->val_is_test());
+  for (const Split split : {Split::train, Split::val, Split::test}) {
+    const std::string name = split == Split::train ? "train" : "test";
+    INFO("text " << to_string(split));
+    const Dataset dataset = task->open(split);
+    CHECK(dataset.size() == valid.count(name));
+    compare_sequences(valid.expected, name + ".", dataset, 0, task->max_length());
+    compare_labels(valid.expected, name + ".labels", dataset);
+  }
+}
+
+void check_retrieval(const Valid& valid) {
+  const auto task = open_task("retrieval", valid.options);
+  CHECK(task->vocab_size() == 257);
+  for (const Split split : {Split::train, Split::val, Split::test}) {
+    const std::string name = split == Split::val ? "eval" : std::string(to_string(split));
+    INFO("retrieval " << name);
+    const Dataset dataset = task->open(split);
+    REQUIRE(dataset.sequences() == 2);
+    CHECK(dataset.size() == valid.count(name));
+    for (const int64_t sequence : {0, 1})
+      compare_sequences(valid.expected, concat(name, ".", sequence, "."), dataset, sequence,
+                        task->max_length());
+    compare_labels(valid.expected, name + ".labels", dataset);
+  }
+}
+
+/// Rows of `dataset` against rows `order` of the tensors `pixels` and `labels`.
+void compare_pixels(const SafetensorsFile& expected, const std::string& pixels, const std::string& labels,
+                    const std::vector<int32_t>& order, const Dataset& dataset) {
+  const auto wanted_pixels = values<uint8_t>(expected, pixels);
+  const auto wanted_labels = values<int64_t>(expected, labels);
+  const auto size = static_cast<size_t>(expected.tensor(pixels).shape[1]);
+  REQUIRE(dataset.size() == static_cast<int64_t>(order.size()));
+  CHECK(dataset.id_offset() == 0);
+  bool equal = true;
+  for (size_t row = 0; row < order.size(); ++row) {
+    const auto bytes = dataset.bytes(static_cast<int64_t>(row));
+    const auto wanted = std::span(wanted_pixels).subspan(static_cast<size_t>(order[row]) * size, size);
+    equal = equal && bytes.size() == size && std::equal(bytes.begin(), bytes.end(), wanted.begin());
+    equal =
+        equal && dataset.label(static_cast<int64_t>(row)) == wanted_labels[static_cast<size_t>(order[row])];
+  }
+  CHECK(equal);
+}
+
+std::vector<int32_t> counting(int64_t first, int64_t last) {
+  std::vector<int32_t> result;
+  for (int64_t i = first; i < last; ++i) result.push_back(static_cast<int32_t>(i));
+  return result;
+}
+
+void check_image(const Valid& valid) {
+  for (const std::string split : {"tfds", "torch42", "sequential"}) {
+    INFO("image split " << split);
+    DataOptions options = valid.options;
+    options.split = split;
+    const auto task = open_task("image", options);
+    CHECK(task->vocab_size() == 256);
+    CHECK(task->max_length() == 1024);
+    const int64_t train = valid.count("train"), all = valid.count("train_files");
+    const bool given = split != "sequential";
+    const auto rows = [&](const char* part, int64_t first, int64_t last) {
+      return given ? values<int32_t>(valid.expected, "split." + split + "." + part) : counting(first, last);
+    };
+    const std::string pixels = "train.file_order.gray", labels = "train.file_order.labels";
+    compare_pixels(valid.expected, pixels, labels, rows("train", 0, train), task->open(Split::train));
+    compare_pixels(valid.expected, pixels, labels, rows("val", train, all), task->open(Split::val));
+    compare_pixels(valid.expected, "test.gray", "test.labels", counting(0, valid.count("test")),
+                   task->open(Split::test));
+  }
+  DataOptions pil = valid.options;
+  pil.grey = "pil";
+  pil.split = "sequential";
+  const Dataset train = open_task("image", pil)->open(Split::train);
+  const auto wanted = values<uint8_t>(valid.expected, "train.file_order.gray_pil_first8");
+  for (int64_t row = 0; row < 8; ++row) {
+    const auto bytes = train.bytes(row);
+    CHECK(std::equal(bytes.begin(), bytes.end(), wanted.begin() + row * 1024));
+  }
+}
+
+void check_pathfinder(const Valid& valid) {
+  const auto prefix = valid.entry["prefix"].get<std::string>();
+  const auto count = valid.entry["count"].get<int64_t>();
+  for (const std::string split : {"default", "tfds", "torch42", "sequential"}) {
+    INFO(prefix << " split " << split);
+    DataOptions options = valid.options;
+    options.split = split;
+    const auto task = open_task(valid.entry["task"].get<std::string>(), options);
+    const int64_t tenth = count / 10;
+    const auto rows = [&](const char* part, int64_t first, int64_t last) {
+      if (split == "sequential") return counting(first, last);
+      const std::string order = split == "default" ? "torch42" : split;
+      return values<int32_t>(valid.expected, prefix + "split." + order + "." + part);
+    };
+    const std::string pixels = prefix + "pixels", labels = prefix + "labels";
+    compare_pixels(valid.expected, pixels, labels, rows("train", 0, count - 2 * tenth),
+                   task->open(Split::train));
+    compare_pixels(valid.expected, pixels, labels, rows("val", count - 2 * tenth, count - tenth),
+                   task->open(Split::val));
+    compare_pixels(valid.expected, pixels, labels, rows("test", count - tenth, count),
+                   task->open(Split::test));
+  }
+}
+
+void check_valid(const fs::path& fixtures, const Json& entry) {
+  TemporaryFolder folder;
+  const auto task = entry["task"].get<std::string>();
+  const SafetensorsFile expected(fixtures / entry["expected"].get<std::string>(), ErrorKind::data);
+  const Valid valid{entry, expected,
+                    options_from(entry, copy_of(fixtures / entry["root"].get<std::string>(), folder))};
+  if (task == "listops") return check_listops(valid);
+  if (task == "text") return check_text(valid);
+  if (task == "retrieval") return check_retrieval(valid);
+  if (task == "image") return check_image(valid);
+  REQUIRE((task == "pathx" || task.rfind("pathfinder", 0) == 0));
+  check_pathfinder(valid);
 }
 
 void check_place(const DataError& error, const Json& names) {
@@ -153,21 +288,8 @@ void check_place(const DataError& error, const Json& names) {
     CHECK(!error.record());
 }
 
-void check_malformed(const fs::path& fixtures, const Json& entry) {
-  TemporaryFolder folder;
-  const auto task = entry["task"].get<std::string>();
-  const auto verdict = entry["verdict"].get<std::string>();
-  DataOptions options = options_from(entry, copy_of(fixtures / entry["root"].get<std::string>(), folder));
-  if (verdict.rfind("accepted", 0) == 0) {
-    CHECK_NOTHROW(open_all(task, options));
-    return;
-  }
-  REQUIRE(verdict.rfind("error", 0) == 0);
-  if (verdict.rfind("error only with", 0) == 0) {
-    DataOptions plain;
-    plain.root = options.root;
-    CHECK_NOTHROW(open_all(task, plain));  // and the cache this leaves must not hide the error below
-  }
+/// A case that must be refused, with file, line and words.
+void check_refused(const std::string& task, const DataOptions& options, const Json& entry) {
   try {
     open_all(task, options);
     FAIL("accepted; wanted an error: " << entry["why"]);
@@ -180,6 +302,58 @@ void check_malformed(const fs::path& fixtures, const Json& entry) {
       CHECK(contains(lower(error.what()), lower(word.get<std::string>())));
     }
   }
+}
+
+/// The first training sequence that begins like `wanted` and is as long, in the column `sequence`.
+bool has_sequence(const Dataset& dataset, int64_t sequence, const std::vector<int>& wanted) {
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    std::vector<int> found;
+    for (const uint8_t byte : dataset.bytes(row, sequence))
+      found.push_back(byte + static_cast<int>(dataset.id_offset()));
+    if (found == wanted) return true;
+  }
+  return false;
+}
+
+/// "accepted", with the ids, the number of examples or the log line that the entry promises.
+void check_accepted(const std::string& task, const DataOptions& options, const Json& entry) {
+  LogObserver log;
+  CHECK_NOTHROW(open_all(task, options));
+  const auto opened = open_task(task, options);
+  const Dataset train = opened->open(Split::train);
+  const std::vector<std::pair<const char*, int64_t>> members = {{"ids", 0}, {"ids0", 0}, {"ids1", 1}};
+  for (const auto& [member, sequence] : members) {
+    if (entry.contains(member)) CHECK(has_sequence(train, sequence, entry[member].get<std::vector<int>>()));
+  }
+  const auto verdict = entry["verdict"].get<std::string>();
+  const std::string counted = "accepted: ";
+  if (verdict.rfind(counted, 0) == 0) {
+    const int64_t examples =
+        train.size() + opened->open(Split::val).size() + opened->open(Split::test).size();
+    CHECK(examples == std::stoll(verdict.substr(counted.size())));
+    CHECK(log.has(entry["message_names"]["file"].get<std::string>()));
+  }
+  if (contains(verdict, "tokenizer: char")) {
+    DataOptions characters = options;
+    characters.tokenizer = "char";
+    check_refused(task, characters, entry);
+  }
+}
+
+void check_malformed(const fs::path& fixtures, const Json& entry) {
+  TemporaryFolder folder;
+  const auto task = entry["task"].get<std::string>();
+  const auto verdict = entry["verdict"].get<std::string>();
+  const DataOptions options =
+      options_from(entry, copy_of(fixtures / entry["root"].get<std::string>(), folder));
+  if (verdict.rfind("accepted", 0) == 0) return check_accepted(task, options, entry);
+  REQUIRE(verdict.rfind("error", 0) == 0);
+  if (verdict.rfind("error only with", 0) == 0) {
+    DataOptions plain;
+    plain.root = options.root;
+    CHECK_NOTHROW(open_all(task, plain));  // and the cache this leaves must not hide the error below
+  }
+  check_refused(task, options, entry);
 }
 
 /// Counts a case and says whether it can run; an unknown task fails.
@@ -203,8 +377,8 @@ TEST_CASE("fixtures: every case of the index gets its verdict") {
   for (const Json& entry : index.at("valid")) {
     const auto task = entry["task"].get<std::string>();
     if (!wants_run(task, done, skipped)) continue;
-    REQUIRE(task == "listops");  // each task brings its comparison here
-    check_valid_listops(fixtures, entry);
+    INFO("valid " << task << " in " << entry["root"]);
+    check_valid(fixtures, entry);
   }
   for (const Json& entry : index.at("malformed")) {
     if (!wants_run(entry["task"].get<std::string>(), done, skipped)) continue;

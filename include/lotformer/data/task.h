@@ -23,12 +23,19 @@ std::string_view to_string(Split split);  // "train", "val", "test"
 struct DataOptions {
   std::filesystem::path root = "data/lra";
   bool generate_missing = false;
-  int64_t max_length = 0;  ///< 0: the task's own (ListOps 2000)
+  int64_t max_length = 0;  ///< 0: the task's own (ListOps 2000, text and retrieval 4000, images all pixels)
   int64_t pad_to = 0;
   std::string tokenizer = "default";
   std::string vocab = "default";
   bool append_eos = false;
-  bool verify_labels = false;  ///< evaluate what can be evaluated (ListOps: every expression)
+  std::string val = "test";         ///< text: test files or a holdout of a tenth of the training files
+  std::string split = "default";    ///< image, pathfinder: default | tfds | torch42 | sequential
+  std::string grey = "default";     ///< image: default | pil
+  std::string difficulty = "hard";  ///< pathfinder: easy | intermediate | hard (contour length 6, 9, 14)
+  bool strict_counts = true;        ///< image, pathfinder: official files have the official number of images
+  bool skip_empty_images = false;   ///< pathfinder: leave out images of 0 bytes
+  bool mask_zero_pixels = false;    ///< image, pathfinder: black pixels are padding
+  bool verify_labels = false;       ///< evaluate what can be evaluated (ListOps: every expression)
   bool rebuild_cache = false;  ///< read the files again even where a cache is valid (`lotformer-data check`)
 };
 
@@ -63,6 +70,9 @@ class Task {
   virtual std::string data_origin() const = 0;
   /// The provenance record (generator, version, seed, parameters) or null.
   virtual Json provenance() const = 0;
+  /// Whether validation and test are the same examples, so that the best validation checkpoint has been chosen
+  /// on the test set (text with `val: test`, as the benchmark does it).
+  virtual bool val_is_test() const { return false; }
   virtual std::vector<Reference> references() { return {}; }
   virtual std::vector<Attribute> attributes() const { return {}; }
 };

@@ -9,9 +9,11 @@
 
 #include "data/cache.h"
 #include "data/provenance.h"
+#include "data/tasks/layout.h"
 #include "data/tasks/listops_files.h"
 #include "data/tasks/listops_reader.h"
 #include "data/tasks/listops_vocabulary.h"
+#include "data/tasks/option_rules.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 #include "lotformer/data/listops_generator.h"
@@ -56,10 +58,7 @@ class ListopsTask final : public Task {
 };
 
 ListopsTask::ListopsTask(const DataOptions& options) : options_(options), encoding_(options) {
-  if (options_.pad_to > 0 && options_.pad_to < encoding_.max_length()) {
-    throw Error(ErrorKind::usage, concat("data.pad_to: ", options_.pad_to, " is below data.max_length (",
-                                         encoding_.max_length(), "); longer rows would not fit"));
-  }
+  check_pad_to(options_, encoding_.max_length());
   if (options_.generate_missing) generate_missing();
   find_files();
 }
@@ -67,7 +66,7 @@ ListopsTask::ListopsTask(const DataOptions& options) : options_(options), encodi
 void ListopsTask::find_files() {
   directory_ = listops::find_directory(options_.root);
   if (directory_.empty()) fail_not_found();
-  prefix_ = listops::message_prefix(options_.root, directory_);
+  prefix_ = message_prefix(options_.root, directory_);
   if (const auto missing = listops::missing_files(directory_); !missing.empty()) {
     throw DataError::at_file(
         prefix_ + missing.front(),

@@ -7,9 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "data/tasks/layout.h"
 #include "lotformer/data/task.h"
 
 namespace lotformer::data::listops {
+
+using data::message_prefix;
 
 inline constexpr std::array<const char*, 3> kFileNames = {"basic_train.tsv", "basic_val.tsv",
                                                           "basic_test.tsv"};
@@ -28,8 +31,5 @@ std::filesystem::path find_directory(const std::filesystem::path& root);
 
 /// Names of the files that `directory` lacks.
 std::vector<std::string> missing_files(const std::filesystem::path& directory);
-
-/// What stands before a file's name in messages: the path from `root` to `directory` with a slash, or "".
-std::string message_prefix(const std::filesystem::path& root, const std::filesystem::path& directory);
 
 }  // namespace lotformer::data::listops

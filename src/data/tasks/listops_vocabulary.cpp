@@ -5,18 +5,20 @@
 #include <numeric>
 #include <string_view>
 
+#include "data/tasks/option_rules.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data::listops {
 namespace {
 
-void check_choice(const std::string& key, const std::string& value, const std::vector<std::string>& choices) {
-  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
-  const std::string near = nearest(value, choices);
-  throw Error(ErrorKind::usage,
-              concat("data.", key, ": listops has no ", quoted(value), "; allowed: ", join(choices, ", "),
-                     near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+OptionRules listops_rules() {
+  OptionRules rules;
+  rules.tokenizers = {"alnum"};
+  rules.vocabs = {"s4"};
+  rules.append_eos = true;
+  rules.generate_missing = true;
+  return rules;
 }
 
 }  // namespace
@@ -25,13 +27,9 @@ Encoding::Encoding(const DataOptions& options)
     : alnum_(options.tokenizer == "alnum"),
       s4_(options.vocab == "s4"),
       append_eos_(options.append_eos || s4_) {
-  check_choice("tokenizer", options.tokenizer, {"default", "alnum"});
-  check_choice("vocab", options.vocab, {"default", "s4"});
+  check_options("listops", listops_rules(), options);
   if (alnum_ && s4_)
     throw Error(ErrorKind::usage, "data.vocab: s4 goes with data.tokenizer: default, not with alnum");
-  if (options.max_length < 0 || options.pad_to < 0) {
-    throw Error(ErrorKind::usage, "data.max_length and data.pad_to: must be >= 0 (0: the task's own)");
-  }
   max_length_ = options.max_length > 0 ? options.max_length : s4_ ? kS4MaxLength : kDefaultMaxLength;
   if (append_eos_ && max_length_ < 2) {
     throw Error(ErrorKind::usage, "data.max_length: must be >= 2 where an end token is appended");

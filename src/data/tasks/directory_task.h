@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// What tasks share whose files lie in one folder: its place, its provenance, its reference line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/tasks/layout.h"
+#include "lotformer/data/task.h"
+
+namespace lotformer::data {
+
+class DirectoryTask : public Task {
+ public:
+  std::string data_origin() const override;
+  Json provenance() const override { return provenance_; }
+  int64_t num_classes() const override { return static_cast<int64_t>(class_names().size()); }
+  /// The accuracy of always answering the training split's most frequent class.
+  std::vector<Reference> references() override;
+
+ protected:
+  explicit DirectoryTask(const DataOptions& options) : options_(options) {}
+  /// After directory_ and prefix_ are set: reads the provenance record of `task` and compares the files that
+  /// it lists.
+  void read_record(const std::string& task);
+  bool is_official() const { return provenance_.is_null(); }
+
+  DataOptions options_;
+  std::filesystem::path directory_;
+  std::string prefix_;  ///< of file names in messages
+  Json provenance_;
+};
+
+/// Accuracy by class: one bin a class.
+Attribute class_attribute(int64_t classes);
+
+/// The last edge of a list of bins: no upper bound.
+int64_t no_upper_bound();
+
+}  // namespace lotformer::data

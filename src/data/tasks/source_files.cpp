@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "data/tasks/source_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/hash.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::data {
+namespace fs = std::filesystem;
+
+void SourceIdentity::add(std::string_view text) {
+  text_ += '\n';
+  text_ += text;
+}
+
+void SourceIdentity::add_file(const fs::path& directory, const std::string& name, const std::string& prefix) {
+  struct stat info {};
+  if (::stat((directory / name).c_str(), &info) != 0) throw DataError::at_file(prefix + name, "not found");
+  add(concat(name, " ", info.st_size, " ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec));
+}
+
+std::string SourceIdentity::digest() const {
+  return hash_bytes(text_);
+}
+
+FileFence::FileFence(const fs::path& directory, std::string prefix)
+    : directory_(directory), canonical_(fs::weakly_canonical(directory)), prefix_(std::move(prefix)) {}
+
+bool FileFence::is_inside(const fs::path& path) const {
+  const auto [end, ignored] = std::mismatch(canonical_.begin(), canonical_.end(), path.begin(), path.end());
+  return end == canonical_.end();
+}
+
+void FileFence::require_inside(const fs::path& parent, const std::string& name) {
+  if (parent.native() == last_parent_) return;
+  std::error_code code;
+  const fs::path real = fs::canonical(parent, code);
+  if (code) throw DataError::at_file(prefix_ + name, "not found");
+  if (!is_inside(real))
+    throw DataError::at_file(prefix_ + name, "its path leaves the data directory by a link");
+  last_parent_ = parent.native();
+}
+
+int FileFence::open(const std::string& name) {
+  fs::path path = directory_ / name;
+  require_inside(path.parent_path(), name);
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a pipe must not hold us up
+  int fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
+  if (fd < 0 && errno == ELOOP) {
+    std::error_code code;
+    path = fs::canonical(path, code);
+    if (!code && !is_inside(path))
+      throw DataError::at_file(prefix_ + name, "is a link whose path leaves the data directory");
+    fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
+  }
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) throw DataError::at_file(prefix_ + name, "not found");
+  if (fd < 0) throw DataError::at_file(prefix_ + name, concat("cannot be read: ", std::strerror(errno)));
+  return fd;
+}
+
+void FileFence::read(const std::string& name, int64_t max_bytes, std::string& bytes) {
+  const int fd = open(name);
+  struct stat info {};
+  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  const bool fits = regular && info.st_size <= max_bytes;
+  size_t done = 0;
+  if (fits) {
+    bytes.resize(static_cast<size_t>(info.st_size));
+    while (done < bytes.size()) {
+      const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      done += static_cast<size_t>(got);
+    }
+  }
+  ::close(fd);
+  if (!regular) throw DataError::at_file(prefix_ + name, "is not a regular file");
+  if (!fits)
+    throw DataError::at_file(prefix_ + name,
+                             concat("has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
+  if (done != bytes.size()) throw DataError::at_file(prefix_ + name, "read error, or it changed meanwhile");
+}
+
+}  // namespace lotformer::data

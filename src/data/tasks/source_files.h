@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Reading source files: never outside their folder, never more than expected; and the digest by which a
+// cache knows its sources again.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace lotformer::data {
+
+/// Collects what a cache depends on.
+class SourceIdentity {
+ public:
+  explicit SourceIdentity(std::string reader) : text_(std::move(reader)) {}
+  void add(std::string_view text);
+  /// Name, size and modification time. DataError that calls the file `prefix` + `name` when it is absent.
+  void add_file(const std::filesystem::path& directory, const std::string& name, const std::string& prefix);
+  std::string digest() const;
+
+ private:
+  std::string text_;
+};
+
+/// Reads files below one folder. A link is followed only when its target lies below that folder too.
+class FileFence {
+ public:
+  /// `prefix` is put before names in errors.
+  FileFence(const std::filesystem::path& directory, std::string prefix);
+  /// The whole file `name` (relative to the folder) into `bytes`. DataError: not found, outside, no regular
+  /// file, more than `max_bytes` bytes, read error.
+  void read(const std::string& name, int64_t max_bytes, std::string& bytes);
+  const std::string& prefix() const { return prefix_; }
+
+ private:
+  bool is_inside(const std::filesystem::path& path) const;
+  void require_inside(const std::filesystem::path& parent, const std::string& name);
+  int open(const std::string& name);
+  std::filesystem::path directory_, canonical_;
+  std::string prefix_;
+  std::string last_parent_;  // the folder that was found inside last: files come in runs
+};
+
+}  // namespace lotformer::data
