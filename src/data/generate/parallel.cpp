@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include "data/generate/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace lotformer::data {
+namespace {
+
+int64_t thread_count() {
+  constexpr int64_t kMost = 256;
+  const char* wish = std::getenv("OMP_NUM_THREADS");
+  const int64_t wanted = wish != nullptr ? std::atoll(wish) : 0;
+  const int64_t threads = wanted > 0 ? wanted : static_cast<int64_t>(std::thread::hardware_concurrency());
+  return std::clamp<int64_t>(threads, 1, kMost);
+}
+
+}  // namespace
+
+void for_each_in_parallel(int64_t count, const std::function<void(int64_t)>& work) {
+  std::atomic<int64_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto run = [&] {
+    for (int64_t i = next++; i < count; i = next++) {
+      try {
+        work(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+        next = count;
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int64_t i = 1; i < std::min(count, thread_count()); ++i) threads.emplace_back(run);
+  run();
+  for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace lotformer::data
