@@ -5,6 +5,7 @@
 #include "lotformer/attention/linear.h"
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/attention/performer.h"
+#include "lotformer/attention/sinkformer.h"
 #include "lotformer/attention/softmax.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
@@ -17,6 +18,8 @@ const std::vector<AttentionSpec>& attention_specs() {
           "softmax", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
       attention_spec<PerformerOptions, PerformerAttentionImpl>(
           "performer", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
+      attention_spec<SinkformerOptions, SinkformerAttentionImpl>(
+          "sinkformer", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
       attention_spec<LotformerOptions, LotformerAttentionImpl>("lotformer", {.doubly_stochastic = true,
                                                                              .row_stochastic = true,
                                                                              .linear_time = true,

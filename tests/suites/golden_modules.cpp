@@ -2,6 +2,7 @@
 // The modules that the golden cases name: how a case's hyperparameters become options. One row a module.
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/attention/performer.h"
+#include "lotformer/attention/sinkformer.h"
 #include "lotformer/attention/softmax.h"
 #include "suites/golden.h"
 
@@ -50,12 +51,29 @@ std::shared_ptr<AttentionImpl> build_performer(const GoldenCase& golden, const A
   return module;
 }
 
+std::shared_ptr<AttentionImpl> build_sinkformer(const GoldenCase& golden, const AttentionShape& shape,
+                                                at::ScalarType type) {
+  SinkformerOptions options;
+  options.mode = golden.family;
+  options.epsilon = golden.parameter<double>("eps");
+  if (golden.family == "reference" || golden.family == "reference_nlp" || golden.family == "truncated") {
+    options.half_iterations = golden.parameter<int64_t>("half_iterations");
+  } else if (golden.family == "exact") {
+    options.tolerance = options.eval_tolerance = type == at::kDouble ? 1e-13 : 1e-7;
+    options.max_half_iterations = 20000;
+  } else {
+    return nullptr;
+  }
+  return std::make_shared<SinkformerAttentionImpl>(options, shape);
+}
+
 }  // namespace
 
 const GoldenModule* find_golden_module(const std::string& kind) {
   static const std::vector<GoldenModule> kModules = {
       {"softmax", &build_softmax},
       {"performer", &build_performer},
+      {"sinkformer", &build_sinkformer},
       {"lotformer", &build_lotformer},
   };
   for (const GoldenModule& module : kModules) {

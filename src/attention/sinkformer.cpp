@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/attention/sinkformer.h"
+
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+#include "lotformer/ops/lengths.h"
+
+namespace lotformer {
+
+void SinkformerOptions::visit(FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "mode",
+       .help = "truncated: T half-iterations over real tokens; exact: solved to tolerance; reference: "
+               "T over all tokens; reference_nlp: the published text experiments, gradient included",
+       .choices = {"reference", "reference_nlp", "truncated", "exact"}},
+      mode);
+  visitor.field({.key = "epsilon",
+                 .help = "entropic regularisation, in the unit of the scores",
+                 .range = {.low = 0, .low_open = true}},
+                epsilon);
+  visitor.field(
+      {.key = "half_iterations",
+       .help = "half-iterations T, rows first (odd: exact row sums; 1: softmax); all modes but exact",
+       .range = {.low = 1, .high = 100000}},
+      half_iterations);
+  visitor.field({.key = "tolerance",
+                 .help = "mode exact, training: mean |column sum - 1| at which a problem is solved",
+                 .range = {.low = 0, .high = 2, .low_open = true}},
+                tolerance);
+  visitor.field({.key = "eval_tolerance",
+                 .help = "the same in evaluation",
+                 .range = {.low = 0, .high = 2, .low_open = true}},
+                eval_tolerance);
+  visitor.field({.key = "max_half_iterations",
+                 .help = "mode exact: half-iterations after which a problem is left as it is",
+                 .range = {.low = 3, .high = 100000}},
+                max_half_iterations);
+  visitor.field(
+      {.key = "gradient",
+       .help = "unrolled: through all half-iterations; implicit: of the converged map (mode exact only); "
+               "auto: implicit in mode exact, detached potentials in reference_nlp, else unrolled",
+       .choices = {"auto", "unrolled", "implicit"}},
+      gradient);
+}
+
+SinkformerAttentionImpl::SinkformerAttentionImpl(const SinkformerOptions& options,
+                                                 const AttentionShape& /*shape*/)
+    : options_(options) {
+  if (options_.gradient == "implicit" && options_.mode != "exact") {
+    throw Error(ErrorKind::usage, concat("model.attention.gradient: implicit needs mode exact; mode ",
+                                         options_.mode, " has not converged"));
+  }
+  if (options_.gradient == "unrolled" && options_.mode == "reference_nlp") {
+    throw Error(ErrorKind::usage,
+                "model.attention.gradient: mode reference_nlp has its published gradient; use auto");
+  }
+}
+
+ops::SinkhornOptions SinkformerAttentionImpl::solver_options() const {
+  ops::SinkhornOptions solver;
+  solver.epsilon = options_.epsilon;
+  solver.until_converged = options_.mode == "exact";
+  solver.half_iterations = options_.half_iterations;
+  solver.tolerance = is_training() ? options_.tolerance : options_.eval_tolerance;
+  solver.max_half_iterations = options_.max_half_iterations;
+  if (options_.mode == "exact" && options_.gradient != "unrolled") {
+    solver.gradient = ops::SinkhornGradient::implicit;
+  } else if (options_.mode == "reference_nlp") {
+    solver.gradient = ops::SinkhornGradient::detached;
+    solver.padded_queries = true;
+  }
+  return solver;
+}
+
+at::Tensor SinkformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                            const at::Tensor& lengths) {
+  ops::check_attention_inputs("sinkformer", q, k, v, lengths);
+  // Transport is float32 at least: small differences of large exponents do not survive bf16.
+  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor keys = k.to(type);
+  // As published every score of a sequence without a real token is the same constant.
+  if (options_.mode == "reference_nlp" && lengths.defined()) {
+    keys = keys.masked_fill(lengths.le(0).reshape({-1, 1, 1, 1}), 0);
+  }
+  return ops::sinkhorn_attention(q.to(type), keys, v.to(type),
+                                 options_.mode == "reference" ? at::Tensor() : lengths, solver_options(),
+                                 &stats_)
+      .to(q.scalar_type());
+}
+
+}  // namespace lotformer
