@@ -3,6 +3,8 @@
 
 #include "data/tasks/image.h"
 #include "data/tasks/listops.h"
+#include "data/tasks/retrieval.h"
+#include "data/tasks/text.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -22,6 +24,8 @@ std::string_view to_string(Split split) {
 const std::vector<TaskSpec>& task_specs() {
   static const std::vector<TaskSpec> specs = {
       {"listops", &open_listops},
+      {"text", &open_text},
+      {"retrieval", &open_retrieval},
       {"image", &open_image},
   };
   return specs;

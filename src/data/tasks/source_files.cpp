@@ -17,6 +17,12 @@
 namespace lotformer::data {
 namespace fs = std::filesystem;
 
+std::string printable(std::string_view name) {
+  const auto good = [](char c) { return c >= 0x20 && c < 0x7f; };
+  const bool plain = name.size() <= 200 && std::all_of(name.begin(), name.end(), good);
+  return plain ? std::string(name) : quoted(name, 200);
+}
+
 void SourceIdentity::add(std::string_view text) {
   text_ += '\n';
   text_ += text;

@@ -10,6 +10,9 @@
 
 namespace lotformer::data {
 
+/// `name` for a message: as it is, or escaped and in quotes when it holds control or non-ASCII bytes.
+std::string printable(std::string_view name);
+
 /// Collects what a cache depends on.
 class SourceIdentity {
  public:

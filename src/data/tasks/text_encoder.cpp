@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "data/tasks/text_encoder.h"
+
+#include <algorithm>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::data {
+
+TextEncoder::TextEncoder(const TextLengths& lengths, const DataOptions& options)
+    : by_character_(options.tokenizer == "char"),
+      max_length_(options.max_length > 0 ? options.max_length
+                  : by_character_        ? lengths.characters
+                                         : lengths.bytes),
+      least_frequency_(lengths.least_frequency) {
+  if (options.append_eos && !by_character_) {
+    throw Error(ErrorKind::usage,
+                "data.append_eos: the byte tokeniser has no end token; data.tokenizer=char appends one");
+  }
+  if (by_character_ && max_length_ < 2)
+    throw Error(ErrorKind::usage, "data.max_length: must be >= 2 where an end token is appended");
+}
+
+std::string TextEncoder::name() const {
+  return concat(by_character_ ? "char-" : "byte-", max_length_);
+}
+
+std::string TextEncoder::numbering() const {
+  std::string text;
+  for (const char32_t character : vocabulary_.table()) text += concat(static_cast<uint32_t>(character), ",");
+  return text;
+}
+
+bool TextEncoder::count(std::string_view text) {
+  if (!decode_utf8(text, characters_)) return false;
+  vocabulary_.count(std::span(characters_).first(std::min(characters_.size(), room())));
+  return true;
+}
+
+void TextEncoder::number(const std::string& where) {
+  if (vocabulary_.number(least_frequency_)) return;
+  throw DataError::at_file(where,
+                           concat("tokenizer char: more than ", CharacterVocabulary::kMost,
+                                  " different characters in the training split; use the byte tokeniser"));
+}
+
+void TextEncoder::store(CacheBuilder& builder) const {
+  const auto& table = vocabulary_.table();
+  builder.set_extra(0, table.size());
+  for (size_t i = 0; i < table.size(); ++i) builder.set_extra(i + 1, table[i]);
+}
+
+void TextEncoder::load(const Cache& cache) {
+  const auto& extras = cache.footer.extras;
+  const size_t size = std::min<size_t>(extras[0], extras.size() - 1);
+  std::vector<char32_t> table;
+  for (size_t i = 0; i < size; ++i) table.push_back(static_cast<char32_t>(extras[i + 1]));
+  if (!vocabulary_.set_table(std::move(table)))
+    throw Error(ErrorKind::internal, "the character table of a cache is not one of ours");
+}
+
+std::optional<TextEncoder::Encoded> TextEncoder::encode(std::string_view text) {
+  if (!by_character_) {
+    const size_t kept = std::min(text.size(), room());
+    return Encoded{{reinterpret_cast<const uint8_t*>(text.data()), kept},
+                   static_cast<uint32_t>(text.size()),
+                   kept < text.size()};
+  }
+  if (!decode_utf8(text, characters_)) return std::nullopt;
+  ids_.clear();
+  const size_t kept = std::min(characters_.size(), room());
+  for (size_t i = 0; i < kept; ++i) ids_.push_back(vocabulary_.id(characters_[i]));
+  ids_.push_back(CharacterVocabulary::kEnd);
+  return Encoded{ids_, static_cast<uint32_t>(characters_.size()), kept < characters_.size()};
+}
+
+}  // namespace lotformer::data

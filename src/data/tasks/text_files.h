@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The reviews of the IMDb set: one file each (data contract, sections 1 and 3).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lotformer::data::reviews {
+
+struct Review {
+  std::string name;  ///< "train/pos/10_7.txt"
+  int label = 0;     ///< 0 neg, 1 pos
+  int64_t id = 0;
+  int64_t rating = 0;
+};
+
+/// The reviews of `split` ("train" or "test"): neg before pos, in each by id, then rating. DataError for a
+/// file whose name or rating does not belong where it lies.
+std::vector<Review> list(const std::filesystem::path& directory, const std::string& prefix,
+                         const std::string& split);
+
+/// `text` without white space bytes (space, TAB, LF, VT, FF, CR) at both ends.
+std::string_view strip(std::string_view text);
+
+}  // namespace lotformer::data::reviews
