@@ -16,7 +16,7 @@ work=            # the folder of a fetch under way
 # --- system packages ---------------------------------------------------------------------------------------------------------------
 # header:package
 headers=(yaml-cpp/yaml.h:libyaml-cpp-dev spdlog/spdlog.h:libspdlog-dev CLI/CLI.hpp:libcli11-dev
-         nlohmann/json.hpp:nlohmann-json3-dev xxhash.h:libxxhash-dev)
+         nlohmann/json.hpp:nlohmann-json3-dev xxhash.h:libxxhash-dev png.h:libpng-dev)
 
 # Prints the folders that CMAKE_PREFIX_PATH names, from the environment and from LOTFORMER_CMAKE_ARGS.
 prefixes() {

@@ -3,6 +3,7 @@
 
 #include "data/tasks/image.h"
 #include "data/tasks/listops.h"
+#include "data/tasks/pathfinder.h"
 #include "data/tasks/retrieval.h"
 #include "data/tasks/text.h"
 #include "lotformer/core/text.h"
@@ -27,6 +28,11 @@ const std::vector<TaskSpec>& task_specs() {
       {"text", &open_text},
       {"retrieval", &open_retrieval},
       {"image", &open_image},
+      {"pathfinder32", &open_pathfinder32},
+      {"pathfinder64", &open_pathfinder64},
+      {"pathfinder128", &open_pathfinder128},
+      {"pathfinder256", &open_pathfinder256},
+      {"pathx", &open_pathx},
   };
   return specs;
 }

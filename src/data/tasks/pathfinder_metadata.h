@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Pathfinder's metadata: plain text in spite of its name `.npy` (data contract, section 6).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/tasks/source_files.h"
+
+namespace lotformer::data::pathfinder {
+
+struct Image {
+  std::string_view folder, file;  ///< "imgs/0", "sample_0.png"
+  int label = 0;
+  int64_t batch = 0;  ///< number of the metadata file
+  int64_t line = 0;   ///< there, 1-based
+};
+
+struct MetadataFile {
+  std::string name;  ///< "metadata/10.npy"
+  int64_t number = 0;
+};
+
+/// The metadata files `*.npy` by their number (2 before 10). DataError when there are none or one has another
+/// name. Files with other endings are no metadata.
+std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix);
+
+/// Calls `take` for each line of `text`, the contents of the file `name` with number `batch`. DataError for
+/// everything that is not an official line, and for a path that leaves the folder of the set.
+void parse_metadata(std::string_view text, const std::string& name, int64_t batch,
+                    const std::function<void(const Image&)>& take);
+
+/// All images of the set in canonical order.
+void read_metadata(const std::filesystem::path& directory, const std::string& prefix,
+                   const std::function<void(const Image&)>& take);
+
+}  // namespace lotformer::data::pathfinder
