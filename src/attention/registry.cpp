@@ -2,6 +2,7 @@
 // The table of attention modules. A new module is one line here and one in the source list.
 #include "lotformer/attention/attention.h"
 #include "lotformer/attention/controls.h"
+#include "lotformer/attention/espformer.h"
 #include "lotformer/attention/linear.h"
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/attention/performer.h"
@@ -20,6 +21,7 @@ const std::vector<AttentionSpec>& attention_specs() {
           "performer", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
       attention_spec<SinkformerOptions, SinkformerAttentionImpl>(
           "sinkformer", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
+      attention_spec<EspformerOptions, EspformerAttentionImpl>("espformer", {}),
       attention_spec<LotformerOptions, LotformerAttentionImpl>("lotformer", {.doubly_stochastic = true,
                                                                              .row_stochastic = true,
                                                                              .linear_time = true,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The modules that the golden cases name: how a case's hyperparameters become options. One row a module.
+#include "lotformer/attention/espformer.h"
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/attention/performer.h"
 #include "lotformer/attention/sinkformer.h"
@@ -67,6 +68,18 @@ std::shared_ptr<AttentionImpl> build_sinkformer(const GoldenCase& golden, const 
   return std::make_shared<SinkformerAttentionImpl>(options, shape);
 }
 
+std::shared_ptr<AttentionImpl> build_espformer(const GoldenCase& golden, const AttentionShape& shape,
+                                               at::ScalarType /*type*/) {
+  EspformerOptions options;
+  if (golden.family != "reference" && golden.family != "reference_fill" && golden.family != "masked") {
+    return nullptr;
+  }
+  options.mode = golden.family;
+  options.tau = golden.parameter<double>("tau");
+  options.inverse_temperature = golden.parameter<double>("inverse_temperature");
+  return std::make_shared<EspformerAttentionImpl>(options, shape);
+}
+
 }  // namespace
 
 const GoldenModule* find_golden_module(const std::string& kind) {
@@ -74,6 +87,7 @@ const GoldenModule* find_golden_module(const std::string& kind) {
       {"softmax", &build_softmax},
       {"performer", &build_performer},
       {"sinkformer", &build_sinkformer},
+      {"espformer", &build_espformer},
       {"lotformer", &build_lotformer},
   };
   for (const GoldenModule& module : kModules) {
