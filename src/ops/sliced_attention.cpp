@@ -14,6 +14,7 @@
 #include <numeric>
 #include <vector>
 
+#include "flush_denormals.h"
 #include "lotformer/core/rng.h"
 #include "sliced_problem.h"
 
@@ -76,7 +77,9 @@ std::vector<double> mixture_weights(const Call& call, int64_t index) {
   const double least = *std::min_element(weights.begin(), weights.end());
   double sum = 0;
   for (double& weight : weights) sum += weight = std::exp(-beta * (weight - least));
-  for (double& weight : weights) weight /= sum;
+  // Below the square of the rounding error a slice changes nothing that can be seen, and need not be computed.
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  for (double& weight : weights) weight = weight < kEpsilon * kEpsilon * sum ? 0 : weight / sum;
   return weights;
 }
 
@@ -84,6 +87,7 @@ std::vector<double> mixture_weights(const Call& call, int64_t index) {
 template <class T>
 void run_forward(const Call& call, at::Tensor& out, at::Tensor& weights) {
   at::parallel_for(0, call.problems(), 1, [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
     for (int64_t index = begin; index < end; ++index) {
       const SlicedProblem<T> problem = call.problem<T>(index);
       if (problem.tokens == 0) continue;
@@ -112,6 +116,7 @@ template <class T>
 void run_backward(const Call& call, const at::Tensor& weights, const at::Tensor& d_out,
                   const variable_list& gradients) {
   at::parallel_for(0, call.problems(), 1, [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
     for (int64_t index = begin; index < end; ++index) {
       const SlicedProblem<T> problem = call.problem<T>(index);
       if (problem.tokens == 0) continue;
