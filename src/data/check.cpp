@@ -85,9 +85,10 @@ Json check_task(const std::string& name, DataOptions options) {
 }
 
 std::string describe_check(const Json& summary) {
-  std::string out = concat(summary["task"].get<std::string>(), " in ", summary["root"].get<std::string>(),
-                           ": every row reads and every label is right\n",
-                           "data origin: ", summary["data_origin"].get<std::string>());
+  std::string out =
+      concat(summary["task"].get<std::string>(), " in ", summary["root"].get<std::string>(),
+             ": every example reads", summary["task"] == "listops" ? " and every label is right\n" : "\n",
+             "data origin: ", summary["data_origin"].get<std::string>());
   if (const Json& record = summary["provenance"]; record.contains("parameters")) {
     out += " (" + to_line(record["parameters"]) + ")";
   }

@@ -66,11 +66,12 @@ TEST_CASE("lotformer-data: generate, find it again, check") {
 
 TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
   for (const std::string arguments :
-       {"", "frobnicate", "generate", "check", "generate --task text", "check --task listop",
-        "generate --task listops --seed -1", "generate --task listops --train x",
-        "generate --task listops --train 1e3", "generate --task listops --val -1",
-        "generate --task listops --seed 18446744073709551616", "generate --task listops --max-depth 2",
-        "check --task listops --seed 1", "generate --task listops --min-length 500 --max-length 501",
+       {"", "frobnicate", "generate", "check", "generate --task txt", "generate --task text --val 5",
+        "generate --task image --max-depth 3", "check --task listop", "generate --task listops --seed -1",
+        "generate --task listops --train x", "generate --task listops --train 1e3",
+        "generate --task listops --val -1", "generate --task listops --seed 18446744073709551616",
+        "generate --task listops --max-depth 2", "check --task listops --seed 1",
+        "generate --task listops --min-length 500 --max-length 501",
         "generate --task listops --root /dev/null"}) {
     const Result result = run(arguments);
     INFO(arguments << "\n" << result.err);
@@ -90,7 +91,7 @@ TEST_CASE("lotformer-data: bad data exit 3, an unwritable place exits 5, help ex
     CHECK(help.code == 0);
     CHECK(contains(help.out, "Usage"));
   }
-  CHECK(contains(run("generate --help").out, "=96000"));
+  CHECK(contains(run("generate --help").out, "(default 2000)"));
 }
 
 TEST_CASE("lotformer-data: a full disk is an error of its own and leaves no half set") {

@@ -109,10 +109,11 @@ void check_counts(const ImageParameters& p) {
   check_option("val", p.val, 0, kMost);
   check_option("test", p.test, 1, kMost);
   const int64_t images = p.train + p.val;
-  if (p.val == images / 10) return;
-  throw Error(ErrorKind::usage, concat("generate: the training files are divided 9 : 1 when they are read; ",
-                                       images, " images give ", images - images / 10, " / ", images / 10,
-                                       ", not ", p.train, " / ", p.val, " (--train alone is enough)"));
+  if (p.train == images * 9 / 10) return;
+  throw Error(ErrorKind::usage,
+              concat("generate: the training files are divided 9 : 1 when they are read; ", images,
+                     " images give ", images * 9 / 10, " / ", images - images * 9 / 10, ", not ", p.train,
+                     " / ", p.val, " (--train alone is enough)"));
 }
 
 }  // namespace

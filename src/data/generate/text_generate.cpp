@@ -34,17 +34,18 @@ struct Lexicons {
   }
 };
 
-/// One review. The signal lies anywhere, or in the last fifth only.
+/// One review. The signal lies anywhere, or in the last fifth only, and then within what readers keep.
 std::string write_review(Rng& rng, const Lexicons& lexicons, size_t label, bool long_range) {
-  const int64_t wanted = log_normal_length(rng, kMedianBytes, kSigma, kLeastBytes, kMostBytes);
+  constexpr int64_t kKept = 4000, kLongEnough = 200;
+  constexpr size_t kLastChance = 24;  // so many bytes before the end at the latest a label word comes
+  const auto length = static_cast<size_t>(log_normal_length(
+      rng, kMedianBytes, kSigma, long_range ? kLongEnough : kLeastBytes, long_range ? kKept : kMostBytes));
   const double rate = kLeastRate + (kMostRate - kLeastRate) * rng.uniform();
-  const auto length = static_cast<size_t>(wanted);
   const size_t signal_begin = long_range ? length - length / 5 : 0;
-  constexpr size_t kSure = 12;  // before this many bytes of the end, a label word has come for sure
   bool signal = false;
   Prose prose(rng, true);
   while (prose.size() + 1 < length) {
-    const bool last_chance = !signal && prose.size() + kSure + 12 >= length;
+    const bool last_chance = !signal && prose.size() + kLastChance >= length;
     const bool from_label = rng.uniform() < rate;
     if ((from_label && prose.size() >= signal_begin) || last_chance) {
       const auto& words = lexicons.label[label];
@@ -54,7 +55,7 @@ std::string write_review(Rng& rng, const Lexicons& lexicons, size_t label, bool 
       prose.add(lexicons.plain[skewed_index(rng, lexicons.plain.size())]);
     }
   }
-  return prose.finish(static_cast<size_t>(std::max<int64_t>(wanted, kLeastBytes)));
+  return prose.finish(length);
 }
 
 class ReviewWriter {

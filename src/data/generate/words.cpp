@@ -53,15 +53,15 @@ void Prose::add(std::string_view word) {
   text_ += ' ';
 }
 
-std::string Prose::finish(size_t limit) {
-  while (!text_.empty() && (text_.back() == ' ' || text_.back() == ',')) text_.pop_back();
-  if (text_.size() >= limit) {
-    const size_t blank = text_.rfind(' ', limit - 1);
-    text_.resize(blank == std::string::npos ? limit - 1 : blank);
-    while (!text_.empty() && (text_.back() == ' ' || text_.back() == ',')) text_.pop_back();
+std::string Prose::finish(size_t bytes) {
+  text_.resize(bytes - 1, '.');
+  // What the cut left of a character or a blank before the last full stop.
+  for (size_t i = text_.size(); i > 0; --i) {
+    char& last = text_[i - 1];
+    if (last != ' ' && last != ',' && static_cast<unsigned char>(last) < 0x80) break;
+    last = '.';
   }
-  if (text_.empty() || (text_.back() != '.' && text_.back() != '>' && text_.back() != '!')) text_ += '.';
-  return std::move(text_);
+  return std::move(text_) + ".";
 }
 
 }  // namespace lotformer::data

@@ -27,8 +27,8 @@ class Prose {
   Prose(Rng& rng, bool markup) : rng_(rng), markup_(markup) {}
   void add(std::string_view word);
   size_t size() const { return text_.size(); }
-  /// Ends the last sentence and returns the text; `limit`: at most so many bytes, cut between words.
-  std::string finish(size_t limit);
+  /// Cuts or fills the text to exactly so many bytes, at least 1, the last of them a full stop.
+  std::string finish(size_t bytes);
 
  private:
   Rng& rng_;

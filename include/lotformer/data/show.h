@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// `lotformer-data show`: one example for people.
+#pragma once
+
+#include <string>
+
+#include "lotformer/core/json.h"
+#include "lotformer/data/task.h"
+
+namespace lotformer::data {
+
+/// How a picture is drawn in a terminal.
+enum class Ink {
+  plain,  ///< half blocks, two levels
+  grey,   ///< half blocks in 256 grey levels (escape sequences)
+};
+
+struct Example {
+  Json object;       ///< task, origin, split, row, label, class, and of each sequence its length and ids
+  std::string text;  ///< a tree, a review, two documents or a picture
+  std::string png;   ///< a PNG file of a picture, else empty
+};
+
+/// Row `row` (from 0) of a split. Error(usage) when there is no such row; else what the reader throws.
+Example show_example(const std::string& task, const DataOptions& options, Split split, int64_t row, Ink ink);
+
+/// A ListOps expression as an indented tree with the value of each operator.
+std::string listops_tree(std::span<const uint8_t> tokens);
+/// Bytes as text: what is no UTF-8 or a control character (an escape sequence, say) is written \xNN.
+std::string printable(std::span<const uint8_t> bytes);
+/// Square picture as lines of half blocks, at most 128 columns.
+std::string half_blocks(std::span<const uint8_t> pixels, Ink ink);
+
+}  // namespace lotformer::data

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#include <memory>
+
+#include "apps/data/command.h"
+#include "lotformer/data/check.h"
+
+namespace lotformer::data_program {
+
+Command add_check(CLI::App& program) {
+  auto target = std::make_shared<Target>();
+  CLI::App* app = program.add_subcommand("check", "read every file, verify what can be verified, sum up");
+  target->add_to(*app);
+  return {app, [target] {
+            const Json found = data::check_task(target->task, target->options());
+            target->print(found, data::describe_check(found));
+            return 0;
+          }};
+}
+
+}  // namespace lotformer::data_program

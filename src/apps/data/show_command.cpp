@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "apps/data/command.h"
+#include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/text.h"
+#include "lotformer/data/show.h"
+
+namespace lotformer::data_program {
+namespace {
+
+struct Arguments {
+  Target target;
+  std::string split = "train", png;
+  int64_t row = 0;
+};
+
+int show(const Arguments& a) {
+  const bool colours = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+  const data::Example example = data::show_example(a.target.task, a.target.options(), split_of(a.split),
+                                                   a.row, colours ? data::Ink::grey : data::Ink::plain);
+  if (!a.png.empty()) {
+    if (example.png.empty())
+      throw Error(ErrorKind::usage, concat("show: --png: an example of ", a.target.task, " is no picture"));
+    write_atomic(a.png, example.png);
+  }
+  a.target.print(example.object, example.text);
+  return 0;
+}
+
+}  // namespace
+
+Command add_show(CLI::App& program) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* app =
+      program.add_subcommand("show", "one example: a tree, a review, a pair of documents, a picture");
+  arguments->target.add_to(*app);
+  app->add_option("--split", arguments->split, "train, val or test")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"train", "val", "test"}));
+  app->add_option("--row", arguments->row, "counted from 0, in the order of the split")
+      ->capture_default_str()
+      ->check(whole_number);
+  app->add_option("--png", arguments->png, "write the picture to this file as well");
+  return {app, [arguments] { return show(*arguments); }};
+}
+
+}  // namespace lotformer::data_program

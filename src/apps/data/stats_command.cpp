@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include <memory>
+
+#include "apps/data/command.h"
+#include "lotformer/data/stats.h"
+
+namespace lotformer::data_program {
+
+Command add_stats(CLI::App& program) {
+  struct Arguments {
+    Target target;
+    std::string split;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* app =
+      program.add_subcommand("stats", "class balance, histogram of lengths, most frequent tokens");
+  arguments->target.add_to(*app);
+  app->add_option("--split", arguments->split, "train, val or test (default: all)")
+      ->check(CLI::IsMember({"train", "val", "test"}));
+  return {app, [arguments] {
+            std::optional<data::Split> only;
+            if (!arguments->split.empty()) only = split_of(arguments->split);
+            const Json found = data::task_stats(arguments->target.task, arguments->target.options(), only);
+            arguments->target.print(found, data::describe_stats(found));
+            return 0;
+          }};
+}
+
+}  // namespace lotformer::data_program
