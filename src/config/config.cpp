@@ -15,32 +15,85 @@ constexpr double kMaxWidth = 65536;
 
 }  // namespace
 
+namespace {
+
+// Options of single tasks; every other task wants their defaults (validate.cpp).
+void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "val",
+       .help = "text only: validate on the test files, as the benchmark does and records then say, or on a "
+               "holdout of a tenth of the training files",
+       .choices = {"test", "holdout"}},
+      data.val);
+  visitor.field(
+      {.key = "split",
+       .help =
+           "image and pathfinder: how one set is divided; default: tfds for image, torch42 for pathfinder "
+           "(tfds of pathfinder is experimental)",
+       .choices = {"default", "tfds", "torch42", "sequential"}},
+      data.split);
+  visitor.field(
+      {.key = "grey",
+       .help = "image only: conversion from colour; default: that of the benchmark, pil: that of the S4 code",
+       .choices = {"default", "pil"}},
+      data.grey);
+  visitor.field({.key = "difficulty",
+                 .help = "pathfinder only: contours of 6, 9 or 14 dashes; the benchmark is hard",
+                 .choices = {"easy", "intermediate", "hard"}},
+                data.difficulty);
+  visitor.field(
+      {.key = "strict_counts",
+       .help = "image and pathfinder: files without a provenance record must hold the official number of "
+               "images"},
+      data.strict_counts);
+  visitor.field({.key = "skip_empty_images",
+                 .help = "pathfinder only: leave out images of 0 bytes, with a line in the log for each"},
+                data.skip_empty_images);
+  visitor.field({.key = "mask_zero_pixels",
+                 .help = "image and pathfinder: black pixels are padding, as in the LOTFormer code"},
+                data.mask_zero_pixels);
+}
+
+}  // namespace
+
 void DataConfig::visit(FieldVisitor& visitor) {
-  visitor.field({.key = "root", .help = "folder of the data set, relative to the working directory"}, root);
+  visitor.field(
+      {.key = "root",
+       .help = "folder of the data set or of the task, relative to the working directory; any level of an "
+               "unpacked lra_release will do"},
+      root);
   visitor.field(
       {.key = "generate_missing", .help = "make the files when they are missing (listops only, data seed 0)"},
       generate_missing);
-  visitor.field({.key = "max_length",
-                 .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000)",
-                 .range = {.low = 0, .high = kMaxTokens}},
-                max_length);
+  visitor.field(
+      {.key = "max_length",
+       .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000, text and retrieval "
+               "4000; images are not cut)",
+       .range = {.low = 0, .high = kMaxTokens}},
+      max_length);
   visitor.field({.key = "pad_to",
                  .help = "tokens every batch is padded to; 0: each batch to its longest sequence",
                  .range = {.low = 0, .high = kMaxTokens}},
                 pad_to);
-  visitor.field({.key = "tokenizer",
-                 .help = "default; alnum loses the close brackets of listops as the LOTFormer code does; "
-                         "char: Unicode characters",
-                 .choices = {"default", "alnum", "char"}},
-                tokenizer);
+  visitor.field(
+      {.key = "tokenizer",
+       .help = "default: the benchmark's; alnum loses the close brackets of listops as the LOTFormer code "
+               "does; char: Unicode characters by frequency and an end token, as the S4 code (text, "
+               "retrieval)",
+       .choices = {"default", "alnum", "char"}},
+      tokenizer);
   visitor.field({.key = "vocab",
-                 .help = "numbering of the tokens: fixed table, or by frequency as in the S4 code",
+                 .help = "numbering of the tokens of listops: fixed table, or by frequency as in the S4 code",
                  .choices = {"default", "s4"}},
                 vocab);
-  visitor.field({.key = "append_eos", .help = "append an end token, within max_length"}, append_eos);
+  visitor.field(
+      {.key = "append_eos",
+       .help = "append an end token, within max_length (listops; vocab s4 and tokenizer char always do)"},
+      append_eos);
   visitor.field(
       {.key = "verify_labels", .help = "evaluate every listops expression and compare it with its label"},
       verify_labels);
+  visit_task_options(*this, visitor);
 }
 
 void ModelConfig::visit(FieldVisitor& visitor) {
@@ -145,7 +198,11 @@ void EvalConfig::visit(FieldVisitor& visitor) {
 namespace config {
 
 void visit_top(Config& config, FieldVisitor& visitor) {
-  visitor.field({.key = "task", .help = "what is learned", .choices = {"listops"}}, config.task);
+  visitor.field({.key = "task",
+                 .help = "what is learned",
+                 .choices = {"listops", "text", "retrieval", "image", "pathfinder32", "pathfinder64",
+                             "pathfinder128", "pathfinder256", "pathx"}},
+                config.task);
   visitor.field(
       {.key = "protocol",
        .help = "lotformer: keys left unset take the values of the published LOTFormer code, quirks included",
@@ -177,7 +234,17 @@ void visit_config(Config& config, const std::vector<std::string>& kinds, Section
   visitor.end_section();
 }
 
-int64_t task_max_length(const std::string& /*task*/, const DataConfig& data) {
+int64_t task_pixels(const std::string& task) {
+  if (task == "image" || task == "pathfinder32") return 1024;
+  if (task == "pathfinder64") return 4096;
+  if (task == "pathfinder128" || task == "pathx") return 16384;
+  return task == "pathfinder256" ? 65536 : 0;
+}
+
+int64_t task_max_length(const std::string& task, const DataConfig& data) {
+  if (const int64_t pixels = task_pixels(task); pixels > 0) return pixels;
+  if (task == "text") return data.tokenizer == "char" ? 4096 : 4000;
+  if (task == "retrieval") return 4000;
   return data.vocab == "s4" ? 2048 : 2000;
 }
 

@@ -27,6 +27,9 @@ class SectionVisitor : public FieldVisitor {
 /// Every key of a resolved configuration, in the order of the documentation.
 void visit_config(Config& config, const std::vector<std::string>& kinds, SectionVisitor& visitor);
 
+/// Pixels of a task's images, or 0 for the tasks of text.
+int64_t task_pixels(const std::string& task);
+
 /// Longest sequence of a task, end token included, where data.max_length is 0.
 int64_t task_max_length(const std::string& task, const DataConfig& data);
 

@@ -7,35 +7,65 @@
 #include <algorithm>
 
 namespace lotformer {
+namespace {
+
+int64_t longest_sequence(const data::Dataset& dataset, std::span<const int64_t> rows) {
+  int64_t longest = 0;
+  for (const int64_t row : rows) {
+    for (int64_t s = 0; s < dataset.sequences(); ++s) longest = std::max(longest, dataset.length(row, s));
+  }
+  return longest;
+}
+
+/// `mask_zero_pixels`: the places of the pixels that are not black, then those of the black ones, as far as
+/// there is room. A black image keeps its first pixel as its only real token, because a mean over none is no
+/// number.
+void write_ink_first(std::span<const uint8_t> pixels, std::span<int64_t> ids, std::span<int64_t> positions) {
+  size_t at = 0;
+  for (const bool ink : {true, false}) {
+    for (size_t place = 0; place < pixels.size() && at < ids.size(); ++place) {
+      if ((pixels[place] != 0) != ink) continue;
+      ids[at] = pixels[place];
+      positions[at++] = static_cast<int64_t>(place);
+    }
+  }
+  for (; at < ids.size(); ++at) positions[at] = static_cast<int64_t>(at);  // padding beyond the image
+}
+
+}  // namespace
 
 Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,
                  c10::Device device) {
   const int64_t sequences = dataset.sequences();
   const auto batch = static_cast<int64_t>(rows.size());
-  int64_t longest = pad_to;
-  for (const int64_t row : rows) {
-    for (int64_t s = 0; s < sequences; ++s) longest = std::max(longest, dataset.length(row, s));
-  }
+  const bool masked = dataset.masks_zeros();
+  const int64_t width = std::max(pad_to, longest_sequence(dataset, rows));
   const auto options = at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda());
-  Batch out{at::zeros({sequences, batch, longest}, options),
-            at::empty({sequences, batch}, options),
-            at::empty({batch}, options),
-            {}};
-  int64_t* ids = out.ids.data_ptr<int64_t>();
+  Batch out{at::zeros({sequences, batch, width}, options), {}, at::empty({batch}, options), {}};
+  if (masked || dataset.fixed_bytes() != width) out.lengths = at::empty({sequences, batch}, options);
+  if (masked) out.positions = at::empty({sequences, batch, width}, options);
   const int64_t offset = dataset.id_offset();
   for (int64_t s = 0; s < sequences; ++s) {
     for (int64_t b = 0; b < batch; ++b) {
-      const auto bytes = dataset.bytes(rows[static_cast<size_t>(b)], s);
-      int64_t* target = ids + (s * batch + b) * longest;
-      std::transform(bytes.begin(), bytes.end(), target, [offset](uint8_t byte) { return byte + offset; });
-      out.lengths.data_ptr<int64_t>()[s * batch + b] = static_cast<int64_t>(bytes.size());
+      const int64_t row = rows[static_cast<size_t>(b)], place = s * batch + b;
+      const auto bytes = dataset.bytes(row, s);
+      const std::span ids(out.ids.data_ptr<int64_t>() + place * width, static_cast<size_t>(width));
+      if (masked) {
+        write_ink_first(bytes, ids, {out.positions.data_ptr<int64_t>() + place * width, ids.size()});
+      } else {
+        std::transform(bytes.begin(), bytes.end(), ids.begin(),
+                       [offset](uint8_t byte) { return byte + offset; });
+      }
+      if (out.lengths.defined()) out.lengths.data_ptr<int64_t>()[place] = dataset.length(row, s);
     }
   }
   for (int64_t b = 0; b < batch; ++b)
     out.labels.data_ptr<int64_t>()[b] = dataset.label(rows[static_cast<size_t>(b)]);
   if (device.is_cpu()) return out;
-  const auto move = [device](const at::Tensor& t) { return t.to(device, /*non_blocking=*/true); };
-  return {move(out.ids), move(out.lengths), move(out.labels), {}};
+  const auto move = [device](const at::Tensor& t) {
+    return t.defined() ? t.to(device, /*non_blocking=*/true) : t;
+  };
+  return {move(out.ids), move(out.lengths), move(out.labels), move(out.positions)};
 }
 
 int64_t count_tokens(const data::Dataset& dataset, std::span<const int64_t> rows) {

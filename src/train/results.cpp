@@ -34,6 +34,7 @@ Json describe_run(const Session& s) {
           {"attention", s.config.attention_kind},
           {"protocol", s.config.protocol_label},
           {"data_origin", s.task->data_origin()},
+          {"val_is_test", s.task->val_is_test()},
           {"data_provenance", s.task->provenance()},
           {"config_hash", config_hash(s.config)},
           {"seed", s.config.train.seed},

@@ -22,6 +22,13 @@ data::DataOptions data_options(const Config& config) {
   options.vocab = d.vocab;
   options.append_eos = d.append_eos;
   options.verify_labels = d.verify_labels;
+  options.val = d.val;
+  options.split = d.split;
+  options.grey = d.grey;
+  options.difficulty = d.difficulty;
+  options.strict_counts = d.strict_counts;
+  options.skip_empty_images = d.skip_empty_images;
+  options.mask_zero_pixels = d.mask_zero_pixels;
   return options;
 }
 

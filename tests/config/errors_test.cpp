@@ -117,7 +117,9 @@ TEST_CASE("config errors: out of range and non-finite") {
       {"train: {lr: 1e999}\n", "got '1e999', which is outside the range of a double"},
       {"train: {steps: .inf}\n", "train.steps: must be a whole number"},
       {"train: {precision: fp8}\n", "train.precision: must be one of auto, fp32, bf16, fp16, got 'fp8'"},
-      {"task: listop\n", "x.yaml:1:7: task: must be listops, got 'listop'; did you mean 'listops'?"},
+      {"task: listop\n",
+       "x.yaml:1:7: task: must be one of listops, text, retrieval, image, pathfinder32, pathfinder64, "
+       "pathfinder128, pathfinder256, pathx, got 'listop'; did you mean 'listops'?"},
       {"protocol: lotfomer\n",
        "must be one of default, lotformer, got 'lotfomer'; did you mean 'lotformer'?"},
       {"model: {attention: {kind: softmx, anything: 3}}\n",
@@ -127,6 +129,41 @@ TEST_CASE("config errors: out of range and non-finite") {
        "model.attention.mode: must be one of reference, truncated, exact, got 'exat'; did you mean 'exact'?"},
   });
   CHECK(load_text("train: {seed: 9223372036854775807}\n").train.seed == INT64_MAX);
+}
+
+TEST_CASE("config errors: options of one task in the file of another") {
+  check_cases({
+      {"task: text\ndata: {tokenizer: alnum}\n",
+       "x.yaml:2:19: data.tokenizer: alnum applies to listops only, not to text; use default or char"},
+      {"data: {vocab: s4}\ntask: text\n", "x.yaml:2:7: task: vocab s4 applies to listops only, not to text"},
+      {"task: image\ndata: {tokenizer: char}\n", "data.tokenizer: char does not apply to image; use default"},
+      {"task: image\ndata: {append_eos: true}\n", "data.append_eos: images of image have no end token"},
+      {"task: text\ndata: {append_eos: true}\n", "data.append_eos: the byte tokeniser has no end token"},
+      {"task: image\ndata: {max_length: 1023}\n",
+       "data.max_length: images of image have 1024 pixels and are not cut; set max_length to 0"},
+      {"task: pathx\ndata: {pad_to: 16383}\n", "pad_to 16383 is less than the longest sequence, 16384"},
+      {"task: text\ndata: {tokenizer: char, pad_to: 4000}\n",
+       "data.pad_to: pad_to 4000 is less than the longest sequence, 4096"},
+      {"task: retrieval\ndata: {val: holdout}\n", "data.val: applies to text only, not to retrieval"},
+      {"task: text\ndata: {val: tests}\n", "data.val: must be one of test, holdout, got 'tests'"},
+      {"task: text\ndata: {split: tfds}\n", "data.split: applies to image and pathfinder only, not to text"},
+      {"task: pathx\ndata: {grey: pil}\n", "data.grey: applies to image only, not to pathx"},
+      {"data: {mask_zero_pixels: true}\n", "applies to image and pathfinder only, not to listops"},
+      {"task: image\ndata: {difficulty: easy}\n",
+       "data.difficulty: applies to pathfinder only, not to image"},
+      {"task: image\ndata: {skip_empty_images: true}\n", "applies to pathfinder only, not to image"},
+      {"task: text\ndata: {generate_missing: true}\n",
+       "data.generate_missing: only listops can be generated"},
+  });
+  const Config image = load_text("task: image\nprotocol: lotformer\n");
+  CHECK(image.data.mask_zero_pixels);
+  CHECK(image.data.pad_to == 1024);
+  CHECK(image.data.split == "tfds");
+  CHECK(image.data.tokenizer == "default");
+  CHECK(load_text("task: text\nprotocol: lotformer\n").data.pad_to == 4096);
+  CHECK(load_text("task: pathfinder256\nprotocol: lotformer\n").data.pad_to == 65536);
+  CHECK(load_text("task: pathx\nprotocol: lotformer\ndata: {pad_to: 0}\n").protocol_label ==
+        "lotformer (modified)");
 }
 
 TEST_CASE("config errors: rules over several keys point at the later one") {

@@ -21,6 +21,13 @@ struct DataConfig final : Options {
   std::string vocab = "default";      // default | s4
   bool append_eos = false;
   bool verify_labels = false;
+  std::string val = "test";         // text: test | holdout
+  std::string split = "default";    // image, pathfinder: default | tfds | torch42 | sequential
+  std::string grey = "default";     // image: default | pil
+  std::string difficulty = "hard";  // pathfinder: easy | intermediate | hard
+  bool strict_counts = true;        // image, pathfinder: the official number of images
+  bool skip_empty_images = false;   // pathfinder
+  bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (protocol: lotformer)
   void visit(FieldVisitor& visitor) override;
 };
 

@@ -13,7 +13,10 @@
 namespace lotformer {
 
 /// The rows as one batch on `device`, padded with id 0 to the longest sequence, or to `pad_to` when that is
-/// larger than 0.
+/// longer. `lengths` is undefined when every token is real because all rows have the fixed size of their task.
+/// Where the dataset masks zeros (`mask_zero_pixels`) the pixels that are not black come first, `lengths` counts
+/// them (a black image keeps one), and `positions` holds the places of all of them in the image; the black ones
+/// follow with theirs, which only an attention that ignores lengths can see.
 Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,
                  c10::Device device);
 
