@@ -8,6 +8,7 @@
 // and no matrix. Their steps grow with the square root of what Sinkhorn's iterations need.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -49,12 +50,11 @@ struct Plan {
   }
 };
 
-/// Conjugate gradients on (I - D P^T P D) y = b, D = diag(c)^(-1/2), every problem with its own end. `size` [P, 1] is the size of
-/// what b is a difference of: residuals below its rounding are noise.
-at::Tensor conjugate_gradients(const Plan& plan, const at::Tensor& scale, const at::Tensor& b,
-                               const at::Tensor& size) {
+/// Conjugate gradients on (I - D P^T P D) y = b, D = `scale` = diag(c)^(-1/2), every problem with its own end. `root` = c^(1/2)
+/// spans the null space. `size` [P, 1] is the size of what b is a difference of: residuals below its rounding are noise.
+at::Tensor conjugate_gradients(const Plan& plan, const at::Tensor& root, const at::Tensor& scale,
+                               const at::Tensor& b, const at::Tensor& size) {
   const double precision = epsilon_of(b);
-  const at::Tensor root = scale.reciprocal();  // c^(1/2), spans the null space
   const at::Tensor root_square = problem_dot(root, root);
   const auto project = [&](const at::Tensor& x) { return x - root * (problem_dot(root, x) / root_square); };
   at::Tensor y = at::zeros_like(b), r = project(b), p = r, rr = problem_dot(r, r);
@@ -92,12 +92,11 @@ Gradient implicit_gradient(const Points& points, const Upstream& upstream, const
     carried += at::bmm(tile.of(alpha).unsqueeze(1), p).squeeze(1);
   });
   const at::Tensor beta = (upstream.v * gradient.v).sum(-1);
-  if (points.absent[1].defined()) mass.masked_fill_(points.absent[1], 1);
-  const at::Tensor scale = mass.clamp_min_(std::numeric_limits<float>::min()).rsqrt();
-  at::Tensor right = beta - carried;
-  if (points.absent[1].defined()) right.masked_fill_(points.absent[1], 0);
+  // Columns without mass (absent, or underflowed far from convergence) are no part of the system: mu is zero there.
+  if (points.absent[1].defined()) mass.masked_fill_(points.absent[1], 0);
+  const at::Tensor root = mass.sqrt(), scale = at::where(root > 0, root.reciprocal(), at::zeros_like(root));
   const at::Tensor size = (problem_dot(beta, beta) + problem_dot(alpha, alpha)).sqrt();
-  const at::Tensor mu = scale * conjugate_gradients(plan, scale, scale * right, size);
+  const at::Tensor mu = scale * conjugate_gradients(plan, root, scale, scale * (beta - carried), size);
   plan.for_each([&](const Tile& tile, const at::Tensor& p) {
     const at::Tensor lambda = tile.of(alpha).unsqueeze(-1) - at::bmm(p, mu.unsqueeze(-1));
     at::Tensor d_logits = at::bmm(tile.of(upstream.d_out), upstream.v.transpose(1, 2));
