@@ -78,6 +78,11 @@ EspformerAttentionImpl::EspformerAttentionImpl(const EspformerOptions& options, 
     throw Error(ErrorKind::usage,
                 "model.attention.slice_count: needs slices: learned; axes has head_dim slices");
   }
+  if (options_.hard && options_.slices == "learned") {
+    throw Error(
+        ErrorKind::usage,
+        "model.attention.slices: learned needs hard: false; a sort has no derivative by its directions");
+  }
   if (options_.slices == "learned") {
     const int64_t count = options_.slice_count > 0 ? options_.slice_count : shape.head_dim;
     directions = register_parameter("directions", orthonormal_directions(shape.heads, count, shape.head_dim));
