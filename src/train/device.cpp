@@ -12,6 +12,7 @@
 #include "lotformer/core/error.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
+#include "lotformer/ops/cpu_memory.h"
 #include "lotformer/train/device_memory.h"
 
 namespace lotformer {
@@ -84,6 +85,7 @@ int64_t peak_memory_bytes(c10::Device device) {
 
 int run_torch_program(const std::string& name, const std::function<int()>& body) {
   return run_program(name, [&]() -> int {
+    ops::install_cpu_allocator();
     try {
       return body();
     } catch (const c10::Error& error) {

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/ops/cpu_memory.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+namespace lotformer::ops {
+namespace {
+
+constexpr size_t kAlignment = 64;           // of every block: a cache line, and what torch promises
+constexpr size_t kLarge = size_t{1} << 20;  // from here on blocks are kept
+constexpr size_t kHugePage = size_t{2} << 20;
+
+/// Stands before every block.
+struct alignas(kAlignment) Header {
+  size_t asked;   // bytes the caller asked for
+  size_t mapped;  // bytes of the mapping, header included; 0: from the C library
+};
+static_assert(sizeof(Header) == kAlignment);
+
+/// Rounds up to one of eight steps between powers of two: lengths that differ a little share a class.
+size_t size_class(size_t bytes) {
+  const size_t step = std::bit_floor(bytes) / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+class KeepingAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    const c10::Device cpu(c10::DeviceType::CPU);
+    if (bytes == 0) return {nullptr, nullptr, &release, cpu};
+    Header* header = bytes < kLarge ? small(bytes) : large(bytes);
+    header->asked = bytes;
+    const int64_t now = in_use_.fetch_add(static_cast<int64_t>(bytes)) + static_cast<int64_t>(bytes);
+    for (int64_t seen = peak_; now > seen && !peak_.compare_exchange_weak(seen, now);) {
+    }
+    return {header + 1, header + 1, &release, cpu};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* target, const void* source, size_t bytes) const override {
+    std::memcpy(target, source, bytes);
+  }
+
+  CpuMemory statistics() {
+    const std::lock_guard lock(mutex_);
+    return {in_use_, peak_, static_cast<int64_t>(kept_bytes_)};
+  }
+  void reset_peak() { peak_ = in_use_.load(); }
+
+ private:
+  static void release(void* pointer);
+
+  static Header* small(size_t bytes) {
+    void* block = nullptr;
+    const int code = ::posix_memalign(&block, kAlignment, bytes + sizeof(Header));
+    TORCH_CHECK_WITH(OutOfMemoryError, code == 0, "can't allocate memory: ", bytes, " bytes on the CPU");
+    auto* header = static_cast<Header*>(block);
+    header->mapped = 0;
+    return header;
+  }
+
+  Header* large(size_t bytes) {
+    const size_t wanted = size_class(bytes + sizeof(Header));
+    const std::lock_guard lock(mutex_);
+    if (const auto it = kept_.lower_bound(wanted); it != kept_.end() && it->first <= wanted + wanted / 8) {
+      Header* header = it->second;
+      kept_bytes_ -= it->first;
+      kept_.erase(it);
+      live_bytes_ += header->mapped;
+      return header;
+    }
+    void* block = map(wanted);
+    if (block == MAP_FAILED) {  // what is kept may be what is missing
+      drop_kept(0);
+      block = map(wanted);
+    }
+    TORCH_CHECK_WITH(OutOfMemoryError, block != MAP_FAILED, "can't allocate memory: ", bytes,
+                     " bytes on the CPU");
+    auto* header = static_cast<Header*>(block);
+    header->mapped = wanted;
+    live_bytes_ += wanted;
+    live_peak_ = std::max(live_peak_, live_bytes_);
+    return header;
+  }
+
+  static void* map(size_t bytes) {
+    void* block = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block != MAP_FAILED && bytes >= 2 * kHugePage) ::madvise(block, bytes, MADV_HUGEPAGE);
+    return block;
+  }
+
+  void keep(Header* header) {
+    const std::lock_guard lock(mutex_);
+    live_bytes_ -= header->mapped;
+    kept_bytes_ += header->mapped;
+    kept_.emplace(header->mapped, header);
+    if (live_bytes_ + kept_bytes_ > live_peak_ + live_peak_ / 4)
+      drop_kept(live_peak_ - std::min(live_peak_, live_bytes_));
+  }
+
+  /// Gives blocks back to the system, smallest first, until at most `limit` bytes are kept. Under the lock.
+  void drop_kept(size_t limit) {
+    while (kept_bytes_ > limit && !kept_.empty()) {
+      const auto it = kept_.begin();
+      kept_bytes_ -= it->first;
+      ::munmap(it->second, it->first);
+      kept_.erase(it);
+    }
+  }
+
+  std::mutex mutex_;
+  std::multimap<size_t, Header*> kept_;
+  size_t kept_bytes_ = 0, live_bytes_ = 0, live_peak_ = 0;
+  std::atomic<int64_t> in_use_ = 0, peak_ = 0;
+};
+
+/// Never destroyed: tensors with static lifetime are freed after main.
+KeepingAllocator& allocator() {
+  static auto* const kAllocator = new KeepingAllocator;
+  return *kAllocator;
+}
+
+void KeepingAllocator::release(void* pointer) {
+  if (pointer == nullptr) return;
+  Header* header = static_cast<Header*>(pointer) - 1;
+  KeepingAllocator& owner = allocator();
+  owner.in_use_ -= static_cast<int64_t>(header->asked);
+  if (header->mapped == 0) {
+    std::free(header);
+  } else {
+    owner.keep(header);
+  }
+}
+
+}  // namespace
+
+void install_cpu_allocator() {
+#ifndef __SANITIZE_ADDRESS__
+  c10::SetCPUAllocator(&allocator(), /*priority=*/100);
+#endif
+}
+
+CpuMemory cpu_memory() {
+  return allocator().statistics();
+}
+
+void reset_cpu_memory_peak() {
+  allocator().reset_peak();
+}
+
+}  // namespace lotformer::ops
