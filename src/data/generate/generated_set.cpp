@@ -11,6 +11,7 @@
 #include "data/file_lock.h"
 #include "data/generate/target_folder.h"
 #include "data/provenance.h"
+#include "data/tasks/layout.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/text.h"
@@ -21,26 +22,11 @@ namespace {
 
 const char* const kRemedy = "; choose another --root or remove that folder first";
 
-bool is_present(const fs::path& path) {
-  std::error_code code;
-  return fs::exists(path, code);
-}
-
-/// The folder below `root` that holds a set of this kind, whole or not, else an empty path.
+/// The folder below `root` in which readers would find a set of this kind, whole or not, else an empty path.
 fs::path find_set(const fs::path& root, const SetPlan& plan) {
-  std::vector<fs::path> candidates;
-  std::vector<fs::path> names = {plan.folder};
-  names.insert(names.end(), plan.other_folders.begin(), plan.other_folders.end());
-  for (const fs::path& name : names) {
-    for (const char* level : {"", "lra_release", "lra_release/lra_release"})
-      candidates.push_back(root / level / name);
-  }
-  candidates.push_back(root);
-  for (const fs::path& candidate : candidates) {
-    const auto there = [&](const std::string& marker) { return is_present(candidate / marker); };
-    if (std::any_of(plan.markers.begin(), plan.markers.end(), there)) return candidate;
-  }
-  return {};
+  Layout layout{{plan.folder.generic_string()}, plan.markers};
+  layout.names.insert(layout.names.end(), plan.other_folders.begin(), plan.other_folders.end());
+  return find_directory(root, layout);
 }
 
 int64_t count_files(const fs::path& folder) {

@@ -14,12 +14,12 @@
 namespace lotformer::data {
 
 struct SetPlan {
-  std::string task;                                  ///< of the record: "pathfinder64"
-  int version = 1;                                   ///< raised when equal parameters would give other bytes
-  std::filesystem::path folder;                      ///< below the root
-  std::vector<std::filesystem::path> other_folders;  ///< other names under which readers look
-  std::vector<std::string> own;                      ///< names at the folder's top that a generator makes
-  std::vector<std::string> markers;                  ///< paths in it by which a set is known, whoever made it
+  std::string task;                        ///< of the record: "pathfinder64"
+  int version = 1;                         ///< raised when equal parameters would give other bytes
+  std::filesystem::path folder;            ///< below the root
+  std::vector<std::string> other_folders;  ///< other names under which readers look
+  std::vector<std::string> own;            ///< names at the folder's top that a generator makes
+  std::vector<std::string> markers;        ///< paths in it by which a set is known, whoever made it
   Json parameters, counts;
   int64_t examples = 0;
   int64_t max_bytes = 0;  ///< what it takes on disk at most

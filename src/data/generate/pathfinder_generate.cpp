@@ -41,7 +41,7 @@ SetPlan plan_of(const PathfinderParameters& p, const pathfinder::Settings& setti
   plan.task = name;
   plan.version = kGeneratorVersion;
   plan.folder = fs::path(name) / leaf;
-  plan.other_folders = {fs::path("pathfinder") / name / leaf};
+  plan.other_folders = {concat("pathfinder/", name, "/", leaf), leaf};
   plan.own = {"imgs", "metadata"};
   plan.markers = plan.own;
   plan.parameters = {{"seed", p.seed},

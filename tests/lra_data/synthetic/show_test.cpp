@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// stats and show, as functions and through the program.
+#include "lotformer/data/show.h"
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+
+#include "data/tasks/png.h"
+#include "lotformer/data/listops_generator.h"
+#include "lotformer/data/stats.h"
+#include "support.h"
+#include "support/catch.h"
+
+namespace lotformer::data::test {
+namespace {
+
+std::vector<uint8_t> bytes_of(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+
+TEST_CASE("show: a ListOps tree with the value of each operator") {
+  // [MAX 3 [MIN 7 2 ] 9 ]
+  const std::vector<uint8_t> tokens = {2, 9, 1, 13, 8, 5, 15, 5};
+  CHECK(listops_tree(tokens) == "[MAX  = 9\n  3\n  [MIN  = 2\n    7 2\n  ]\n  9\n]\n");
+  CHECK(listops_tree(std::vector<uint8_t>{10}) == "4\n");
+  CHECK(listops_tree(std::vector<uint8_t>{2, 9, 5, 5, 5}) == "[MAX  = 3\n  3\n]\n]\n]\n");  // broken, no harm
+}
+
+TEST_CASE("show: text keeps its characters and hides what a terminal would obey") {
+  CHECK(printable(bytes_of("caf\xC3\xA9 \xE2\x82\xAC\n")) == "caf\xC3\xA9 \xE2\x82\xAC\n");
+  CHECK(printable(bytes_of("\x1b[2J\x07\x7f")) == "\\x1b[2J\\x07\\x7f");
+  CHECK(printable(bytes_of("\xC3")) == "\\xc3");                                      // cut character
+  CHECK(printable(bytes_of("\xC0\xAF\xED\xA0\x80")) == "\\xc0\\xaf\\xed\\xa0\\x80");  // overlong, surrogate
+  CHECK(printable(bytes_of("\xC2\x9B")) == "\\xc2\\x9b");                             // C1 control
+}
+
+TEST_CASE("show: pictures as half blocks, large ones reduced") {
+  const std::vector<uint8_t> four = {255, 0, 0, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  CHECK(half_blocks(four, Ink::plain) == "\u2588\u2584 \u2580\n    \n");
+  CHECK(contains(half_blocks(four, Ink::grey), "\x1b[38;2;255;255;255;48;2;255;255;255m\u2580"));
+  const std::vector<uint8_t> large(256 * 256, 200);
+  const std::string text = half_blocks(large, Ink::plain);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 64);
+  CHECK(text.size() == 64 * (128 * 3 + 1));
+}
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+Result run(const std::string& arguments) {
+  TemporaryFolder folder;
+  const fs::path out = folder.path() / "out", err = folder.path() / "err";
+  const int status = std::system(concat("'", LOTFORMER_BIN_DIR, "/lotformer-data' ", arguments, " >'",
+                                        out.string(), "' 2>'", err.string(), "'")
+                                     .c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
+}
+
+TEST_CASE("lotformer-data: generate, check, stats and show for every task") {
+  TemporaryFolder folder;
+  const std::string root = " --root '" + folder.path().string() + "' ";
+  struct Case {
+    const char* task;
+    const char* counts;
+    const char* word;  // of what show prints
+  };
+  for (const Case& c :
+       {Case{"listops", "--train 30 --val 5 --test 5 --min-length 5 --max-length 60 --max-depth 4", " = "},
+        Case{"text", "--train 20 --test 10", "."},
+        Case{"retrieval", "--train 20 --val 5 --test 5", "document 2"},
+        Case{"image", "--train 45 --test 5", "\u2588"}, Case{"pathfinder32", "--train 40", "\u2588"},
+        Case{"pathfinder64", "--train 8 --difficulty easy", "\u2588"}, Case{"pathx", "--train 8", "\u2588"},
+        Case{"pathfinder256", "--train 8", "\u2588"}}) {
+    const std::string target =
+        concat(" --task ", c.task, root, contains(c.counts, "easy") ? "--difficulty easy " : "");
+    const std::string counts = contains(c.counts, "easy") ? "--train 8" : c.counts;
+    const Result made = run("generate --json" + target + counts);
+    INFO(c.task << made.err);
+    CHECK(made.code == 0);
+    const std::string origin = std::string(c.task) == "listops" ? "generated" : "synthetic";
+    if (origin == "synthetic") CHECK(Json::parse(made.out)["data_origin"] == "synthetic");
+    const Json checked = Json::parse(run("check --json" + target).out);
+    CHECK(checked["data_origin"] == origin);
+    const Json train = checked["splits"]["train"];
+    for (const char* member :
+         {"examples", "classes", "tokens", "length_quartiles", "cut_examples", "fingerprint"})
+      CHECK(train.contains(member));
+    const Json stats = Json::parse(run("stats --json --split train" + target).out);
+    CHECK(stats["splits"].size() == 1);
+    CHECK(stats["splits"]["train"]["examples"] == train["examples"]);
+    int64_t sequences = 0;
+    for (const Json& bin : stats["splits"]["train"]["lengths"]) sequences += bin["sequences"].get<int64_t>();
+    CHECK(sequences == train["examples"].get<int64_t>() * (std::string(c.task) == "retrieval" ? 2 : 1));
+    CHECK(contains(run("stats" + target).out, "data origin: " + origin));
+    const Result shown = run("show --split test" + target);
+    CHECK(shown.code == 0);
+    CHECK(contains(shown.out, "data origin " + origin));
+    CHECK(contains(shown.out, c.word));
+    const Json example = Json::parse(run("show --json --row 1" + target).out);
+    CHECK(example["row"] == 1);
+    CHECK(example["sequences"][0]["length"] == example["sequences"][0]["ids"].size());
+  }
+}
+
+TEST_CASE("lotformer-data show: a picture as PNG, and what cannot be shown") {
+  TemporaryFolder folder;
+  const std::string root = " --root '" + folder.path().string() + "' ";
+  ImageParameters image;
+  image.train = 45;
+  image.val = image.test = 5;
+  generate_image(folder.path(), image);
+  generate_listops(folder.path(), small_parameters());
+  const fs::path png = folder.path() / "picture.png";
+  CHECK(run("show --task image --row 3" + root + "--png '" + png.string() + "'").code == 0);
+  std::vector<uint8_t> pixels(1024);
+  CHECK(decode_grey_png(read_text(png), 32, pixels) == "");
+  const Dataset train = open_task("image", options_for(folder.path()))->open(Split::train);
+  const auto bytes = train.bytes(3);
+  CHECK(std::equal(bytes.begin(), bytes.end(), pixels.begin()));
+  CHECK(run("show --task listops" + root + "--png x.png").code == 2);
+  const Result row = run("show --task image --split val --row 5" + root);
+  CHECK(row.code == 2);
+  CHECK(contains(row.err, "--row must lie in 0..4"));
+  CHECK(run("show --task image --split dev" + root).code == 2);
+  CHECK(run("stats --task text" + root).code == 3);
+  CHECK(run("show --task image --png /nonexistent/x.png" + root).code == 5);
+}
+
+}  // namespace
+}  // namespace lotformer::data::test
