@@ -17,6 +17,9 @@ std::string cuda_device_name(int) {
 int64_t cuda_peak_bytes(int) {
   refuse();
 }
+void cuda_reset_peak_bytes(int) {
+  refuse();
+}
 void cuda_synchronize(int) {
   refuse();
 }

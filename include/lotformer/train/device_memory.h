@@ -9,8 +9,10 @@
 namespace lotformer {
 
 std::string cuda_device_name(int index);
-/// Peak bytes allocated by torch's caching allocator since the program began.
+/// Peak bytes allocated by torch's caching allocator since the program began or the last reset.
 int64_t cuda_peak_bytes(int index);
+/// Peak counts from now on.
+void cuda_reset_peak_bytes(int index);
 /// Waits for all work on the device (before reading a clock).
 void cuda_synchronize(int index);
 

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Trains every combination of tasks, attention modules and seeds, each in a run folder of its own, and sums up. The same command again
+# skips what is finished, resumes what was broken off and tries again what failed.
+#   scripts/sweep.sh --out DIR [--tasks "listops text"] [--attention "softmax lotformer"] [--seeds "0 1 2"] [--configs lra]
+#                    [--set KEY=VALUE]... [--device D] [--dry-run]
+#     --tasks      names, each trained with CONFIGS/NAME.yaml, or paths that end in .yaml          (default: listops)
+#     --attention  kinds; the controls mean and none belong beside every result    (default: all five and both controls)
+#     --seeds      train.seed of the repetitions                                                     (default: 0)
+#     --configs    folder of the task configurations, as for --config: lra, lra/smoke                (default: lra)
+#     --dry-run    prints the commands and runs nothing
+# Lists are separated by blanks or commas. Results in DIR: TASK/KIND/seed-N (run folders, with log, exit code and JSON beside them),
+# cells.csv, summary.csv, summary.md. Exit code: 0, 1 when a cell failed, 75 when a signal stopped it, 2 for usage.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/sweep_table.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/sweep_table.sh"
+
+usage() { say "error: $*"; sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+list() { tr ', ' '\n\n' <<<"$1" | sed '/^$/d'; }
+
+tasks=listops kinds="softmax performer sinkformer espformer lotformer mean none" seeds=0 configs=lra out="" dry=0 more=()
+while (($# > 0)); do
+  case $1 in
+    --tasks | --attention | --seeds | --configs | --out | --set | --device) (($# > 1)) || usage "$1 needs a value" ;;&
+    --tasks) tasks=$2; shift 2 ;;
+    --attention) kinds=$2; shift 2 ;;
+    --seeds) seeds=$2; shift 2 ;;
+    --configs) configs=$2; shift 2 ;;
+    --out) out=$2; shift 2 ;;
+    --set | --device) more+=("$1" "$2"); shift 2 ;;
+    --dry-run) dry=1; shift ;;
+    -h | --help) sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) usage "unknown argument $1" ;;
+  esac
+done
+[[ -n $out ]] || usage "--out DIR is missing"
+mapfile -t task_list < <(list "$tasks")
+mapfile -t kind_list < <(list "$kinds")
+mapfile -t seed_list < <(list "$seeds")
+((${#task_list[@]} * ${#kind_list[@]} * ${#seed_list[@]} > 0)) || usage "an empty list leaves nothing to do"
+for seed in "${seed_list[@]}"; do
+  [[ $seed =~ ^[0-9]+$ ]] || usage "seed '$seed' is not a whole number"
+done
+program=${LOTFORMER_TRAIN:-$bin/lotformer-train}
+
+# Sets task_name, cell (run folder) and command of one combination.
+prepare() {
+  local config=$configs/$1.yaml
+  task_name=$1
+  if [[ $1 == *.yaml ]]; then
+    config=$1
+    task_name=$(basename "$1" .yaml)
+  fi
+  cell=$out/$task_name/$2/seed-$3
+  command=("$program" --config "$config" --run-dir "$cell" --set "model.attention.kind=$2" --set "train.seed=$3" "${more[@]}" --json)
+}
+
+child=0 stopped=0
+stop() {
+  stopped=1
+  if ((child > 0)); then
+    kill -TERM "$child" 2>/dev/null || true
+  fi
+}
+
+# The exit code goes to CELL.exit, the results to CELL.json, the log to CELL.log.
+run_cell() {
+  local code=0
+  mkdir -p "$(dirname "$cell")"
+  rm -f "$cell.exit"
+  "${command[@]}" >"$cell.json.part" 2>"$cell.log" &
+  child=$!
+  wait "$child" || code=$?
+  if ((stopped)); then  # the trap ended the first wait; the program saves and leaves
+    code=0
+    wait "$child" || code=$?
+  fi
+  child=0
+  if ((code == 0)); then mv "$cell.json.part" "$cell.json"; else rm -f "$cell.json.part" "$cell.json"; fi
+  echo "$code" >"$cell.exit"
+}
+
+if ((dry)); then
+  for task in "${task_list[@]}"; do for kind in "${kind_list[@]}"; do for seed in "${seed_list[@]}"; do
+    prepare "$task" "$kind" "$seed"
+    printf '%q ' "${command[@]}"
+    echo
+  done; done; done
+  exit 0
+fi
+
+[[ -x $program ]] || die "$program is missing: build first (scripts/quickstart.sh, or cmake --preset release and cmake --build)"
+mkdir -p "$out"
+exec 9>"$out/.sweep.lock"
+flock -n 9 || die "$out: another sweep works in this folder"
+trap stop INT TERM
+total=$((${#task_list[@]} * ${#kind_list[@]} * ${#seed_list[@]})) number=0 failed=0
+: >"$out/.cells"
+for task in "${task_list[@]}"; do for kind in "${kind_list[@]}"; do for seed in "${seed_list[@]}"; do
+  prepare "$task" "$kind" "$seed"
+  number=$((number + 1)) started=$SECONDS
+  run_cell 9>&-
+  code=$(<"$cell.exit")
+  if ((stopped || code == 75)); then
+    say "stopped in cell $number of $total ($cell); the same command continues"
+    exit 75
+  fi
+  ((code == 0)) || failed=$((failed + 1))
+  printf '%s\t%s\t%s\t%s\t%s\n' "$task_name" "$kind" "$seed" "$code" "$cell" >>"$out/.cells"
+  say "[$number/$total] $task_name $kind seed $seed: $(outcome "$cell" "$code"), $((SECONDS - started)) s"
+done; done; done
+
+write_tables "$out"
+cat "$out/summary.md"
+((failed == 0)) || exit 1
