@@ -9,8 +9,7 @@ namespace lotformer::ops {
 
 /// out_i = sum_j exp(-(t_i - t_j)^2 / tau) a_j   for points t [N], values a [N, C]; returns [N, C].
 ///   dtype  : float32 or float64, the same for both; CPU; points finite and in any order; tau > 0
-///   error  : at most 2e-7 (float32) or 2e-14 (float64) times sum_j |a_j|, besides rounding, and half a power of the
-///            kernel smaller for distant points
+///   error  : at most 2e-7 (float32) or 2e-14 (float64) times sum_j |a_j|, besides rounding
 ///   Not differentiable by itself; sliced_attention brings its own gradient. Error(usage) for other inputs.
 at::Tensor gauss_transform(const at::Tensor& points, const at::Tensor& values, double tau);
 
