@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
+#include "parallel_tasks.h"
 #include "sinkhorn_core.h"
 #include "sinkhorn_groups.h"
 
@@ -48,6 +50,19 @@ struct Problems {
   }
 };
 
+/// On the CPU threads take whole groups: operators of a tile are short, and threads that meet after each of them lose most of their
+/// time on a busy machine.
+void for_each_group(const std::vector<Group>& groups, const std::function<void(int64_t)>& work) {
+  parallel_tasks(static_cast<int64_t>(groups.size()), work);
+}
+
+/// What the forward pass of one group leaves behind.
+struct Transport {
+  Trajectory trajectory;        // what the backward pass needs
+  sinkhorn::Solution solution;  // of a solve
+  at::Tensor out;               // P V
+};
+
 /// Adds what the solver did for one group.
 void count(const sinkhorn::Solution& solution, double tolerance, SinkhornStats& stats) {
   stats.problems += solution.residual.size(0);
@@ -58,20 +73,18 @@ void count(const sinkhorn::Solution& solution, double tolerance, SinkhornStats& 
   if (std::isnan(residual) || residual > stats.residual) stats.residual = residual;
 }
 
-/// Potentials that the backward pass needs; `out` receives P V of the group.
-Trajectory transport(const Points& points, const at::Tensor& v, const SinkhornOptions& options,
-                     SinkhornStats& stats, at::Tensor& out) {
+Transport transport(const Points& points, const at::Tensor& v, const SinkhornOptions& options) {
+  Transport result;
   if (!options.until_converged) {
-    return sinkhorn::run_half_iterations(points, v, options.half_iterations, out);
+    result.trajectory = sinkhorn::run_half_iterations(points, v, options.half_iterations, result.out);
+    return result;
   }
-  Trajectory trajectory;
   const bool unrolled = options.gradient == SinkhornGradient::unrolled;
-  const sinkhorn::Solution solution = sinkhorn::solve(
-      points, {options.tolerance, options.max_half_iterations}, unrolled ? &trajectory : nullptr);
-  count(solution, options.tolerance, stats);
-  if (!unrolled) trajectory = {solution.columns};
-  trajectory.push_back(sinkhorn::last_rows(points, solution.columns, v, out));
-  return trajectory;
+  result.solution = sinkhorn::solve(points, {options.tolerance, options.max_half_iterations},
+                                    unrolled ? &result.trajectory : nullptr);
+  if (!unrolled) result.trajectory = {result.solution.columns};
+  result.trajectory.push_back(sinkhorn::last_rows(points, result.solution.columns, v, result.out));
+  return result;
 }
 
 /// Not a tensor argument: autograd refuses undefined ones.
@@ -88,15 +101,19 @@ struct SinkhornAttention : torch::autograd::Function<SinkhornAttention> {
     const Problems problems(q, k, v, call.lengths, options);
     const at::Tensor out = at::zeros(q.sizes(), q.options());
     at::Tensor heads = out.flatten(0, 1);
+    std::vector<Transport> transports(problems.groups.size());
+    for_each_group(problems.groups, [&](int64_t i) {
+      const Group& group = problems.groups[i];
+      transports[i] = transport(problems.points(group), group.take(problems.v, 1), options);
+      group.put(heads, transports[i].out, 0);
+      transports[i].out.reset();
+    });
     variable_list saved = {q, k, v, call.lengths};
     std::vector<int64_t> sizes;
-    for (const Group& group : problems.groups) {
-      at::Tensor part;
-      const Trajectory trajectory =
-          transport(problems.points(group), group.take(problems.v, 1), options, call.stats, part);
-      group.put(heads, part, 0);
-      saved.insert(saved.end(), trajectory.begin(), trajectory.end());
-      sizes.push_back(static_cast<int64_t>(trajectory.size()));
+    for (const Transport& part : transports) {
+      if (options.until_converged) count(part.solution, options.tolerance, call.stats);
+      saved.insert(saved.end(), part.trajectory.begin(), part.trajectory.end());
+      sizes.push_back(static_cast<int64_t>(part.trajectory.size()));
     }
     saved.push_back(out);
     ctx->save_for_backward(saved);
@@ -139,18 +156,20 @@ struct SinkhornAttention : torch::autograd::Function<SinkhornAttention> {
     const at::Tensor d_out = upstream[0].flatten(0, 1), out = saved.back().flatten(0, 1);
     at::Tensor d_q = at::zeros_like(problems.q), d_k = at::zeros_like(problems.q),
                d_v = at::zeros_like(problems.q);
-    auto next = saved.begin() + 4;
-    for (size_t i = 0; i < problems.groups.size(); ++i) {
+    std::vector<Trajectory> trajectories;
+    for (auto next = saved.begin() + 4; const int64_t size : sizes) {
+      trajectories.emplace_back(next, next + size);
+      next += size;
+    }
+    for_each_group(problems.groups, [&](int64_t i) {
       const Group& group = problems.groups[i];
-      const Trajectory trajectory(next, next + sizes[i]);
-      next += sizes[i];
       const Gradient gradient = gradient_of(
           problems.points(group), {group.take(d_out, 0), group.take(problems.v, 1), group.take(out, 0)},
-          trajectory, options.gradient);
+          trajectories[i], options.gradient);
       group.put(d_q, gradient.x[0] * problems.scale, 0);
       group.put(d_k, gradient.x[1], 1);
       group.put(d_v, gradient.v, 1);
-    }
+    });
     const auto heads = [&](const at::Tensor& x) {
       return x.unflatten(0, {saved[0].size(0), saved[0].size(1)});
     };

@@ -2,6 +2,7 @@
 #include "lotformer/attention/sinkformer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -279,6 +280,18 @@ class PeakMemory final : public c10::MemoryReportingInfoBase {
   int64_t now_ = 0, peak_ = 0;
 };
 
+/// Torch's CPU threads, while alive.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
 int64_t peak_of(int64_t tokens, const ops::SinkhornOptions& options) {
   const AttentionInputs x = attention_inputs({1, 1, tokens, 8}, at::kFloat, 55);
   const at::Tensor upstream = attention_inputs({1, 1, tokens, 8}, at::kFloat, 56).q;
@@ -289,15 +302,33 @@ int64_t peak_of(int64_t tokens, const ops::SinkhornOptions& options) {
 }
 
 TEST_CASE("sinkformer: memory of forward and backward grows linearly with the tokens") {
+  const Threads one(1);                   // the observer belongs to this thread
   constexpr int64_t kTokenBytes = 8 * 4;  // of one tensor [N, D] in float32
   for (const ops::SinkhornOptions& options :
        {truncated(3), truncated(4), truncated(25), converged(1e-3, ops::SinkhornGradient::implicit)}) {
     INFO("converged " << options.until_converged << ", T " << options.half_iterations);
-    const int64_t small = peak_of(1536, options), large = peak_of(4608, options);
+    const int64_t small = peak_of(1024, options), large = peak_of(3072, options);
     CHECK(small > int64_t{1} << 20);  // the observer sees a tile
     CHECK(small < int64_t{6} << 20);
-    // 3072 further tokens: about twenty tensors [N, D], potentials [T, N]; one matrix would be 75 MiB more.
-    CHECK(large - small < 3072 * (40 * kTokenBytes + 4 * (options.half_iterations + 20)));
+    // 2048 further tokens: about twenty tensors [N, D], potentials [T, N]; one matrix would be 32 MiB more.
+    CHECK(large - small < 2048 * (40 * kTokenBytes + 4 * (options.half_iterations + 20)));
+  }
+}
+
+TEST_CASE("sinkformer: the number of threads changes no bit") {
+  const AttentionInputs x = attention_inputs({3, 2, 40, 8}, at::kFloat, 57);
+  const at::Tensor upstream = attention_inputs({3, 2, 40, 8}, at::kFloat, 58).q;
+  for (const ops::SinkhornOptions& options :
+       {truncated(3), truncated(4), converged(1e-5, ops::SinkhornGradient::implicit)}) {
+    const auto with = [&](int threads) {
+      const Threads limit(threads);
+      return run(x, upstream, lengths_of({40, 31, 7}), options);
+    };
+    const Run one = with(1), three = with(3);
+    CHECK(test::same_bits(one.out, three.out));
+    CHECK(test::same_bits(one.q, three.q));
+    CHECK(test::same_bits(one.k, three.k));
+    CHECK(test::same_bits(one.v, three.v));
   }
 }
 
