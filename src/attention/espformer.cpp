@@ -52,12 +52,14 @@ void EspformerOptions::visit(FieldVisitor& visitor) {
        .help = "of the mixture over slices, per unit of transport cost; 0: plain mean, and no costs",
        .range = {.low = 0}},
       inverse_temperature);
-  visitor.field({.key = "slices",
-                 .help = "axes: one slice a coordinate, as published; learned: directions as parameters",
-                 .choices = {"axes", "learned"}},
-                slices);
+  visitor.field(
+      {.key = "slices",
+       .help = "axes: one slice a coordinate, as published; learned: directions as parameters; given: "
+               "fixed directions, random orthonormal unless set",
+       .choices = {"axes", "learned", "given"}},
+      slices);
   visitor.field({.key = "slice_count",
-                 .help = "slices: learned only, number of directions; 0: head_dim",
+                 .help = "slices: learned or given, number of directions; 0: head_dim",
                  .range = {.low = 0, .high = 4096}},
                 slice_count);
   visitor.field(
@@ -74,19 +76,20 @@ void EspformerOptions::visit(FieldVisitor& visitor) {
 
 EspformerAttentionImpl::EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape)
     : options_(options) {
-  if (options_.slices == "axes" && options_.slice_count != 0) {
+  if (options_.slices == "axes") {
+    if (options_.slice_count == 0) return;
     throw Error(ErrorKind::usage,
-                "model.attention.slice_count: needs slices: learned; axes has head_dim slices");
+                "model.attention.slice_count: needs slices: learned or given; axes has head_dim slices");
   }
-  if (options_.hard && options_.slices == "learned") {
+  const bool learned = options_.slices == "learned";
+  if (options_.hard && learned) {
     throw Error(
         ErrorKind::usage,
         "model.attention.slices: learned needs hard: false; a sort has no derivative by its directions");
   }
-  if (options_.slices == "learned") {
-    const int64_t count = options_.slice_count > 0 ? options_.slice_count : shape.head_dim;
-    directions = register_parameter("directions", orthonormal_directions(shape.heads, count, shape.head_dim));
-  }
+  const int64_t count = options_.slice_count > 0 ? options_.slice_count : shape.head_dim;
+  const at::Tensor start = orthonormal_directions(shape.heads, count, shape.head_dim);
+  directions = learned ? register_parameter("directions", start) : register_buffer("directions", start);
 }
 
 at::Tensor EspformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -11,6 +11,19 @@
 
 namespace lotformer::ops {
 
+template <class T>
+constexpr int64_t kStride = GaussKernel<T>::kStride;
+/// Columns of a block, padded to whole vectors.
+template <class T>
+constexpr int64_t kPadded = (kStride<T> * sizeof(T) + 63) / 64 * 64 / sizeof(T);
+
+template <class T>
+T dot(const T* a, const T* b, int64_t count) {
+  T sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
 /// A matrix over (nodes of x, nodes of y) with one interval of columns for each box of x.
 template <class T>
 struct NodeBand {

@@ -177,6 +177,12 @@ std::vector<std::pair<const char*, std::function<void(EspformerOptions&)>>> form
              o.inverse_temperature = 0.1;
            }},
           {"hard", [](EspformerOptions& o) { o.hard = true; }},
+          {"hard given",
+           [](EspformerOptions& o) {
+             o.hard = true;
+             o.slices = "given";
+             o.inverse_temperature = 0.1;
+           }},
           {"mean of slices", [](EspformerOptions& o) { o.inverse_temperature = 0; }}};
 }
 
@@ -193,8 +199,9 @@ TEST_CASE("espformer: padding is invisible in every form, bit for bit") {
     const at::Tensor upstream = attention_inputs(shape, at::kFloat, 42).q;
     const auto run = [&](double value) {
       const auto pad = [&](const at::Tensor& t) { return t.masked_fill(padded, value); };
+      const at::Tensor trained = module.parameters().empty() ? at::Tensor() : module.directions;
       return differentiate(
-          {pad(x.q), pad(x.k), pad(x.v)}, pad(upstream), module.directions,
+          {pad(x.q), pad(x.k), pad(x.v)}, pad(upstream), trained,
           [&](const AttentionInputs& in) { return module.forward(in.q, in.k, in.v, lengths); });
     };
     const Results clean = run(0);
@@ -323,6 +330,13 @@ TEST_CASE("espformer: threads, slices and choices") {
   CHECK(test::same_bits(sampled.forward(x.q, x.k, x.v, {}), sampled.forward(x.q, x.k, x.v, {})));
 
   CHECK_THROWS_AS(make([](EspformerOptions& o) { o.slice_count = 4; }, 1, 8), Error);
+  // Given directions are what they are set to, and are not trained.
+  auto axes = make([](EspformerOptions&) {}, 2, 8);
+  auto given = make([](EspformerOptions& o) { o.slices = "given"; }, 2, 8);
+  CHECK(given.parameters().empty());
+  CHECK(given.buffers().size() == 1);
+  given.directions.copy_(at::eye(8).expand({2, 8, 8}));
+  CHECK_RELATIVE(given.forward(x.q, x.k, x.v, {}), axes.forward(x.q, x.k, x.v, {}), 1e-5);
   CHECK_THROWS_AS(make([](EspformerOptions& o) { o.hard = true, o.slices = "learned"; }, 1, 8), Error);
 }
 

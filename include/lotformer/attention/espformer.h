@@ -12,15 +12,16 @@ struct EspformerOptions final : Options {
   std::string mode = "masked";      // masked | reference | reference_fill
   double tau = 1e-3;                // of the soft sort, in squared units of q / sqrt(D)
   double inverse_temperature = 10;  // of the mixture over slices; 0: their mean
-  std::string slices = "axes";      // axes | learned
-  int64_t slice_count = 0;          // learned only; 0: one for each coordinate of a head
+  std::string slices = "axes";      // axes | learned | given
+  int64_t slice_count = 0;          // learned, given; 0: head_dim
   std::string weights = "exact";    // exact | sampled
   int64_t weight_samples = 256;     // sampled only: queries that enter the costs
   bool hard = false;                // tau -> 0
   void visit(FieldVisitor& visitor) override;
 };
 
-/// Parameter: `directions` [H, L, D] with slices = learned, rows orthonormal at the start (in blocks of D rows where L > D).
+/// `directions` [H, L, D], rows orthonormal at the start (in blocks of D rows where L > D): a parameter with slices = learned, a
+/// buffer with slices = given (assign it to give others; part of a checkpoint), absent with axes. Their lengths scale tau.
 class EspformerAttentionImpl final : public AttentionImpl {
  public:
   EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape);
