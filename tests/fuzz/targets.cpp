@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "targets.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include "data/tasks/cifar_reader.h"
+#include "data/tasks/listops_reader.h"
+#include "data/tasks/pathfinder_metadata.h"
+#include "data/tasks/png.h"
+#include "data/tasks/retrieval_reader.h"
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer::fuzz {
+namespace {
+
+/// Bytes as a file without a disk, for readers that want a path.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::span<const uint8_t> bytes) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {
+    if (fd_ < 0 || ::write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+      std::abort();
+  }
+  ~MemoryFile() { ::close(fd_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::filesystem::path path() const { return concat("/proc/self/fd/", fd_); }
+
+ private:
+  int fd_;
+};
+
+std::string_view text_of(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// A promise that a reader made about what it hands on.
+void demand(bool holds) {
+  if (!holds) std::abort();
+}
+
+template <class Body>
+void expect_data_error(const Body& body) {
+  try {
+    body();
+  } catch (const DataError& error) {
+    demand(std::string_view(error.what()).find('\n') == std::string_view::npos);  // one line, always
+  }
+}
+
+}  // namespace
+
+void listops_tsv(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  for (const bool verify : {false, true}) {
+    expect_data_error([&] {
+      data::listops::read_rows(file.path(), "fuzz.tsv", verify, [](const data::listops::Row& row) {
+        demand(!row.tokens.empty() && row.label >= 0 && row.label <= 9 && row.depth >= 1);
+      });
+    });
+  }
+}
+
+void retrieval_tsv(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  expect_data_error([&] {
+    data::retrieval::read_pairs(file.path(), "fuzz.tsv", [](const data::retrieval::Pair& pair) {
+      demand((pair.label == 0 || pair.label == 1) && !pair.texts[0].empty() && !pair.texts[1].empty());
+    });
+  });
+}
+
+void cifar(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  expect_data_error([&] {
+    data::cifar::read_records(file.path(), "fuzz.bin", false, [](const data::cifar::Record& record) {
+      demand(record.label >= 0 && record.label <= 9 && record.colours.size() == 3072);
+    });
+  });
+}
+
+void png(std::span<const uint8_t> bytes) {
+  std::vector<uint8_t> pixels(32 * 32);
+  const std::string problem = data::decode_grey_png(text_of(bytes), 32, pixels);
+  demand(problem.find('\n') == std::string::npos);
+}
+
+void metadata(std::span<const uint8_t> bytes) {
+  expect_data_error([&] {
+    data::pathfinder::parse_metadata(
+        text_of(bytes), "metadata/0.npy", 0, [](const data::pathfinder::Image& image) {
+          demand(image.label == 0 || image.label == 1);
+          const std::string path = concat(image.folder, "/", image.file);
+          demand(path[0] != '/' && concat("/", path, "/").find("/../") == std::string::npos);
+        });
+  });
+}
+
+}  // namespace lotformer::fuzz

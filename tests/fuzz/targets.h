@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Parsers of files that strangers made, as functions of bytes. Whatever the bytes, they return or throw
+// DataError; anything else (another exception, a sanitizer's finding) is a defect.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lotformer::fuzz {
+
+void listops_tsv(std::span<const uint8_t> bytes);
+void retrieval_tsv(std::span<const uint8_t> bytes);
+void cifar(std::span<const uint8_t> bytes);
+void png(std::span<const uint8_t> bytes);
+void metadata(std::span<const uint8_t> bytes);
+void cache_header(std::span<const uint8_t> bytes);
+
+struct Target {
+  const char* name;
+  void (*run)(std::span<const uint8_t>);
+};
+inline const std::vector<Target>& targets() {
+  static const std::vector<Target> table = {
+      {"listops_tsv", listops_tsv}, {"retrieval_tsv", retrieval_tsv}, {"cifar", cifar}, {"png", png},
+      {"metadata", metadata},       {"cache_header", cache_header}};
+  return table;
+}
+
+}  // namespace lotformer::fuzz
