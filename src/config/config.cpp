@@ -94,6 +94,10 @@ void DataConfig::visit(FieldVisitor& visitor) {
       {.key = "verify_labels", .help = "evaluate every listops expression and compare it with its label"},
       verify_labels);
   visit_task_options(*this, visitor);
+  visitor.field({.key = "bucket",
+                 .help = "training batches of similar lengths, so that less is padded; the rows of an "
+                         "epoch stay the same"},
+                bucket);
 }
 
 void ModelConfig::visit(FieldVisitor& visitor) {

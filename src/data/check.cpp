@@ -9,10 +9,11 @@
 namespace lotformer::data {
 namespace {
 
-/// Minimum, lower quartile, median, upper quartile, maximum (nearest rank).
+/// Minimum, lower quartile, median, upper quartile, maximum (nearest rank); nothing of nothing.
 Json quartiles(std::vector<int64_t> values) {
   std::sort(values.begin(), values.end());
   Json result = Json::array();
+  if (values.empty()) return result;
   for (size_t quarter = 0; quarter <= 4; ++quarter)
     result.push_back(values[(values.size() - 1) * quarter / 4]);
   return result;
@@ -46,6 +47,10 @@ std::string percent(double fraction) {
 
 void describe_split(const std::string& name, const Json& split, std::string& out) {
   const auto examples = split["examples"].get<int64_t>();
+  if (examples == 0) {
+    out += concat(name, ": no examples\n");
+    return;
+  }
   const auto q = split["length_quartiles"].get<std::vector<int64_t>>();
   std::vector<std::string> classes;
   for (const auto& [label, count] : split["classes"].items()) {

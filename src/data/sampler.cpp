@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/data/sampler.h"
 
+#include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/rng.h"
@@ -20,13 +22,40 @@ Sampler::Sampler(int64_t rows, int64_t batch_size, uint64_t seed)
 }
 
 std::vector<int64_t> Sampler::batch(int64_t step) {
-  std::vector<int64_t> result(static_cast<size_t>(batch_size_));
-  int64_t position = step * batch_size_;
+  if (!length_) return rows_at(step * batch_size_, batch_size_);
+  prepare_window(step / kWindow);
+  const auto begin = window_rows_.begin() + step % kWindow * batch_size_;
+  return {begin, begin + batch_size_};
+}
+
+std::vector<int64_t> Sampler::rows_at(int64_t position, int64_t count) {
+  std::vector<int64_t> result(static_cast<size_t>(count));
   for (int64_t& row : result) {
     row = permutation(position / rows_)[static_cast<size_t>(position % rows_)];
     ++position;
   }
   return result;
+}
+
+void Sampler::bucket_by_length(std::function<int64_t(int64_t)> length) {
+  length_ = std::move(length);
+  window_ = -1;
+}
+
+void Sampler::prepare_window(int64_t window) {
+  if (window == window_) return;
+  std::vector<int64_t> rows = rows_at(window * kWindow * batch_size_, kWindow * batch_size_);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [this](int64_t a, int64_t b) { return length_(a) < length_(b); });
+  constexpr uint64_t kBuckets = 0x6275636B657473;  // another stream than that of the epochs
+  const auto seed =
+      static_cast<uint32_t>(mix_seeds(mix_seeds(seed_, kBuckets), static_cast<uint64_t>(window)));
+  window_rows_.clear();
+  for (const uint32_t bucket : mt_permutation(static_cast<uint32_t>(kWindow), seed)) {
+    const auto begin = rows.begin() + static_cast<int64_t>(bucket) * batch_size_;
+    window_rows_.insert(window_rows_.end(), begin, begin + batch_size_);
+  }
+  window_ = window;
 }
 
 const std::vector<uint32_t>& Sampler::permutation(int64_t epoch) {

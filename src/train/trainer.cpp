@@ -73,7 +73,12 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
       scaler_(session.precision == "fp16", session.device),
       window_(session.device),
       watch_(session.device),
-      log_(run.root(), session.device, config_.steps) {}
+      log_(run.root(), session.device, config_.steps) {
+  if (!session.config.data.bucket) return;
+  sampler_.bucket_by_length([this](int64_t row) {
+    return std::max(train_.length(row), train_.length(row, train_.sequences() - 1));
+  });
+}
 
 void Trainer::step() {
   // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.

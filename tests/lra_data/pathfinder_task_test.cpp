@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lotformer/data/check.h"
 #include "support.h"
 #include "support/catch.h"
 
@@ -220,6 +221,17 @@ TEST_CASE("pathfinder: two processes at once") {
     REQUIRE(::waitpid(child, &status, 0) == child);
     CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   }
+}
+
+TEST_CASE("pathfinder: so few images that splits are empty") {
+  TemporaryFolder folder;
+  write_set(folder.path(), 4);
+  const auto task = open_task("pathfinder32", options_for(folder.path()));
+  CHECK(task->open(Split::train).size() == 4);
+  CHECK(task->open(Split::val).size() == 0);
+  const Json summary = check_task("pathfinder32", options_for(folder.path()));
+  CHECK(summary["splits"]["test"]["examples"] == 0);
+  CHECK(contains(describe_check(summary), "val: no examples"));
 }
 
 TEST_CASE("pathfinder: sizes by name") {

@@ -69,5 +69,38 @@ TEST_CASE("sampler: refuses splits and batches without rows") {
   CHECK(contains(error_of([] { Sampler(5, 0, 0); }), "2: sampler: batch size 0"));
 }
 
+TEST_CASE("sampler: buckets hold the same rows, of like lengths, and do not depend on the way there") {
+  constexpr int64_t kRows = 700, kBatch = 10, kSteps = 2 * Sampler::kWindow;
+  const auto length = [](int64_t row) { return row * 7919 % 1000; };
+  Sampler plain(kRows, kBatch, 3), buckets(kRows, kBatch, 3), other(kRows, kBatch, 3);
+  buckets.bucket_by_length(length);
+  other.bucket_by_length(length);
+  int64_t spread = 0, plain_spread = 0;
+  const auto add_spread = [&](const Rows& batch, int64_t& sum) {
+    const auto [low, high] = std::minmax_element(batch.begin(), batch.end(),
+                                                 [&](int64_t a, int64_t b) { return length(a) < length(b); });
+    sum += length(*high) - length(*low);
+  };
+  for (int64_t step = 0; step < kSteps; ++step) {
+    add_spread(buckets.batch(step), spread);
+    add_spread(plain.batch(step), plain_spread);
+    CHECK(buckets.batch(step).size() == kBatch);
+  }
+  CHECK(spread * 5 < plain_spread);
+  for (const int64_t window : {0, 1}) {
+    Rows mine = take(buckets, window * Sampler::kWindow, Sampler::kWindow);
+    Rows theirs = take(plain, window * Sampler::kWindow, Sampler::kWindow);
+    CHECK(mine != theirs);
+    std::sort(mine.begin(), mine.end());
+    std::sort(theirs.begin(), theirs.end());
+    CHECK(mine == theirs);
+  }
+  CHECK(other.batch(kSteps - 1) == buckets.batch(kSteps - 1));  // as after a resume
+  CHECK(other.batch(5) == buckets.batch(5));
+  Rows lengths;  // the batches come in no order of length
+  for (int64_t step = 0; step < Sampler::kWindow; ++step) lengths.push_back(length(buckets.batch(step)[0]));
+  CHECK_FALSE(std::is_sorted(lengths.begin(), lengths.end()));
+}
+
 }  // namespace
 }  // namespace lotformer::data::test

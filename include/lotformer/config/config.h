@@ -28,6 +28,7 @@ struct DataConfig final : Options {
   bool strict_counts = true;        // image, pathfinder: the official number of images
   bool skip_empty_images = false;   // pathfinder
   bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (protocol: lotformer)
+  bool bucket = false;              // training batches of similar lengths
   void visit(FieldVisitor& visitor) override;
 };
 
