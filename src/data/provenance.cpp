@@ -31,15 +31,48 @@ std::string origin_of(const Json& provenance) {
   return provenance.contains("origin") && provenance["origin"] == "generated" ? "generated" : "synthetic";
 }
 
+int64_t count_files(const fs::path& folder) {
+  int64_t files = 0;
+  std::error_code code;
+  fs::recursive_directory_iterator it(folder, code);
+  for (; !code && it != fs::recursive_directory_iterator(); it.increment(code))
+    files += it->is_regular_file(code) ? 1 : 0;
+  return files;
+}
+
+namespace {
+
+/// A path of the record, which must not leave its folder.
+fs::path listed_path(const std::string& name, const std::string& record) {
+  const fs::path relative = fs::path(name).lexically_normal();
+  if (relative.is_absolute() || relative.empty() || *relative.begin() == "..")
+    throw DataError::at_file(record, concat("lists ", quoted(name), ", a path that leaves its folder"));
+  return relative;
+}
+
+void check_folders(const Json& folders, const fs::path& directory, const std::string& prefix,
+                   const std::string& record) {
+  for (const auto& [name, entry] : folders.items()) {
+    const auto wanted = json_get<int64_t>(entry, "files", record, ErrorKind::data);
+    const int64_t found = count_files(directory / listed_path(name, record));
+    if (found == wanted) continue;
+    throw DataError::at_file(prefix + name, concat("has ", format_count(found), " files, ",
+                                                   format_count(wanted), " wanted by ", record));
+  }
+}
+
+}  // namespace
+
 void check_files(const Json& provenance, const fs::path& directory, const std::string& prefix,
                  bool contents) {
-  const auto files = provenance.is_object() ? provenance.find("files") : provenance.end();
-  if (!provenance.is_object() || files == provenance.end()) return;
+  if (!provenance.is_object()) return;
   const std::string record = prefix + kProvenanceFile;
+  if (const auto folders = provenance.find("folders"); contents && folders != provenance.end())
+    check_folders(*folders, directory, prefix, record);
+  const auto files = provenance.find("files");
+  if (files == provenance.end()) return;
   for (const auto& [name, entry] : files->items()) {
-    const fs::path relative = fs::path(name).lexically_normal();
-    if (relative.is_absolute() || relative.empty() || *relative.begin() == "..")
-      throw DataError::at_file(record, concat("lists ", quoted(name), ", a path that leaves its folder"));
+    const fs::path relative = listed_path(name, record);
     const auto bytes = json_get<int64_t>(entry, "bytes", record, ErrorKind::data);
     std::error_code code;
     const auto found = static_cast<int64_t>(fs::file_size(directory / relative, code));

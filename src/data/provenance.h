@@ -19,8 +19,11 @@ Json read_provenance(const std::filesystem::path& directory, const std::filesyst
 /// "official" for null, else the record's `origin` when it is "generated", else "synthetic".
 std::string origin_of(const Json& provenance);
 
-/// Compares the sizes (and with `contents` the XXH3 digests) of the files that the record lists with what
-/// lies in `directory`. `prefix` is put before file names in errors. DataError names the first file that
+/// Regular files below a folder, 0 when there is no such folder.
+int64_t count_files(const std::filesystem::path& folder);
+
+/// Compares the sizes (and with `contents` the XXH3 digests) of the files that the record lists, and with `contents` the numbers
+/// of files in the folders that it lists, with what lies in `directory`. `prefix` is put before file names in errors. DataError names the first file that
 /// differs.
 void check_files(const Json& provenance, const std::filesystem::path& directory, const std::string& prefix,
                  bool contents);

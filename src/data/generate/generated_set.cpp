@@ -29,25 +29,26 @@ fs::path find_set(const fs::path& root, const SetPlan& plan) {
   return find_directory(root, layout);
 }
 
-int64_t count_files(const fs::path& folder) {
-  int64_t files = 0;
-  std::error_code code;
-  fs::recursive_directory_iterator it(folder, code);
-  for (; !code && it != fs::recursive_directory_iterator(); it.increment(code))
-    files += it->is_regular_file(code) ? 1 : 0;
-  return files;
+/// A whole number of a record, -1 when it is none.
+int64_t number(const Json& entry, const char* key) {
+  const bool there = entry.is_object() && entry.contains(key) && entry[key].is_number_integer();
+  return there ? entry[key].get<int64_t>() : -1;
+}
+
+/// Members of a record that is an object in turn.
+Json object_member(const Json& record, const char* key) {
+  return record.contains(key) && record[key].is_object() ? record[key] : Json::object();
 }
 
 /// Whether all that `record` lists is there (sizes of files, numbers of files in folders).
 bool is_whole(const Json& record, const fs::path& directory) {
-  const Json files = record.value("files", Json::object()), folders = record.value("folders", Json::object());
+  const Json files = object_member(record, "files"), folders = object_member(record, "folders");
   for (const auto& [name, entry] : files.items()) {
     std::error_code code;
-    if (static_cast<int64_t>(fs::file_size(directory / name, code)) != entry.value("bytes", int64_t{-1}))
-      return false;
+    if (static_cast<int64_t>(fs::file_size(directory / name, code)) != number(entry, "bytes")) return false;
   }
   for (const auto& [name, entry] : folders.items()) {
-    if (count_files(directory / name) != entry.value("files", int64_t{-1})) return false;
+    if (count_files(directory / name) != number(entry, "files")) return false;
   }
   return true;
 }
@@ -55,8 +56,8 @@ bool is_whole(const Json& record, const fs::path& directory) {
 int64_t total_bytes(const Json& record) {
   int64_t bytes = 0;
   for (const char* kind : {"files", "folders"}) {
-    const Json entries = record.value(kind, Json::object());
-    for (const auto& [name, entry] : entries.items()) bytes += entry.value("bytes", int64_t{0});
+    const Json entries = object_member(record, kind);
+    for (const auto& [name, entry] : entries.items()) bytes += std::max<int64_t>(0, number(entry, "bytes"));
   }
   return bytes;
 }

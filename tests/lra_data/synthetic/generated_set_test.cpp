@@ -124,6 +124,13 @@ TEST_CASE("generated sets: an incomplete one is made again, a foreign one is lef
     CHECK(contains(error_of([&] { kind.make(folder.path(), 0); }), "perhaps the official ones"));
     CHECK(fs::exists(victim));
   }
+  TemporaryFolder folder;
+  generate_text(folder.path(), small_text());
+  write_text(folder.path() / "aclImdb/train/neg/99_1.txt", "one more");
+  DataOptions options = options_for(folder.path());
+  options.rebuild_cache = true;  // as `lotformer-data check`
+  CHECK(error_of([&] { open_task("text", options); }) ==
+        "3: aclImdb/train: has 41 files, 40 wanted by aclImdb/SYNTHETIC.json");
   TemporaryFolder thesis;
   write_text(thesis.path() / "aclImdb/thesis.txt", "precious");
   CHECK(contains(error_of([&] { generate_text(thesis.path(), small_text()); }), "3: "));
