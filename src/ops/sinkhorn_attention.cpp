@@ -51,9 +51,11 @@ struct Problems {
 };
 
 /// On the CPU threads take whole groups: operators of a tile are short, and threads that meet after each of them lose most of their
-/// time on a busy machine.
-void for_each_group(const std::vector<Group>& groups, const std::function<void(int64_t)>& work) {
-  parallel_tasks(static_cast<int64_t>(groups.size()), work);
+/// time on a busy machine. Elsewhere this thread issues everything, on its own device and stream.
+void for_each_group(const Problems& problems, const std::function<void(int64_t)>& work) {
+  const auto count = static_cast<int64_t>(problems.groups.size());
+  if (problems.q.is_cpu()) return parallel_tasks(count, work);
+  for (int64_t i = 0; i < count; ++i) work(i);
 }
 
 /// What the forward pass of one group leaves behind.
@@ -102,7 +104,7 @@ struct SinkhornAttention : torch::autograd::Function<SinkhornAttention> {
     const at::Tensor out = at::zeros(q.sizes(), q.options());
     at::Tensor heads = out.flatten(0, 1);
     std::vector<Transport> transports(problems.groups.size());
-    for_each_group(problems.groups, [&](int64_t i) {
+    for_each_group(problems, [&](int64_t i) {
       const Group& group = problems.groups[i];
       transports[i] = transport(problems.points(group), group.take(problems.v, 1), options);
       group.put(heads, transports[i].out, 0);
@@ -161,7 +163,7 @@ struct SinkhornAttention : torch::autograd::Function<SinkhornAttention> {
       trajectories.emplace_back(next, next + size);
       next += size;
     }
-    for_each_group(problems.groups, [&](int64_t i) {
+    for_each_group(problems, [&](int64_t i) {
       const Group& group = problems.groups[i];
       const Gradient gradient = gradient_of(
           problems.points(group), {group.take(d_out, 0), group.take(problems.v, 1), group.take(out, 0)},
