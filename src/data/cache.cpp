@@ -135,9 +135,10 @@ std::shared_ptr<const Cache> map_cache(const fs::path& path, const CacheFooter& 
   return is_consistent(*cache) ? cache : nullptr;
 }
 
-/// The mapped cache; or null with the reason, which is empty when there is no such file.
-std::shared_ptr<const Cache> try_open(const fs::path& path, const CacheRequest& request,
-                                      std::string& reason) {
+}  // namespace
+
+std::shared_ptr<const Cache> read_cache(const fs::path& path, const CacheRequest& request,
+                                        std::string& reason) {
   reason.clear();
   std::error_code code;
   const uint64_t file_size = fs::file_size(path, code);
@@ -159,6 +160,8 @@ std::shared_ptr<const Cache> try_open(const fs::path& path, const CacheRequest& 
   if (!cache) reason = "its offsets are wrong";
   return cache;
 }
+
+namespace {
 
 /// Removes what killed builds left behind. The caller holds the lock, so nobody is writing.
 void remove_leftovers(const fs::path& directory) {
@@ -229,14 +232,15 @@ void CacheBuilder::finish(const std::string& source) {
 std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
   std::string reason;
   if (!request.rebuild) {  // a valid cache beside the data serves even where nothing can be written
-    if (auto cache = try_open(request.source_directory / ".lotformer-cache" / request.name, request, reason))
+    if (auto cache =
+            read_cache(request.source_directory / ".lotformer-cache" / request.name, request, reason))
       return cache;
   }
   const fs::path directory = cache_directory(request.source_directory);
   const fs::path path = directory / request.name;
   const FileLock lock(directory / "lock", "it prepares " + path.string());
   if (!request.rebuild) {
-    if (auto cache = try_open(path, request, reason)) return cache;
+    if (auto cache = read_cache(path, request, reason)) return cache;
     if (!reason.empty())
       log::info(concat("cache ", path.string(), " is not used: ", reason, "; it is made anew"));
   }
@@ -246,7 +250,7 @@ std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
     request.build(builder);
     builder.finish(request.source);
   });
-  auto cache = try_open(path, request, reason);
+  auto cache = read_cache(path, request, reason);
   if (!cache)
     throw Error(ErrorKind::disk, concat(path.string(), ": was just written and cannot be used: ", reason));
   return cache;

@@ -109,6 +109,11 @@ struct CacheRequest {
   std::function<void(CacheBuilder&)> build;  ///< reads the source; called when no valid cache is there
 };
 
+/// The cache at `path` when it is whole and what `request` asks for; else null with the reason, which is empty
+/// when there is no such file. Believes no number in it.
+std::shared_ptr<const Cache> read_cache(const std::filesystem::path& path, const CacheRequest& request,
+                                        std::string& reason);
+
 /// Opens the cache, building it first when it is absent, stale or damaged (the log says which).
 std::shared_ptr<const Cache> open_cache(const CacheRequest& request);
 

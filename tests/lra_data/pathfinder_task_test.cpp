@@ -85,7 +85,9 @@ TEST_CASE("pathfinder: every image is in one split, in each way of dividing") {
     INFO(split);
     DataOptions options = options_for(folder.path());
     options.split = split;
+    LogObserver log;
     const auto task = open_task("pathfinder32", options);
+    CHECK(log.has("experimental") == (split == "tfds"));
     std::set<int64_t> lines;
     std::vector<int64_t> sizes;
     for (const Split part : {Split::train, Split::val, Split::test}) {

@@ -66,6 +66,7 @@ class PathfinderTask final : public DirectoryTask {
   std::string source_digest() const;
   int64_t count_listed() const;
   void check_count(int64_t listed) const;
+  void require_space(int64_t images) const;
   std::shared_ptr<const Cache> decoded();
   void decode(CacheBuilder& builder) const;
   bool is_known_bad(const std::string& file) const;
@@ -88,6 +89,11 @@ PathfinderTask::PathfinderTask(std::string name, int64_t edge, const DataOptions
   check_fixed_length(name_, edge_ * edge_, options_);
   find_files();
   read_record(concat("pathfinder", edge_));
+  if (options_.split == "tfds") {
+    log::warning(concat(name_,
+                        ": data.split tfds is experimental: derived from the source of Google's pipeline, "
+                        "never compared with a run of it"));
+  }
 }
 
 void PathfinderTask::find_files() {
@@ -135,6 +141,15 @@ void PathfinderTask::check_count(int64_t listed) const {
                                   " wanted (data.strict_counts=false takes any number)"));
 }
 
+/// Gigabytes are better refused now than after minutes.
+void PathfinderTask::require_space(int64_t images) const {
+  const fs::path folder = cache_directory(directory_);
+  const int64_t needed = images * edge_ * edge_, free = free_disk_bytes(folder);
+  if (free >= needed) return;
+  throw Error(ErrorKind::disk, concat("the cache of ", name_, " needs ", format_bytes(needed), " in ",
+                                      folder.string(), ", where ", format_bytes(free), " are free"));
+}
+
 bool PathfinderTask::is_known_bad(const std::string& file) const {
   return std::any_of(kKnownBad.begin(), kKnownBad.end(), [&](const KnownBad& bad) {
     return bad.edge == edge_ && bad.difficulty == options_.difficulty && bad.file == file;
@@ -144,6 +159,7 @@ bool PathfinderTask::is_known_bad(const std::string& file) const {
 void PathfinderTask::decode(CacheBuilder& builder) const {
   const int64_t listed = count_listed();
   check_count(listed);
+  require_space(listed);
   FileFence fence(directory_, prefix_);
   Progress progress("reading " + name_, listed, "images");
   std::string file, bytes;
