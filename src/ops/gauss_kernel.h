@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "scratch.h"
+
 namespace lotformer::ops {
 
 /// Constants of the approximation in units of h = sqrt(tau).
@@ -70,10 +72,10 @@ class GaussKernel {
   void make_matrices(const std::vector<double>& sorted, double tau);
 
   std::vector<GaussBox> boxes_;
-  std::vector<int32_t> box_of_;
-  std::vector<double> offsets_;  ///< of the nodes from the first point of their box
-  std::vector<T> interpolation_, values_, derivatives_;
-  std::vector<T> moments_, spread_;
+  Scratch<int32_t> box_of_;
+  Scratch<double> offsets_;  ///< of the nodes from the first point of their box
+  Scratch<T> interpolation_, values_, derivatives_;
+  Scratch<T> moments_, spread_;
   int64_t nodes_ = 0, columns_ = 0;
 };
 

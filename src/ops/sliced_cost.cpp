@@ -154,8 +154,8 @@ typename SliceCost<T>::Band SliceCost<T>::left_product(GaussForm form) {
 }
 
 template <class T>
-std::vector<T> SliceCost<T>::rank_values(Band& left, GaussForm y_form) {
-  std::vector<T> values(tokens_), transposed;
+Scratch<T> SliceCost<T>::rank_values(Band& left, GaussForm y_form) {
+  Scratch<T> values(tokens_), transposed;
   T block[kStride<T> * kPadded<T>];
   for (const Run& run : runs_) {
     const GaussBox &x_box = x_.kernel.boxes()[run.x_box], &y_box = y_.kernel.boxes()[run.y_box];

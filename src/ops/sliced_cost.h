@@ -31,7 +31,7 @@ struct NodeBand {
     int64_t begin, width, offset;
   };
   std::vector<Interval> intervals;  ///< one for each box of x
-  std::vector<T> data;
+  Scratch<T> data;
   T* rows(int64_t box) { return data.data() + intervals[box].offset; }
   /// Row 0 of `box` at column `node`.
   T* at(int64_t box, int64_t node) { return rows(box) + node - intervals[box].begin; }
@@ -40,13 +40,13 @@ struct NodeBand {
 /// Scratch shared by the slices of a chunk, for one tile of tokens x against all n tokens y.
 template <class T>
 struct CostTile {
-  std::vector<int64_t> tokens;   ///< at most kTileTokens
-  std::vector<T> x;              ///< [D, tile]
-  std::vector<T> distance;       ///< [n, tile]
-  std::vector<T> d_distance;     ///< [n, tile], backward only
-  std::vector<T> columns, rows;  ///< C S_y as [nodes, tile] and [tile, nodes]
-  std::vector<T> map_rows, map_columns;
-  std::vector<T> weights;      ///< rows of S_x, [tile, stride]
+  std::vector<int64_t> tokens;  ///< at most kTileTokens
+  Scratch<T> x;                 ///< [D, tile]
+  Scratch<T> distance;          ///< [n, tile]
+  Scratch<T> d_distance;        ///< [n, tile], backward only
+  Scratch<T> columns, rows;     ///< C S_y as [nodes, tile] and [tile, nodes]
+  Scratch<T> map_rows, map_columns;
+  Scratch<T> weights;          ///< rows of S_x, [tile, stride]
   std::vector<int64_t> place;  ///< tokens of the tile in the order of x
 };
 
@@ -81,19 +81,19 @@ class SliceCost {
   /// B_x M over the inner band.
   Band left_product(GaussForm form);
   /// q_r S_x[r] (left B_y^T) S_y[r]^T of every rank.
-  std::vector<T> rank_values(Band& left, GaussForm y_form);
-  void finish_side(SortedSide<T>& side, const std::vector<T>& cost, const std::vector<T>& target,
-                   const std::vector<T>& source, T d_cost, T* gradient, int64_t stride);
+  Scratch<T> rank_values(Band& left, GaussForm y_form);
+  void finish_side(SortedSide<T>& side, const Scratch<T>& cost, const Scratch<T>& target,
+                   const Scratch<T>& source, T d_cost, T* gradient, int64_t stride);
   std::vector<std::pair<int64_t, int64_t>> tile_runs(const CostTile<T>& tile) const;
 
   int64_t tokens_;
   SortedSide<T> x_, y_;
-  std::vector<int64_t> x_rank_;  ///< of each token
-  std::vector<T> q_;
+  Scratch<int64_t> x_rank_;  ///< of each token
+  Scratch<T> q_;
   std::vector<Run> runs_;
-  Band inner_, moments_;                ///< layouts: blocks around the staircase; M
-  Band map_, map_x_, map_y_;            ///< U^T V between nodes, and its derivatives
-  std::vector<T> source_x_, source_y_;  ///< by token
+  Band inner_, moments_;            ///< layouts: blocks around the staircase; M
+  Band map_, map_x_, map_y_;        ///< U^T V between nodes, and its derivatives
+  Scratch<T> source_x_, source_y_;  ///< by token
 };
 
 }  // namespace lotformer::ops

@@ -13,7 +13,7 @@ template <class T>
 void SliceCost<T>::make_map(GaussForm x_form, GaussForm y_form, Band& map) {
   Band right = inner_;
   right.data.assign(inner_.data.size(), T(0));
-  std::vector<T> weighted;
+  Scratch<T> weighted;
   T block[kStride<T> * kStride<T>];
   for (const Run& run : runs_) {
     const GaussBox &x_box = x_.kernel.boxes()[run.x_box], &y_box = y_.kernel.boxes()[run.y_box];
@@ -159,9 +159,9 @@ void SliceCost<T>::pull_sources(CostTile<T>& tile, T d_cost) {
 
 /// With s_r the cost of rank r: source - E (s / Z), and as a target: value - s (E 1) / Z.
 template <class T>
-void SliceCost<T>::finish_side(SortedSide<T>& side, const std::vector<T>& cost, const std::vector<T>& target,
-                               const std::vector<T>& source, T d_cost, T* gradient, int64_t stride) {
-  std::vector<T> scalars(2 * tokens_), moved(2 * tokens_);
+void SliceCost<T>::finish_side(SortedSide<T>& side, const Scratch<T>& cost, const Scratch<T>& target,
+                               const Scratch<T>& source, T d_cost, T* gradient, int64_t stride) {
+  Scratch<T> scalars(2 * tokens_), moved(2 * tokens_);
   for (int64_t i = 0; i < tokens_; ++i) {
     scalars[2 * i] = cost[i] * side.inverse_mass[i];
     scalars[2 * i + 1] = 1;
@@ -177,10 +177,10 @@ void SliceCost<T>::finish_side(SortedSide<T>& side, const std::vector<T>& cost, 
 template <class T>
 void SliceCost<T>::add_gradient(T d_cost, T* d_x, T* d_y, int64_t stride) {
   Band left = left_product(GaussForm::value);
-  const std::vector<T> cost = rank_values(left, GaussForm::value);
-  const std::vector<T> target_y = rank_values(left, GaussForm::derivative);
+  const Scratch<T> cost = rank_values(left, GaussForm::value);
+  const Scratch<T> target_y = rank_values(left, GaussForm::derivative);
   left = left_product(GaussForm::derivative);
-  const std::vector<T> target_x = rank_values(left, GaussForm::value);
+  const Scratch<T> target_x = rank_values(left, GaussForm::value);
   finish_side(x_, cost, target_x, source_x_, d_cost, d_x, stride);
   finish_side(y_, cost, target_y, source_y_, d_cost, d_y, stride);
 }

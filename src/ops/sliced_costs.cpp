@@ -47,7 +47,7 @@ void for_each_tile(const SlicedProblem<T>& p, const CostRows& rows, CostTile<T>&
 
 /// The gradient of the distances of one tile, passed on to the tokens. Derivative 0 at distance 0.
 template <class T>
-void pull_tokens(const SlicedProblem<T>& p, CostTile<T>& tile, std::vector<T>& scratch,
+void pull_tokens(const SlicedProblem<T>& p, CostTile<T>& tile, Scratch<T>& scratch,
                  const SlicedGradients<T>& gradients) {
   for (size_t i = 0; i < tile.distance.size(); ++i) {
     tile.d_distance[i] = tile.distance[i] == 0 ? T(0) : tile.d_distance[i] / tile.distance[i];
@@ -86,7 +86,7 @@ void slice_costs_backward(const SlicedProblem<T>& problem, const CostRows& rows,
     if (d_costs[slice] != 0) wanted.push_back(slice);
   }
   CostTile<T> tile;
-  std::vector<T> scratch;
+  Scratch<T> scratch;
   const auto d_cost = [&](int64_t slice) { return static_cast<T>(rows.factor * d_costs[slice]); };
   for_each_chunk(problem, wanted, [&](const std::vector<int64_t>& chunk, Slices<T>& slices) {
     for (auto& slice : slices) slice->prepare_backward();

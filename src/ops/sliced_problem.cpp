@@ -9,8 +9,8 @@ namespace lotformer::ops {
 namespace {
 
 template <class T>
-std::vector<int64_t> ascending(const T* values, int64_t tokens, int64_t stride) {
-  std::vector<int64_t> order(tokens);
+Scratch<int64_t> ascending(const T* values, int64_t tokens, int64_t stride) {
+  Scratch<int64_t> order(tokens);
   std::iota(order.begin(), order.end(), int64_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [=](int64_t a, int64_t b) { return values[a * stride] < values[b * stride]; });
@@ -18,7 +18,7 @@ std::vector<int64_t> ascending(const T* values, int64_t tokens, int64_t stride) 
 }
 
 template <class T>
-std::vector<double> sorted_values(const T* values, int64_t stride, const std::vector<int64_t>& order) {
+std::vector<double> sorted_values(const T* values, int64_t stride, const Scratch<int64_t>& order) {
   std::vector<double> sorted;
   sorted.reserve(order.size());
   for (const int64_t token : order) sorted.push_back(values[token * stride]);
@@ -29,20 +29,20 @@ std::vector<double> sorted_values(const T* values, int64_t stride, const std::ve
 template <class T>
 struct Rows {
   int64_t width;
-  std::vector<T> data;
+  Scratch<T> data;
   Rows(int64_t tokens, int64_t width_) : width(width_), data(tokens * width_) {}
   T* row(int64_t i) { return data.data() + i * width; }
   T* all() { return data.data(); }
 
-  void gather(const T* source, const std::vector<int64_t>& order) {
+  void gather(const T* source, const Scratch<int64_t>& order) {
     for (size_t i = 0; i < order.size(); ++i) std::copy_n(source + order[i] * width, width, row(i));
   }
-  void scale(const std::vector<T>& factor) {
+  void scale(const Scratch<T>& factor) {
     for (size_t i = 0; i < factor.size(); ++i) {
       for (int64_t c = 0; c < width; ++c) row(i)[c] *= factor[i];
     }
   }
-  void scatter(double weight, const std::vector<int64_t>& order, T* target) {
+  void scatter(double weight, const Scratch<int64_t>& order, T* target) {
     const T factor = static_cast<T>(weight);
     for (size_t i = 0; i < order.size(); ++i) {
       T* to = target + order[i] * width;
@@ -86,10 +86,10 @@ struct SideBackward {
   }
 
   /// Adds the gradient of the slice values: as sources (first line) and as sorted targets (second line).
-  void add_value_gradient(Rows<T>& other, const std::vector<T>& agreement, double weight, T* gradient,
+  void add_value_gradient(Rows<T>& other, const Scratch<T>& agreement, double weight, T* gradient,
                           int64_t stride) {
     const int64_t tokens = side.kernel.points();
-    std::vector<T> scalars(2 * tokens), moved(2 * tokens);  // s / Z and 1
+    Scratch<T> scalars(2 * tokens), moved(2 * tokens);  // s / Z and 1
     for (int64_t i = 0; i < tokens; ++i) {
       scalars[2 * i] = agreement[i] * side.inverse_mass[i];
       scalars[2 * i + 1] = 1;
@@ -110,7 +110,7 @@ SortedSide<T>::SortedSide(const T* values, int64_t tokens, int64_t stride, doubl
     : order(ascending(values, tokens, stride)),
       kernel(sorted_values(values, stride, order), tau),
       inverse_mass(tokens) {
-  const std::vector<T> ones(tokens, T(1));
+  const Scratch<T> ones(tokens, T(1));
   kernel.apply(GaussForm::value, ones.data(), 1, inverse_mass.data());
   for (T& mass : inverse_mass) mass = 1 / mass;
 }
@@ -140,7 +140,7 @@ std::vector<double> add_slices_backward(const SlicedProblem<T>& p, const std::ve
     if (weight == 0) continue;
     SideBackward<T> x(p.x_slices, d_out, p, slice);  // mean: U dO
     SideBackward<T> y(p.y_slices, p.v, p, slice);    // mean: V v
-    std::vector<T> agreement(p.tokens);              // s_i = (U dO)_i . (V v)_i
+    Scratch<T> agreement(p.tokens);                  // s_i = (U dO)_i . (V v)_i
     for (int64_t i = 0; i < p.tokens; ++i) {
       agreement[i] = inner(x.mean.row(i), y.mean.row(i), p.width);
       d_weights[slice] += agreement[i];

@@ -30,9 +30,9 @@ struct SlicedGradients {
 /// One side of one slice: its values in ascending order with the Gauss kernel over them.
 template <class T>
 struct SortedSide {
-  std::vector<int64_t> order;  ///< token of each rank
+  Scratch<int64_t> order;  ///< token of each rank
   GaussKernel<T> kernel;
-  std::vector<T> inverse_mass;  ///< 1 / Z of each rank, Z_i = sum_j K_ij >= 1
+  Scratch<T> inverse_mass;  ///< 1 / Z of each rank, Z_i = sum_j K_ij >= 1
 
   /// `values` of token i at values[i * stride].
   SortedSide(const T* values, int64_t tokens, int64_t stride, double tau);
