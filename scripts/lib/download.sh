@@ -64,25 +64,28 @@ curl_failure() {
 # the server is asked.
 # A server may refuse for good: then `fetch_help` (a function of the caller) says what else can be done.
 fetch() {
-  local url=$1 file=$2 bytes=$3 part=$2.part attempt status
+  local url=$1 file=$2 bytes=$3 part=$2.part attempt status=0
   mkdir -p "$(dirname "$file")" || fail 5 "cannot make the folder $(dirname "$file")"
   [[ $bytes != unknown ]] || bytes=$(remote_bytes "$url")
   if [[ $bytes != unknown ]] && (($(file_bytes "$part") > bytes)); then rm -f "$part"; fi
   for attempt in 1 2 3 4 5; do
-    if [[ $bytes != unknown ]] && (($(file_bytes "$part") == bytes)); then break; fi
+    if [[ $bytes != unknown ]] && (($(file_bytes "$part") == bytes)); then
+      status=0
+      break
+    fi
     if (($(file_bytes "$part") > 0)); then say "    going on after $(human_bytes "$(file_bytes "$part")")"; fi
     status=0
     run_curl "$url" "$part" || status=$?
     ((status != 0)) || break
     if [[ $status == 33 || $http_code == 416 ]]; then    # no ranges there, or nothing left of another file: from the beginning
       rm -f "$part"
-    elif [[ $status != 18 && $status != 56 ]]; then
-      break
+    elif [[ " 18 28 52 55 56 92 " != *" $status "* && $http_code != 5?? && $http_code != 429 ]]; then
+      break      # trying again would not help
     fi
     if ((attempt < 5)); then sleep "${LOTFORMER_RETRY_SECONDS:-3}"; fi
   done
-  if ((${status:-0} == 23)); then fail 5 "$url: $(curl_failure 23 "$url")"; fi
-  if ((${status:-0} != 0)); then
+  if ((status == 23)); then fail 5 "$url: $(curl_failure 23 "$url")"; fi
+  if ((status != 0)); then
     say "error: $url: $(curl_failure "$status" "$url")"
     fetch_help "$http_code"
     exit 3

@@ -192,6 +192,13 @@ TEST_CASE("get_lra: a broken connection is resumed, in the same call and in the 
   CHECK(fs::exists(place.root() / "aclImdb/test/pos"));
 }
 
+TEST_CASE("get_lra: a busy server is asked again") {
+  Place place;
+  place.use("text", "busy/text.tar.gz");
+  CHECK(place.run("--task text --yes").code == 0);
+  CHECK(asked_from(place, "GET /busy/text.tar.gz from 0") == 3);
+}
+
 TEST_CASE("get_lra: a server without ranges, and pieces of different files") {
   Place place;
   write_text(place.root() / ".downloads/text.tar.gz.part", "the beginning of something");

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -96,13 +97,18 @@ void HttpServer::answer(int connection) {
   const std::string manner = path.substr(1, slash - 1);
   const std::string name = slash == std::string::npos ? "" : path.substr(slash + 1);
   size_t begin = manner == "whole" ? 0 : range_begin(head);
+  const std::string request = concat(method, " ", path, " from ", begin);
+  std::ptrdiff_t asked_before = 0;
   {
     const std::lock_guard lock(mutex_);
-    requests_.push_back(concat(method, " ", path, " from ", begin));
+    asked_before = std::count(requests_.begin(), requests_.end(), request);
+    requests_.push_back(request);
   }
   const std::string end = "Connection: close\r\n\r\n";
   if (manner == "forbidden")
     return send_all(connection, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n" + end);
+  if (manner == "busy" && asked_before < 2)
+    return send_all(connection, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n" + end);
   if (manner == "redirect" || manner == "loop") {
     const std::string target = manner == "loop" ? path : "/ok/" + name;
     return send_all(connection,

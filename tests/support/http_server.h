@@ -2,7 +2,7 @@
 // A web server for tests, on a port of its own of 127.0.0.1, in a thread. The first part of a path says how
 // it behaves, the rest which file of the folder it is about:
 //   /ok/F  with ranges    /whole/F  ignores ranges    /cut/F  breaks off after half of what was asked for
-//   /corrupt/F  one byte wrong    /redirect/F -> /ok/F    /loop/F -> itself    /forbidden/F  403
+//   /corrupt/F  one byte wrong    /redirect/F -> /ok/F    /loop/F -> itself    /forbidden/F  403    /busy/F  503 twice
 #pragma once
 
 #include <atomic>
