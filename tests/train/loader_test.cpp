@@ -2,6 +2,7 @@
 // Batches of the tasks: what is padded, what is masked, and where pixels that moved to the front have been.
 #include "lotformer/train/loader.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
 #include <unistd.h>
 
@@ -11,9 +12,11 @@
 #include <set>
 #include <vector>
 
-#include "lotformer/config/config.h"
+#include "lotformer/attention/attention.h"
+#include "lotformer/attention/lotformer.h"
 #include "lotformer/core/text.h"
 #include "lotformer/data/task.h"
+#include "lotformer/model/encoder.h"
 #include "support/catch.h"
 
 using namespace lotformer;
@@ -108,6 +111,29 @@ TEST_CASE("images with masked black pixels: ink first, each with its place, the 
   CHECK(at::equal(narrow.positions, batch.positions.narrow(2, 0, longest)));
   const Batch wide = make_batch(train, rows, 1026, c10::kCPU);
   CHECK(numbers(wide.positions[0][3].narrow(0, 1024, 2)) == std::vector<int64_t>{1024, 1025});
+}
+
+TEST_CASE("images with masked black pixels: the published arithmetic sees the image in its own order") {
+  const Copy copy("cifar-10-batches-bin");
+  data::DataOptions options = copy.options();
+  const std::vector<int64_t> rows = {0, 3, 4};
+  const Batch natural =
+      make_batch(data::open_task("image", options)->open(data::Split::train), rows, 0, c10::kCPU);
+  options.mask_zero_pixels = true;
+  const Batch front =
+      make_batch(data::open_task("image", options)->open(data::Split::train), rows, 1024, c10::kCPU);
+  LotformerOptions lotformer;
+  lotformer.mode = "reference";  // ignores the lengths, as the published code does
+  EncoderImpl encoder({256, 1024, 1, 8, 2, 4, 8, 0.0}, [&](const AttentionShape& shape) {
+    return find_attention("lotformer").build(lotformer, shape);
+  });
+  encoder.to(at::kDouble);
+  encoder.eval();
+  const at::NoGradGuard no_grad;
+  const at::Tensor expected = encoder.forward(natural.ids[0], {}, {});
+  const at::Tensor found = encoder.forward(front.ids[0], front.lengths[0], front.positions[0]);
+  const at::Tensor there = front.positions[0].unsqueeze(2).expand_as(found);
+  CHECK((found - expected.gather(1, there)).abs().max().item<double>() < 1e-10);
 }
 
 TEST_CASE("pairs: two rows of ids and lengths an example") {
