@@ -72,6 +72,8 @@ AttentionInputs spread_inputs(const std::string& spread, std::vector<int64_t> sh
     in.k *= 0.01 * root;
     in.q.narrow(2, 0, 9).mul_(20);
     in.k.narrow(2, 3, 9).mul_(30);
+  } else if (spread == "coincident") {
+    in.k.narrow(2, 0, 100).copy_(in.q.narrow(2, 0, 100));  // distance 0, derivative 0
   } else if (spread == "equal") {
     in.q.fill_(0.7);
     in.k.fill_(-0.2);
@@ -84,7 +86,8 @@ AttentionInputs spread_inputs(const std::string& spread, std::vector<int64_t> sh
 TEST_CASE("espformer: outputs and gradients of the dense formulas at every spread") {
   const std::vector<int64_t> shape = {2, 1, 260, 3}, lengths = {260, 190};
   const at::Tensor upstream = attention_inputs(shape, at::kDouble, 32).q;
-  for (const std::string spread : {"normal", "crowded", "wide", "crowd and outliers", "equal"}) {
+  for (const std::string spread :
+       {"normal", "crowded", "wide", "crowd and outliers", "coincident", "equal"}) {
     for (const double beta : {0.0, 0.05, 10.0}) {
       for (const bool learned : {false, true}) {
         if (learned && beta == 10) continue;
