@@ -54,7 +54,7 @@ check_shell() {
 }
 
 # --- direction of includes ---------------------------------------------------------------------------------------------------------
-# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- apps; kernels <- ops.
+# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps; kernels <- ops.
 declare -A allowed=(
   [core]="core"
   [config]="core config"
@@ -64,7 +64,8 @@ declare -A allowed=(
   [attention]="core config ops attention"
   [model]="core config ops attention model"
   [train]="core config data ops attention model train"
-  [apps]="core config data ops attention model train apps"
+  [bench]="core config ops attention model train bench"
+  [apps]="core config data ops attention model train bench apps"
 )
 module_of() { sed -E 's#^(include/lotformer|src)/([a-z]+)/.*#\2#' <<<"$1"; }
 
@@ -93,7 +94,7 @@ third_party() {
 }
 
 check_third_party() {
-  third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|apps)/|^src/torch_pch\.h$'
+  third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|bench|apps)/|^src/torch_pch\.h$'
   third_party 'torch/torch\.h' 'torch/torch.h (13 s a file)' '^src/torch_pch\.h$'
   third_party 'spdlog/' 'spdlog' '^src/core/log\.cpp$'
   third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/config/'

@@ -18,7 +18,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/sweep_table.sh"
 
 usage() { say "error: $*"; sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-list() { tr ', ' '\n\n' <<<"$1" | sed '/^$/d'; }
+list() { tr -s ' ,' '\n' <<<"$1" | sed '/^$/d'; }
 
 tasks=listops kinds="softmax performer sinkformer espformer lotformer mean none" seeds=0 configs=lra out="" dry=0 more=()
 while (($# > 0)); do

@@ -47,8 +47,8 @@ summarise_cells() {
       for (i = 1; i <= count; ++i) {
         key = order[i]; split(key, part, ","); m = n[key]
         mean = m ? sum[key] / m : 0; variance = m > 1 ? (squares[key] - m * mean * mean) / (m - 1) : 0; deviation = variance > 0 ? sqrt(variance) : 0
-        if (style == "csv") printf "%s,%s,%s,%s,%d,%s,%s,%d,%s,%s,%s,%s\n", part[1], part[2], m ? mean : "", m > 1 ? deviation : "", m, m ? loss[key] / m : "", m ? last[key] / m : "", failures[key], steps[key], origin[key], protocol[key], examples[key]
-        else printf "| %s | %s | %s | %s | %d | %s | %s | %d | %s | %s | %s | %s |\n", part[1], part[2], m ? sprintf("%.2f", 100 * mean) : "-", m > 1 ? sprintf("%.2f", 100 * deviation) : "-", m, m ? sprintf("%.4f", loss[key] / m) : "-", m ? sprintf("%.2f", 100 * last[key] / m) : "-", failures[key], steps[key], origin[key], protocol[key], examples[key]
+        if (style == "csv") printf("%s,%s,%s,%s,%d,%s,%s,%d,%s,%s,%s,%s\n", part[1], part[2], m ? mean : "", m > 1 ? deviation : "", m, m ? loss[key] / m : "", m ? last[key] / m : "", failures[key], steps[key], origin[key], protocol[key], examples[key])
+        else printf("| %s | %s | %s | %s | %d | %s | %s | %d | %s | %s | %s | %s |\n", part[1], part[2], m ? sprintf("%.2f", 100 * mean) : "-", m > 1 ? sprintf("%.2f", 100 * deviation) : "-", m, m ? sprintf("%.4f", loss[key] / m) : "-", m ? sprintf("%.2f", 100 * last[key] / m) : "-", failures[key], steps[key], origin[key], protocol[key], examples[key])
       }
     }' "$1"
 }

@@ -91,4 +91,15 @@ at::Tensor SinkformerAttentionImpl::forward(const at::Tensor& q, const at::Tenso
       .to(q.scalar_type());
 }
 
+Diagnostics SinkformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& lengths) {
+  Diagnostics found = probe_attention(*this, q, k, lengths);
+  if (found.empty() || options_.mode != "exact") return found;
+  found.emplace_back("half_iterations_mean", stats_.mean_half_iterations());
+  found.emplace_back("half_iterations_max", static_cast<double>(stats_.longest));
+  found.emplace_back("capped", static_cast<double>(stats_.capped));
+  found.emplace_back("residual", stats_.residual);
+  return found;
+}
+
 }  // namespace lotformer

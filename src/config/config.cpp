@@ -176,6 +176,10 @@ void TrainConfig::visit(FieldVisitor& visitor) {
        .help = "steps between checkpoints; 0: only when an evaluation is best, at signals and at the end",
        .range = {.low = 0, .high = kMaxSteps}},
       checkpoint_every);
+  visitor.field({.key = "diagnostics_every",
+                 .help = "steps between diagnostics of the attention maps in metrics.jsonl; 0: never",
+                 .range = {.low = 0, .high = kMaxSteps}},
+                diagnostics_every);
   visitor.field({.key = "keep",
                  .help = "newest checkpoints kept beside the best",
                  .range = {.low = 1, .high = kMaxBatch}},

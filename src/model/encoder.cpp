@@ -32,6 +32,7 @@ at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const at::Tensor& lengt
   const int64_t batch = x.size(0), tokens = x.size(1);
   // [B, N, 3, H, D] -> three views [B, H, N, D]
   const auto packed = qkv_(x).view({batch, tokens, 3, heads_, head_dim_}).permute({2, 0, 3, 1, 4}).unbind(0);
+  if (observer_) observer_(packed[0], packed[1], lengths);
   const at::Tensor heads = attention_->forward(packed[0], packed[1], packed[2], lengths);
   return out_(heads.transpose(1, 2).reshape({batch, tokens, heads_ * head_dim_}));
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/ops/sliced_attention.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -16,6 +15,7 @@
 
 #include "flush_denormals.h"
 #include "lotformer/core/rng.h"
+#include "parallel_tasks.h"
 #include "sliced_problem.h"
 
 namespace lotformer::ops {
@@ -86,20 +86,18 @@ std::vector<double> mixture_weights(const Call& call, int64_t index) {
 /// out [B, H, N, width] and weights [B * H, L], zeroed.
 template <class T>
 void run_forward(const Call& call, at::Tensor& out, at::Tensor& weights) {
-  at::parallel_for(0, call.problems(), 1, [&](int64_t begin, int64_t end) {
+  parallel_tasks(call.problems(), [&](int64_t index) {
     const FlushDenormals flush;
-    for (int64_t index = begin; index < end; ++index) {
-      const SlicedProblem<T> problem = call.problem<T>(index);
-      if (problem.tokens == 0) continue;
-      T* rows = out.data_ptr<T>() + index * out.size(2) * out.size(3);
-      if (!is_finite(problem)) {
-        std::fill_n(rows, problem.tokens * problem.width, std::numeric_limits<T>::quiet_NaN());
-        continue;
-      }
-      const std::vector<double> mixture = mixture_weights<T>(call, index);
-      std::copy(mixture.begin(), mixture.end(), weights.data_ptr<double>() + index * problem.slices);
-      add_slices(problem, mixture, rows);
+    const SlicedProblem<T> problem = call.problem<T>(index);
+    if (problem.tokens == 0) return;
+    T* rows = out.data_ptr<T>() + index * out.size(2) * out.size(3);
+    if (!is_finite(problem)) {
+      std::fill_n(rows, problem.tokens * problem.width, std::numeric_limits<T>::quiet_NaN());
+      return;
     }
+    const std::vector<double> mixture = mixture_weights<T>(call, index);
+    std::copy(mixture.begin(), mixture.end(), weights.data_ptr<double>() + index * problem.slices);
+    add_slices(problem, mixture, rows);
   });
 }
 
@@ -115,28 +113,26 @@ std::vector<double> cost_gradient(const std::vector<double>& weights, const std:
 template <class T>
 void run_backward(const Call& call, const at::Tensor& weights, const at::Tensor& d_out,
                   const variable_list& gradients) {
-  at::parallel_for(0, call.problems(), 1, [&](int64_t begin, int64_t end) {
+  parallel_tasks(call.problems(), [&](int64_t index) {
     const FlushDenormals flush;
-    for (int64_t index = begin; index < end; ++index) {
-      const SlicedProblem<T> problem = call.problem<T>(index);
-      if (problem.tokens == 0) continue;
-      const auto rows = [&](const at::Tensor& t) { return t.data_ptr<T>() + index * t.size(2) * t.size(3); };
-      if (!is_finite(problem)) {
-        for (const at::Tensor& gradient : gradients) {
-          std::fill_n(rows(gradient), problem.tokens * gradient.size(3), std::numeric_limits<T>::quiet_NaN());
-        }
-        continue;
+    const SlicedProblem<T> problem = call.problem<T>(index);
+    if (problem.tokens == 0) return;
+    const auto rows = [&](const at::Tensor& t) { return t.data_ptr<T>() + index * t.size(2) * t.size(3); };
+    if (!is_finite(problem)) {
+      for (const at::Tensor& gradient : gradients) {
+        std::fill_n(rows(gradient), problem.tokens * gradient.size(3), std::numeric_limits<T>::quiet_NaN());
       }
-      const SlicedGradients<T> to{rows(gradients[0]), rows(gradients[1]), rows(gradients[2]),
-                                  rows(gradients[3]), rows(gradients[4])};
-      const double* first = weights.const_data_ptr<double>() + index * problem.slices;
-      const std::vector<double> mixture(first, first + problem.slices);
-      const T* upstream = d_out.const_data_ptr<T>() + index * d_out.size(2) * d_out.size(3);
-      const std::vector<double> d_weights = add_slices_backward(problem, mixture, upstream, to);
-      if (call.options.inverse_temperature == 0) continue;
-      slice_costs_backward(problem, call.cost_rows(index),
-                           cost_gradient(mixture, d_weights, call.options.inverse_temperature), to);
+      return;
     }
+    const SlicedGradients<T> to{rows(gradients[0]), rows(gradients[1]), rows(gradients[2]),
+                                rows(gradients[3]), rows(gradients[4])};
+    const double* first = weights.const_data_ptr<double>() + index * problem.slices;
+    const std::vector<double> mixture(first, first + problem.slices);
+    const T* upstream = d_out.const_data_ptr<T>() + index * d_out.size(2) * d_out.size(3);
+    const std::vector<double> d_weights = add_slices_backward(problem, mixture, upstream, to);
+    if (call.options.inverse_temperature == 0) return;
+    slice_costs_backward(problem, call.cost_rows(index),
+                         cost_gradient(mixture, d_weights, call.options.inverse_temperature), to);
   });
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/ops/softmax_dropout.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "lotformer/core/rng.h"
+#include "parallel_tasks.h"
 
 namespace lotformer::ops {
 namespace {
@@ -38,17 +38,17 @@ struct Block {
   uint64_t seed;
 };
 
+/// Threads take whole (sequence, head) pairs: blocks of one pair add to the same gradients of K and V, in order.
 void for_each_block(const Plan& plan, int64_t heads, const std::function<void(const Block&)>& work) {
-  for (int64_t b = 0; b < static_cast<int64_t>(plan.keys.size()); ++b) {
+  parallel_tasks(static_cast<int64_t>(plan.keys.size()) * heads, [&](int64_t pair) {
+    const int64_t b = pair / heads, h = pair % heads;
     const int64_t keys = plan.keys[b], queries = plan.queries[b];
     const int64_t rows = std::max<int64_t>(1, kBlockWeights / std::max<int64_t>(1, keys));
-    for (int64_t h = 0; h < heads; ++h) {
-      const uint64_t seed = mix_seeds(mix_seeds(plan.seed, b), h);
-      for (int64_t first = 0; first < queries; first += rows) {
-        work({b, h, first, std::min(rows, queries - first), keys, mix_seeds(seed, first)});
-      }
+    const uint64_t seed = mix_seeds(mix_seeds(plan.seed, b), h);
+    for (int64_t first = 0; first < queries; first += rows) {
+      work({b, h, first, std::min(rows, queries - first), keys, mix_seeds(seed, first)});
     }
-  }
+  });
 }
 
 /// Integer hash whose output bits change with probability close to 1/2 for any flipped input bit (C. Wellons,
@@ -78,16 +78,13 @@ class Dropout {
   double scale_;
 };
 
-constexpr int64_t kGrain = 1 << 14;  // entries a thread takes at least
-
 /// w := dropped w, both [count, keys] and contiguous.
 template <class T>
 void drop(at::Tensor& weights, const Dropout& dropout) {
   T* w = weights.data_ptr<T>();
   const T scale = static_cast<T>(dropout.scale());
-  at::parallel_for(0, weights.numel(), kGrain, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) w[i] = dropout.keeps(i) ? w[i] * scale : T(0);
-  });
+  const int64_t count = weights.numel();
+  for (int64_t i = 0; i < count; ++i) w[i] = dropout.keeps(i) ? w[i] * scale : T(0);
 }
 
 /// With d = dL/d(dropped w) and inner = sum_j w_j dL/dw_j of each row: d := dL/d(scores), w := dropped w, in
@@ -98,16 +95,14 @@ void drop_backward(at::Tensor& weights, at::Tensor& d_weights, const at::Tensor&
   T *w = weights.data_ptr<T>(), *d = d_weights.data_ptr<T>();
   const T* row_inner = inner.data_ptr<T>();
   const T scale = static_cast<T>(dropout.scale());
-  const int64_t keys = weights.size(1);
-  at::parallel_for(0, weights.size(0), std::max<int64_t>(1, kGrain / keys), [=](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      for (int64_t i = row * keys; i < (row + 1) * keys; ++i) {
-        const T factor = dropout.keeps(i) ? scale : T(0);
-        d[i] = w[i] * (d[i] * factor - row_inner[row]);
-        w[i] *= factor;
-      }
+  const int64_t rows = weights.size(0), keys = weights.size(1);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = row * keys; i < (row + 1) * keys; ++i) {
+      const T factor = dropout.keeps(i) ? scale : T(0);
+      d[i] = w[i] * (d[i] * factor - row_inner[row]);
+      w[i] *= factor;
     }
-  });
+  }
 }
 
 at::Tensor scaled(const at::Tensor& q) {

@@ -74,6 +74,10 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
   start_clock(step);
 }
 
+void RunLog::diagnostics(int64_t step, const Json& layers) {
+  metrics_.line({{"step", step}, {"split", "diagnostics"}, {"layers", layers}});
+}
+
 void RunLog::score(const std::string& split, const Score& s, double seconds, const std::string& checkpoint) {
   Json line = {{"step", s.step},
                {"split", split},

@@ -14,6 +14,7 @@
 #include "lotformer/core/text.h"
 #include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
+#include "lotformer/train/diagnostics.h"
 #include "lotformer/train/loader.h"
 #include "lotformer/train/schedule.h"
 #include "lotformer/train/signals.h"
@@ -118,6 +119,16 @@ void Trainer::log_if_due() {
   window_.reset();
 }
 
+void Trainer::diagnose_if_due() {
+  if (!due(config_.diagnostics_every)) return;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<int64_t> rows = sampler_.batch(state_.step - 1);
+  rows.resize(std::min<size_t>(rows.size(), kDiagnosedExamples));
+  log_.diagnostics(state_.step, diagnose_model(session_, make_batch(train_, rows, session_.config.data.pad_to,
+                                                                    session_.device)));
+  log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
 bool Trainer::evaluate_if_due() {
   const bool wanted = due(config_.eval_every) || state_.step == config_.steps;
   if (!wanted || state_.step == 0 || state_.evaluated_step == state_.step) return true;
@@ -168,6 +179,7 @@ void Trainer::run() {
     if (state_.step >= config_.steps) return;
     step();
     log_if_due();
+    diagnose_if_due();
   }
 }
 

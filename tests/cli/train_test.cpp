@@ -187,6 +187,26 @@ TEST_CASE("gradient accumulation in unequal chunks ends near the whole batch", "
   CHECK(losses[0] == Catch::Approx(losses[1]).epsilon(1e-4));
 }
 
+TEST_CASE("diagnostics are logged a layer at a time and change nothing else", "[cli]") {
+  const TemporaryFolder folder;
+  const Finished plain = run(train_command(folder.path() / "plain"));
+  const Finished probed =
+      run(train_command(folder.path() / "probed", {"--set", "train.diagnostics_every=20"}));
+  INFO(probed.err);
+  REQUIRE(plain.exit_code == 0);
+  REQUIRE(probed.exit_code == 0);
+  std::vector<Json> rest, diagnostics;
+  for (const Json& line : read_lines(folder.path() / "probed/metrics.jsonl"))
+    (line.at("split") == "diagnostics" ? diagnostics : rest).push_back(line);
+  CHECK(rest == read_lines(folder.path() / "plain/metrics.jsonl"));
+  REQUIRE(diagnostics.size() == 3);
+  const Json layer = diagnostics.back().at("layers").at("layer0");
+  CHECK(layer.at("row_error").get<double>() < 1e-4);
+  CHECK(layer.at("entropy").get<double>() <= layer.at("entropy_limit").get<double>() + 1e-6);
+  CHECK(layer.at("effective_rank").get<double>() >= 1);
+  CHECK(layer.at("passes_mean").get<double>() >= 1);
+}
+
 TEST_CASE("bf16 and fp16 autocast train on the CPU", "[cli]") {
   const TemporaryFolder folder;
   for (const char* precision : {"bf16", "fp16"}) {

@@ -60,17 +60,19 @@ TemporaryFolder::~TemporaryFolder() {
 Process::Process(const Command& command) {
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
+  group_ = command.group;
+  if (group_) ::setpgid(pid_, 0);  // in both processes: whichever comes first
   if (pid_ == 0) become(command, output_.path());
 }
 
 Process::~Process() {
   if (reaped_) return;
-  ::kill(pid_, SIGKILL);
+  signal(SIGKILL);
   ::waitpid(pid_, &status_, 0);
 }
 
 void Process::signal(int number) {
-  ::kill(pid_, number);
+  ::kill(group_ ? -pid_ : pid_, number);
 }
 
 bool Process::running() {

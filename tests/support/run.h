@@ -33,6 +33,7 @@ struct Command {
   std::filesystem::path stdout_path = {};                             ///< where stdout goes; empty: captured
   int64_t file_size_limit = 0;                                        ///< bytes (RLIMIT_FSIZE); 0: none
   int64_t memory_limit = 0;  ///< bytes of address space (RLIMIT_AS); 0: none
+  bool group = false;        ///< a process group of its own: signals reach its children too
 };
 
 struct Finished {
@@ -54,6 +55,7 @@ class Process {
  private:
   TemporaryFolder output_;
   pid_t pid_ = -1;
+  bool group_ = false;
   int status_ = 0;
   bool reaped_ = false;
 };

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lotformer/attention/diagnostics.h"
 #include "lotformer/config/config.h"
 #include "lotformer/config/field.h"
 
@@ -24,6 +25,10 @@ class AttentionImpl : public torch::nn::Module {
  public:
   virtual at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const at::Tensor& lengths) = 0;
+  /// Numbers for research (train.diagnostics_every): what probe_attention finds, and what the module knows of its own.
+  virtual Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
+    return probe_attention(*this, q, k, lengths);
+  }
 };
 
 struct AttentionShape {

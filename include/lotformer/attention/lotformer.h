@@ -29,6 +29,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
 
+  /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
+  Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   /// The two transport plans of the mode, [B, H, r, N] each, in the dtype of q (float32 or float64).
   ops::PivotPlans plans(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.

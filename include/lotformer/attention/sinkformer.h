@@ -26,6 +26,8 @@ class SinkformerAttentionImpl final : public AttentionImpl {
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
 
+  /// And, in mode `exact`, what the solver did to `eval_tolerance`.
+  Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
   const ops::SinkhornStats& last_stats() const { return stats_; }
 

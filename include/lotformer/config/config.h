@@ -62,6 +62,7 @@ struct TrainConfig final : Options {
   int64_t log_every = 10;
   int64_t eval_every = 1000;        // 0: only at the last step
   int64_t checkpoint_every = 1000;  // 0: only at evaluations that are best, signals and the end
+  int64_t diagnostics_every = 0;    // 0: never
   int64_t keep = 2;                 // newest checkpoints kept beside the best
   int64_t threads = 0;              // 0: all cores this process may use
   void visit(FieldVisitor& visitor) override;

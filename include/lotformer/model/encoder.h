@@ -32,6 +32,9 @@ class EncoderLayerImpl final : public torch::nn::Module {
   /// x [B, N, C], lengths [B] or undefined -> [B, N, C]
   at::Tensor forward(const at::Tensor& x, const at::Tensor& lengths);
   AttentionImpl& attention() { return *attention_; }
+  /// Called with q, k [B, H, N, D] and lengths of every forward pass until it is taken away with nullptr.
+  using Observer = std::function<void(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
  private:
   at::Tensor attend(const at::Tensor& x, const at::Tensor& lengths);
@@ -40,6 +43,7 @@ class EncoderLayerImpl final : public torch::nn::Module {
   torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
   torch::nn::Linear qkv_{nullptr}, out_{nullptr}, ff1_{nullptr}, ff2_{nullptr};
   std::shared_ptr<AttentionImpl> attention_;
+  Observer observer_;
 };
 
 class EncoderImpl final : public torch::nn::Module {

@@ -31,6 +31,8 @@ class RunLog {
   }
   void add_tokens(int64_t tokens) { tokens_ += tokens; }
   void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means);
+  /// Diagnostics of the attention maps, one object a layer.
+  void diagnostics(int64_t step, const Json& layers);
   void score(const std::string& split, const Score& score, double seconds,
              const std::string& checkpoint = "");
   void message(const std::string& text);

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// scripts/sweep.sh as its users meet it: two tasks, five modules, two seeds, killed on the way.
+#include <chrono>
+#include <csignal>
+#include <sstream>
+#include <thread>
+
+#include "cli/support.h"
+#include "support/catch.h"
+
+using namespace lotformer;
+using namespace lotformer::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kAll = "softmax performer sinkformer espformer lotformer";
+
+/// One root with both tasks' data.
+const fs::path& data_root() {
+  static const fs::path root = [] {
+    const Finished made = run({.program = "lotformer-data",
+                               .arguments = {"generate", "--task", "text", "--root", small_listops().string(),
+                                             "--train", "40", "--test", "20"}});
+    if (made.exit_code != 0) throw std::runtime_error(made.err);
+    return small_listops();
+  }();
+  return root;
+}
+
+Command sweep(const fs::path& out, std::vector<std::string> more) {
+  Command command{
+      .program = "/bin/bash",
+      .arguments = {LOTFORMER_SOURCE_DIR "/scripts/sweep.sh", "--out", out.string(), "--tasks",
+                    LOTFORMER_TEST_DATA "/configs/tiny.yaml," LOTFORMER_TEST_DATA "/configs/tiny_text.yaml",
+                    "--device", "cpu", "--set", "data.root=" + data_root().string(), "--set",
+                    "train.steps=6"},
+      .environment = {{"LOTFORMER_TRAIN", LOTFORMER_BIN_DIR "/lotformer-train"},
+                      {"LOTFORMER_DEPS_DIR", (out.parent_path() / "deps").string()}},
+      .group = true};
+  command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+  return command;
+}
+
+int64_t finished_cells(const fs::path& out) {
+  int64_t count = 0;
+  std::error_code code;
+  for (fs::recursive_directory_iterator it(out, code), end; !code && it != end; it.increment(code)) {
+    if (it->path().extension() == ".json" && it->path().filename().string().rfind("seed-", 0) == 0) ++count;
+  }
+  return count;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("sweep: two tasks, five modules, two seeds, killed on the way, finished by the same command") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "sweep";
+  const std::vector<std::string> what = {"--attention", kAll, "--seeds", "0,1"};
+  {
+    Process first(sweep(out, what));
+    while (first.running() && finished_cells(out) < 5)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    first.signal(SIGKILL);
+    CHECK(first.wait().exit_code == 128 + SIGKILL);
+  }
+  const int64_t before = finished_cells(out);
+  REQUIRE(before >= 5);
+  REQUIRE(before < 20);
+  const Finished second = run(sweep(out, what));
+  INFO(second.err << second.out);
+  REQUIRE(second.exit_code == 0);
+  const auto log = lines_of(second.err);
+  CHECK(log.size() == 20);
+  CHECK(std::count_if(log.begin(), log.end(), [](const std::string& line) {
+          return line.find("(was finished)") != std::string::npos;
+        }) >= before);
+  const auto cells = lines_of(slurp(out / "cells.csv")), summary = lines_of(slurp(out / "summary.csv"));
+  REQUIRE(cells.size() == 21);
+  REQUIRE(summary.size() == 11);
+  // Mean and deviation of the first row, from the cells it sums up.
+  const auto number = [](const std::string& line, int column) {
+    std::istringstream in(line);
+    std::string field;
+    for (int i = 0; i <= column; ++i) std::getline(in, field, ',');
+    return field.empty() ? -1 : std::stod(field);
+  };
+  const double a = number(cells[1], 4), b = number(cells[2], 4);
+  CHECK(a > 0);
+  CHECK(number(summary[1], 2) == Approx((a + b) / 2));
+  CHECK(number(summary[1], 3) == Approx(std::abs(a - b) / std::sqrt(2.0)).margin(1e-5));
+  CHECK(number(summary[1], 4) == 2);
+  for (const std::string& line : summary) {
+    if (line.rfind("tiny_text", 0) == 0) CHECK_THAT(line, contains_text("synthetic"));
+  }
+  CHECK_THAT(second.out, contains_text("| tiny_text | lotformer |"));
+}
+
+TEST_CASE("sweep: goes on after a failure and names it, stops at a signal, prints commands") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "sweep";
+  const Finished failing = run(sweep(out, {"--attention", "softmax nonsense mean"}));
+  INFO(failing.err << failing.out);
+  CHECK(failing.exit_code == 1);
+  CHECK(finished_cells(out) == 4);
+  CHECK_THAT(failing.out, contains_text("| tiny | nonsense | 0 | 2 | "));
+  CHECK_THAT(failing.out, contains_text("is not one of"));
+
+  Process long_one(sweep(folder.path() / "other", {"--attention", "mean", "--set", "train.steps=100000"}));
+  while (long_one.running() && !fs::exists(folder.path() / "other/tiny/mean/seed-0/metrics.jsonl"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  long_one.signal(SIGTERM);
+  CHECK(long_one.wait().exit_code == 75);
+
+  const Finished dry =
+      run(sweep(folder.path() / "dry", {"--attention", kAll, "--seeds", "0 1", "--dry-run"}));
+  CHECK(dry.exit_code == 0);
+  CHECK(lines_of(dry.out).size() == 20);
+  CHECK(!fs::exists(folder.path() / "dry"));
+  CHECK(run(sweep(out, {"--seeds", "x"})).exit_code == 2);
+  CHECK(run(sweep(out, {"--nonsense"})).exit_code == 2);
+}
