@@ -56,6 +56,25 @@ void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
 
 }  // namespace
 
+namespace {
+
+// How batches come about; neither key changes a bit of them.
+void visit_loading(DataConfig& data, FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "prefetch",
+       .help = "batches that a thread makes ahead while the model works; 0: none, each is made when "
+               "it is wanted",
+       .range = {.low = 0, .high = 64}},
+      data.prefetch);
+  visitor.field({.key = "on_device",
+                 .help = "keep a copy of the split on the device and gather batches there; auto: on a GPU, "
+                         "where it takes at most 2 GiB and an eighth of the free memory",
+                 .choices = {"auto", "true", "false"}},
+                data.on_device);
+}
+
+}  // namespace
+
 void DataConfig::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "root",
@@ -98,6 +117,7 @@ void DataConfig::visit(FieldVisitor& visitor) {
                  .help = "training batches of similar lengths, so that less is padded; the rows of an "
                          "epoch stay the same"},
                 bucket);
+  visit_loading(*this, visitor);
 }
 
 void ModelConfig::visit(FieldVisitor& visitor) {

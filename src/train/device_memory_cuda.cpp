@@ -25,6 +25,14 @@ void cuda_reset_peak_bytes(int index) {
   c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(index));
 }
 
+int64_t cuda_free_bytes(int index) {
+  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(index));
+  size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess)
+    throw Error(ErrorKind::device, "CUDA: the free memory cannot be read");
+  return static_cast<int64_t>(free);
+}
+
 void cuda_synchronize(int index) {
   const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(index));
   c10::cuda::device_synchronize();

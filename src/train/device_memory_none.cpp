@@ -20,6 +20,9 @@ int64_t cuda_peak_bytes(int) {
 void cuda_reset_peak_bytes(int) {
   refuse();
 }
+int64_t cuda_free_bytes(int) {
+  refuse();
+}
 void cuda_synchronize(int) {
   refuse();
 }

@@ -13,7 +13,6 @@
 
 #include "lotformer/core/error.h"
 #include "lotformer/ops/autocast.h"
-#include "lotformer/train/loader.h"
 
 namespace lotformer {
 namespace {
@@ -51,8 +50,9 @@ class EvaluationMode {
 
 }  // namespace
 
-std::optional<EvalResult> evaluate(Session& s, const data::Dataset& dataset,
+std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
                                    const std::function<bool()>& interrupted) {
+  const data::Dataset& dataset = split.dataset();
   const EvalConfig& config = s.config.eval;
   EvalResult result;
   result.available = dataset.size();
@@ -71,11 +71,15 @@ std::optional<EvalResult> evaluate(Session& s, const data::Dataset& dataset,
   at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
   std::vector<at::Tensor> predicted;
   result.predictions.resize(rows.size());
-  for (size_t start = 0; start < rows.size(); start += static_cast<size_t>(config.batch_size)) {
+  const int64_t batches = (result.examples + config.batch_size - 1) / config.batch_size;
+  const auto rows_of = [&rows, size = config.batch_size](int64_t number) {
+    const auto begin = rows.begin() + number * size;
+    return std::vector(begin, begin + std::min(size, rows.end() - begin));  // the last batch may be smaller
+  };
+  BatchStream stream(split, rows_of, 0, batches, s.config.data.prefetch);
+  for (int64_t number = 0; number < batches; ++number) {
     if (interrupted()) return std::nullopt;
-    const size_t size = std::min(rows.size() - start, static_cast<size_t>(config.batch_size));
-    const Batch batch =
-        make_batch(dataset, std::span(rows).subspan(start, size), s.config.data.pad_to, s.device);
+    const Batch batch = stream.next().batch;
     const at::Tensor logits = s.model->forward(batch);
     loss += at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble).sum();
     predicted.push_back(logits.argmax(1));

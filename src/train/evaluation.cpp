@@ -154,7 +154,8 @@ Json launch_evaluation(const EvaluationRequest& request) {
   const data::Dataset dataset = session.task->open(split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
   catch_stop_signals();
-  const auto result = evaluate(session, dataset, [] { return stop_signal() != 0; });
+  const auto result =
+      evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return stop_signal() != 0; });
   if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
   if (!request.predictions.empty()) write_predictions(request.predictions, dataset, result->predictions);
 

@@ -147,16 +147,17 @@ Json dry_run(const TrainRequest& request) {
   announce(session, {});
   log::info("configuration:\n" + print_config(request.config, attention_kinds()));
   log::info("parameters:\n" + parameter_table(*session.model));
-  const data::Dataset train = session.task->open(data::Split::train);
-  data::Sampler sampler(train.size(), config.train.batch_size, static_cast<uint64_t>(config.train.seed));
+  const BatchMaker train(session.task->open(data::Split::train), config.data, session.device);
+  const data::Sampler sampler(train.dataset().size(), config.train.batch_size,
+                              static_cast<uint64_t>(config.train.seed));
   session.model->train();
-  const std::vector<int64_t> rows = sampler.batch(0);
-  const BatchGradients sums = accumulate_gradients(session, train, rows, {});
+  const auto batches = training_stream(train, sampler, config, 0, 1);
+  const BatchGradients sums = accumulate_gradients(session, *batches, {});
   Json json = describe_run(session);
   json["dry_run"] = true;
-  json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(rows.size());
+  json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(config.train.batch_size);
   json["peak_memory_bytes"] = peak_memory_bytes(session.device);
-  log::info(concat("dry run: one batch of ", rows.size(), " examples forward and backward, loss ",
+  log::info(concat("dry run: one batch of ", config.train.batch_size, " examples forward and backward, loss ",
                    format_fixed(json["loss"], 4), ", ", format_count(json["parameters"]),
                    " parameters, peak memory ", format_bytes(json["peak_memory_bytes"])));
   return json;

@@ -2,7 +2,6 @@
 #include "lotformer/train/loader.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -29,19 +28,25 @@ void write_ink_first(std::span<const uint8_t> pixels, std::span<int64_t> ids, st
       positions[at++] = static_cast<int64_t>(place);
     }
   }
-  for (; at < ids.size(); ++at) positions[at] = static_cast<int64_t>(at);  // padding beyond the image
+  for (; at < ids.size(); ++at) {  // padding beyond the image
+    ids[at] = 0;
+    positions[at] = static_cast<int64_t>(at);
+  }
 }
 
 }  // namespace
 
-Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,
-                 c10::Device device) {
+int64_t batch_width(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to) {
+  return std::max(pad_to, longest_sequence(dataset, rows));
+}
+
+Batch make_host_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t width,
+                      bool pinned) {
   const int64_t sequences = dataset.sequences();
   const auto batch = static_cast<int64_t>(rows.size());
   const bool masked = dataset.masks_zeros();
-  const int64_t width = std::max(pad_to, longest_sequence(dataset, rows));
-  const auto options = at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda());
-  Batch out{at::zeros({sequences, batch, width}, options), {}, at::empty({batch}, options), {}};
+  const auto options = at::TensorOptions().dtype(at::kLong).pinned_memory(pinned);
+  Batch out{at::empty({sequences, batch, width}, options), {}, at::empty({batch}, options), {}};
   if (masked || dataset.fixed_bytes() != width) out.lengths = at::empty({sequences, batch}, options);
   if (masked) out.positions = at::empty({sequences, batch, width}, options);
   const int64_t offset = dataset.id_offset();
@@ -53,19 +58,30 @@ Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, in
       if (masked) {
         write_ink_first(bytes, ids, {out.positions.data_ptr<int64_t>() + place * width, ids.size()});
       } else {
-        std::transform(bytes.begin(), bytes.end(), ids.begin(),
-                       [offset](uint8_t byte) { return byte + offset; });
+        const auto end = std::transform(bytes.begin(), bytes.end(), ids.begin(),
+                                        [offset](uint8_t byte) { return byte + offset; });
+        std::fill(end, ids.end(), 0);
       }
       if (out.lengths.defined()) out.lengths.data_ptr<int64_t>()[place] = dataset.length(row, s);
     }
   }
   for (int64_t b = 0; b < batch; ++b)
     out.labels.data_ptr<int64_t>()[b] = dataset.label(rows[static_cast<size_t>(b)]);
-  if (device.is_cpu()) return out;
+  return out;
+}
+
+Batch to_device(const Batch& batch, c10::Device device) {
+  if (device.is_cpu()) return batch;
   const auto move = [device](const at::Tensor& t) {
     return t.defined() ? t.to(device, /*non_blocking=*/true) : t;
   };
-  return {move(out.ids), move(out.lengths), move(out.labels), move(out.positions)};
+  return {move(batch.ids), move(batch.lengths), move(batch.labels), move(batch.positions)};
+}
+
+Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,
+                 c10::Device device) {
+  return to_device(make_host_batch(dataset, rows, batch_width(dataset, rows, pad_to), device.is_cuda()),
+                   device);
 }
 
 int64_t count_tokens(const data::Dataset& dataset, std::span<const int64_t> rows) {

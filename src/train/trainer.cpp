@@ -9,13 +9,13 @@
 #include <chrono>
 
 #include "lotformer/config/load.h"
+#include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/rng.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/diagnostics.h"
-#include "lotformer/train/loader.h"
 #include "lotformer/train/schedule.h"
 #include "lotformer/train/signals.h"
 
@@ -38,15 +38,12 @@ bool interrupted() {
 
 }  // namespace
 
-BatchGradients accumulate_gradients(Session& s, const data::Dataset& dataset, std::span<const int64_t> rows,
-                                    const at::Tensor& loss_scale) {
-  const auto total = static_cast<int64_t>(rows.size());
-  const int64_t chunks = std::min(s.config.train.accumulate, total);
+BatchGradients accumulate_gradients(Session& s, BatchStream& stream, const at::Tensor& loss_scale) {
+  const int64_t total = s.config.train.batch_size;
   BatchGradients sums;
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t begin = total * c / chunks, end = total * (c + 1) / chunks;
-    const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    const Batch batch = make_batch(dataset, part, s.config.data.pad_to, s.device);
+  for (int64_t c = 0; c < training_chunks(s.config.train); ++c) {
+    const auto [batch, tokens] = stream.next();
+    sums.tokens += tokens;
     at::Tensor logits;
     {
       const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
@@ -66,33 +63,34 @@ BatchGradients accumulate_gradients(Session& s, const data::Dataset& dataset, st
 Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run)
     : session_(session),
       config_(session.config.train),
-      train_(std::move(train)),
-      val_(std::move(val)),
+      train_(std::move(train), session.config.data, session.device),
+      val_(std::move(val), session.config.data, session.device),
       run_(run),
-      sampler_(train_.size(), config_.batch_size, seed_of(config_)),
+      sampler_(train_.dataset().size(), config_.batch_size, seed_of(config_)),
       optimizer_(named_parameters(*session.model), config_),
       scaler_(session.precision == "fp16", session.device),
       window_(session.device),
       watch_(session.device),
       log_(run.root(), session.device, config_.steps) {
+  if (const int64_t bytes = train_.resident_bytes() + val_.resident_bytes(); bytes > 0)
+    log::info(concat("data.on_device: training and validation live on the device, ", format_bytes(bytes)));
   if (!session.config.data.bucket) return;
-  sampler_.bucket_by_length([this](int64_t row) {
-    return std::max(train_.length(row), train_.length(row, train_.sequences() - 1));
+  sampler_.bucket_by_length([split = train_.dataset()](int64_t row) {
+    return std::max(split.length(row), split.length(row, split.sequences() - 1));
   });
 }
 
 void Trainer::step() {
   // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
   torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
-  const std::vector<int64_t> rows = sampler_.batch(state_.step);
   optimizer_.zero_grad();
-  const BatchGradients sums = accumulate_gradients(session_, train_, rows, scaler_.scale());
+  const BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale());
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
   optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
   scaler_.update(found_inf);
-  window_.add(sums.loss_sum, sums.correct, norm, static_cast<int64_t>(rows.size()));
-  log_.add_tokens(count_tokens(train_, rows));
+  window_.add(sums.loss_sum, sums.correct, norm, config_.batch_size);
+  log_.add_tokens(sums.tokens);
   ++state_.step;
 }
 
@@ -124,8 +122,7 @@ void Trainer::diagnose_if_due() {
   const auto start = std::chrono::steady_clock::now();
   std::vector<int64_t> rows = sampler_.batch(state_.step - 1);
   rows.resize(std::min<size_t>(rows.size(), kDiagnosedExamples));
-  log_.diagnostics(state_.step, diagnose_model(session_, make_batch(train_, rows, session_.config.data.pad_to,
-                                                                    session_.device)));
+  log_.diagnostics(state_.step, diagnose_model(session_, train_.make(rows)));
   log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
@@ -149,7 +146,8 @@ bool Trainer::evaluate_if_due() {
 Score Trainer::score(const data::Dataset& dataset, const std::string& split, const std::string& checkpoint,
                      int64_t step) {
   const auto start = std::chrono::steady_clock::now();
-  const auto result = evaluate(session_, dataset, interrupted);
+  const auto result =
+      evaluate(session_, BatchMaker(dataset, session_.config.data, session_.device), interrupted);
   if (!result)
     throw Error(ErrorKind::interrupted,
                 "stopped by a signal during the final evaluation; the same command continues");
@@ -161,6 +159,7 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
 
 void Trainer::run() {
   session_.model->train();
+  batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps);
   log_.start_clock(state_.step);
   while (true) {
     const bool evaluated = evaluate_if_due();
@@ -189,8 +188,9 @@ void Trainer::save() {
   Json json = to_json(state_);
   json["format"] = 1;
   json["epoch"] = sampler_.epoch_of(state_.step);
-  json["sampler"] = {
-      {"seed", config_.seed}, {"position", state_.step * config_.batch_size}, {"rows", train_.size()}};
+  json["sampler"] = {{"seed", config_.seed},
+                     {"position", state_.step * config_.batch_size},
+                     {"rows", train_.dataset().size()}};
   json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
                  {"seed", config_.seed}};
   json["scaler"] = scaler_.state();

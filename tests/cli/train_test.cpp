@@ -171,6 +171,33 @@ TEST_CASE("a finished run says so and does nothing", "[cli]") {
   CHECK(run_bytes(undisturbed()) == before);
 }
 
+TEST_CASE("batches made ahead, on the host or on the device, do not change a bit of a run", "[cli]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> common = {"--set", "train.steps=24",     "--set", "train.accumulate=3",
+                                           "--set", "train.eval_every=8", "--set", "data.bucket=true"};
+  const std::vector<std::pair<const char*, const char*>> ways = {
+      {"0", "false"}, {"2", "auto"}, {"0", "true"}, {"5", "true"}};
+  std::vector<std::map<std::string, std::string>> bytes;
+  for (const auto& [prefetch, on_device] : ways) {
+    const fs::path path = folder.path() / (std::string(prefetch) + on_device);
+    std::vector<std::string> arguments = common;
+    arguments.insert(arguments.end(), {"--set", std::string("data.prefetch=") + prefetch, "--set",
+                                       std::string("data.on_device=") + on_device});
+    const Finished done = run(train_command(path, arguments));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    CHECK((done.err.find("live on the device") != std::string::npos) == (on_device == std::string("true")));
+    bytes.push_back(run_bytes(path));
+    Json state = Json::parse(bytes.back().at("state.json"));
+    state.erase("config");  // names the way
+    bytes.back()["state.json"] = state.dump();
+  }
+  for (size_t i = 1; i < bytes.size(); ++i) {
+    INFO("prefetch " << ways[i].first << ", on_device " << ways[i].second);
+    CHECK(bytes[i] == bytes[0]);
+  }
+}
+
 TEST_CASE("gradient accumulation in unequal chunks ends near the whole batch", "[cli]") {
   const TemporaryFolder folder;
   const std::vector<std::string> exact = {"--set",         "model.dropout=0", "--set",

@@ -4,61 +4,27 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <numeric>
 #include <set>
 #include <vector>
 
 #include "lotformer/attention/attention.h"
 #include "lotformer/attention/lotformer.h"
-#include "lotformer/core/text.h"
 #include "lotformer/data/task.h"
 #include "lotformer/model/encoder.h"
 #include "support/catch.h"
+#include "train/fixture_copy.h"
 
 using namespace lotformer;
-namespace fs = std::filesystem;
+using lotformer::test::all_rows;
+using Copy = lotformer::test::FixtureCopy;
 
 namespace {
-
-/// A private copy of a fixture: its cache lies beside it.
-class Copy {
- public:
-  explicit Copy(const std::string& fixture) {
-    path_ = fs::temp_directory_path() /
-            concat("lotformer-loader-", ::getpid(), "-", fs::path(fixture).filename().string());
-    fs::remove_all(path_);
-    fs::copy(fs::path(LOTFORMER_TEST_DATA) / "fixtures" / fixture, path_, fs::copy_options::recursive);
-  }
-  ~Copy() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Copy(const Copy&) = delete;
-  Copy& operator=(const Copy&) = delete;
-  data::DataOptions options() const {
-    data::DataOptions options;
-    options.root = path_;
-    options.strict_counts = false;
-    return options;
-  }
-
- private:
-  fs::path path_;
-};
 
 std::vector<int64_t> numbers(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.contiguous();
   return {flat.data_ptr<int64_t>(), flat.data_ptr<int64_t>() + flat.numel()};
-}
-
-std::vector<int64_t> all_rows(const data::Dataset& dataset) {
-  std::vector<int64_t> rows(static_cast<size_t>(dataset.size()));
-  std::iota(rows.begin(), rows.end(), int64_t{0});
-  return rows;
 }
 
 }  // namespace

@@ -157,6 +157,7 @@ TEST_CASE("what changes weights or scores conflicts on a resume, bookkeeping doe
   Json wanted = recorded;
   CHECK(conflicting_keys(recorded, wanted).empty());
   wanted["train"]["keep"] = 5;
+  wanted["data"] = {{"prefetch", 0}, {"on_device", "true"}};  // the same batches on another way
   CHECK(conflicting_keys(recorded, wanted).empty());
   wanted["eval"]["max_examples"] = 10;
   CHECK(conflicting_keys(recorded, wanted) == std::vector<std::string>{"/eval/max_examples"});

@@ -29,6 +29,8 @@ struct DataConfig final : Options {
   bool skip_empty_images = false;   // pathfinder
   bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (protocol: lotformer)
   bool bucket = false;              // training batches of similar lengths
+  int64_t prefetch = 2;             // batches made ahead by a thread; 0: none
+  std::string on_device = "auto";   // auto | true | false: the split lives on the device
   void visit(FieldVisitor& visitor) override;
 };
 

@@ -13,6 +13,8 @@ std::string cuda_device_name(int index);
 int64_t cuda_peak_bytes(int index);
 /// Peak counts from now on.
 void cuda_reset_peak_bytes(int index);
+/// Bytes of the device that nobody has taken. Error(device) when it cannot be asked.
+int64_t cuda_free_bytes(int index);
 /// Waits for all work on the device (before reading a clock).
 void cuda_synchronize(int index);
 

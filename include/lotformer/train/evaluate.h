@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "lotformer/data/dataset.h"
+#include "lotformer/train/batch_stream.h"
 #include "lotformer/train/session.h"
 
 namespace lotformer {
@@ -23,7 +23,7 @@ struct EvalResult {
 /// from rows sorted by length, so that little is spent on padding; with eval.drop_last in file order, as the
 /// published harness drops the file's last rows. Empty when `interrupted` returned true between two batches.
 /// Error(numerics) for a non-finite loss.
-std::optional<EvalResult> evaluate(Session& session, const data::Dataset& dataset,
+std::optional<EvalResult> evaluate(Session& session, const BatchMaker& split,
                                    const std::function<bool()>& interrupted);
 
 }  // namespace lotformer

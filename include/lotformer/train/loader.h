@@ -20,6 +20,15 @@ namespace lotformer {
 Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,
                  c10::Device device);
 
+/// The two halves of make_batch. The first runs no operator of torch, so that a thread may do it beside the training: `width` tokens (see
+/// batch_width), in pinned memory or not. The second copies without waiting.
+Batch make_host_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t width,
+                      bool pinned);
+Batch to_device(const Batch& batch, c10::Device device);
+
+/// Tokens of the rows' batch: the longest sequence, or `pad_to` when that is longer.
+int64_t batch_width(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to);
+
 /// Real tokens of the rows, all sequences together.
 int64_t count_tokens(const data::Dataset& dataset, std::span<const int64_t> rows);
 

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "lotformer/data/dataset.h"
 #include "lotformer/data/sampler.h"
+#include "lotformer/train/batch_stream.h"
 #include "lotformer/train/checkpoint.h"
 #include "lotformer/train/numerics.h"
 #include "lotformer/train/optimizer.h"
@@ -22,10 +24,11 @@ namespace lotformer {
 struct BatchGradients {
   at::Tensor loss_sum;  ///< over the examples, device scalar
   at::Tensor correct;   ///< number of right answers, device scalar
+  int64_t tokens = 0;   ///< real tokens of the batch
 };
-/// Adds the gradients of (mean loss over `rows`) * loss_scale, in `accumulate` chunks weighted by their size.
-BatchGradients accumulate_gradients(Session& session, const data::Dataset& dataset,
-                                    std::span<const int64_t> rows, const at::Tensor& loss_scale);
+/// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from `stream` (see training_stream),
+/// weighted by their size.
+BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale);
 
 class Trainer {
  public:
@@ -56,7 +59,7 @@ class Trainer {
 
   Session& session_;
   const TrainConfig& config_;
-  data::Dataset train_, val_;
+  BatchMaker train_, val_;
   const RunFolder& run_;
   data::Sampler sampler_;
   AdamW optimizer_;
@@ -66,6 +69,7 @@ class Trainer {
   RunLog log_;
   TrainState state_;
   int64_t saved_step_ = -1;
+  std::unique_ptr<BatchStream> batches_;  // last: its thread uses train_
 };
 
 /// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
