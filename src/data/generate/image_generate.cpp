@@ -18,13 +18,15 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 1;
+constexpr int kGeneratorVersion =
+    2;  // 1: the same brightness in all classes, which takes a model hours to learn
 constexpr int64_t kEdge = 32, kPixels = kEdge * kEdge, kRecord = 1 + 3 * kPixels;
 constexpr int64_t kClasses = 10, kTrainingFiles = 5;
 
 using Record = std::array<char, static_cast<size_t>(kRecord)>;
 
-/// Class c: stripes along c * 18 degrees, 3 to 5 periods, any phase, a colour tint, noise.
+/// Class c: stripes along c * 18 degrees, 3 to 5 periods, any phase, a colour tint, noise. Brightness rises with the class, too little to
+/// tell neighbours apart, so that a small model finds something within a few hundred steps.
 void draw_record(Rng& rng, Record& record) {
   const auto label = rng.below(kClasses);
   const double turns = static_cast<double>(label) / (2 * kClasses);
@@ -33,7 +35,7 @@ void draw_record(Rng& rng, Record& record) {
   const double y_step = frequency * portable::sin_turns(turns);
   std::array<double, 3> tint{}, contrast{};
   for (size_t c = 0; c < 3; ++c) {
-    tint[c] = 96 + 64 * rng.uniform();
+    tint[c] = 76 + 8 * static_cast<double>(label) + 32 * rng.uniform();
     contrast[c] = 40 + 40 * rng.uniform();
   }
   constexpr double kNoise = 20;  // standard deviation, grey levels

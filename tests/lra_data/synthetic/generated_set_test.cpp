@@ -43,7 +43,7 @@ const std::vector<Kind>& kinds() {
          p.val = p.test = 4;
          return generate_retrieval(root, p);
        }},
-      {"image", "cifar-10-batches-bin", "cd6a74e0dc85a026595cb4bfc1edb81f",
+      {"image", "cifar-10-batches-bin", "7983779e033a4596de0438840e69772a",
        [](const fs::path& root, uint64_t seed) {
          ImageParameters p;
          p.seed = seed;
