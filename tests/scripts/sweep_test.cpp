@@ -111,7 +111,7 @@ TEST_CASE("sweep: goes on after a failure and names it, stops at a signal, print
   CHECK(failing.exit_code == 1);
   CHECK(finished_cells(out) == 4);
   CHECK_THAT(failing.out, contains_text("| tiny | nonsense | 0 | 2 | "));
-  CHECK_THAT(failing.out, contains_text("is not one of"));
+  CHECK_THAT(failing.out, contains_text("must be one of"));
 
   Process long_one(sweep(folder.path() / "other", {"--attention", "mean", "--set", "train.steps=100000"}));
   while (long_one.running() && !fs::exists(folder.path() / "other/tiny/mean/seed-0/metrics.jsonl"))

@@ -100,7 +100,8 @@ std::unique_ptr<Options> attention_options(const GoldenCase& golden, const std::
     options->features = golden.tensor("param." + first_name(golden, "projection_matrix")).size(0);
     return options;
   }
-  if (kind != "lotformer") throw Error(ErrorKind::data, concat(golden.name, ": no options for attention ", quoted(kind)));
+  if (kind != "lotformer")
+    throw Error(ErrorKind::data, concat(golden.name, ": no options for attention ", quoted(kind)));
   auto options = std::make_unique<LotformerOptions>();
   options->mode = "reference";
   options->pivots = golden.parameter<int64_t>("rank");

@@ -84,11 +84,8 @@ std::shared_ptr<AttentionImpl> build_espformer(const GoldenCase& golden, const A
 
 const GoldenModule* find_golden_module(const std::string& kind) {
   static const std::vector<GoldenModule> kModules = {
-      {"softmax", &build_softmax},
-      {"performer", &build_performer},
-      {"sinkformer", &build_sinkformer},
-      {"espformer", &build_espformer},
-      {"lotformer", &build_lotformer},
+      {"softmax", &build_softmax},     {"performer", &build_performer}, {"sinkformer", &build_sinkformer},
+      {"espformer", &build_espformer}, {"lotformer", &build_lotformer},
   };
   for (const GoldenModule& module : kModules) {
     if (module.kind == kind) return &module;
