@@ -13,7 +13,7 @@ template <class T>
 std::vector<T> values(const SafetensorsFile& file, const std::string& name) {
   const TensorView& view = file.tensor(name);
   std::vector<T> result(view.data.size() / sizeof(T));
-  std::memcpy(result.data(), view.data.data(), view.data.size());
+  if (!result.empty()) std::memcpy(result.data(), view.data.data(), view.data.size());
   return result;
 }
 
