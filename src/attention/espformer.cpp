@@ -15,7 +15,7 @@
 #include <cmath>
 #include <vector>
 
-#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 
 namespace lotformer {
@@ -74,19 +74,25 @@ void EspformerOptions::visit(FieldVisitor& visitor) {
   visitor.field({.key = "hard", .help = "tau -> 0: exact transport by sorting, O(N log N) a slice"}, hard);
 }
 
+std::vector<Conflict> EspformerOptions::conflicts() const {
+  std::vector<Conflict> found;
+  if (slices == "axes" && slice_count != 0) {
+    found.push_back({{"slice_count", "slices"},
+                     concat("slice_count ", slice_count,
+                            " needs slices learned or given; axes has head_dim slices (slice_count 0)")});
+  }
+  if (slices == "learned" && hard) {
+    found.push_back(
+        {{"slices", "hard"}, "slices learned needs hard false; a sort has no derivative by its directions"});
+  }
+  return found;
+}
+
 EspformerAttentionImpl::EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape)
     : options_(options) {
-  if (options_.slices == "axes") {
-    if (options_.slice_count == 0) return;
-    throw Error(ErrorKind::usage,
-                "model.attention.slice_count: needs slices: learned or given; axes has head_dim slices");
-  }
+  require_no_conflict(options, "model.attention");
+  if (options_.slices == "axes") return;
   const bool learned = options_.slices == "learned";
-  if (options_.hard && learned) {
-    throw Error(
-        ErrorKind::usage,
-        "model.attention.slices: learned needs hard: false; a sort has no derivative by its directions");
-  }
   const int64_t count = options_.slice_count > 0 ? options_.slice_count : shape.head_dim;
   const at::Tensor start = orthonormal_directions(shape.heads, count, shape.head_dim);
   directions = learned ? register_parameter("directions", start) : register_buffer("directions", start);

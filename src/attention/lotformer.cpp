@@ -58,13 +58,15 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
   visitor.field({.key = "core", .help = "implementation", .choices = {"auto", "aten"}}, core);
 }
 
+std::vector<Conflict> LotformerOptions::conflicts() const {
+  if (mode != "reference" || masses != "learned") return {};
+  return {{{"masses", "mode"},
+           "masses learned needs mode truncated or exact; mode reference has uniform masses"}};
+}
+
 LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape)
     : options_(options) {
-  if (options_.mode == "reference" && options_.masses == "learned") {
-    throw Error(
-        ErrorKind::usage,
-        "model.attention.masses: learned needs mode truncated or exact; reference has uniform masses");
-  }
+  require_no_conflict(options, "model.attention");
   // Default linear layers map unit-variance features to queries of variance 1/3, so a pivot entry of std
   // epsilon sqrt(3) gives scores of std epsilon: the map starts with its rank in use instead of as mean
   // pooling.

@@ -8,7 +8,6 @@
 
 #include <cmath>
 
-#include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 #include "lotformer/ops/random_features.h"
@@ -36,12 +35,14 @@ void PerformerOptions::visit(FieldVisitor& visitor) {
                 redraw_every);
 }
 
+std::vector<Conflict> PerformerOptions::conflicts() const {
+  if (kernel != "relu" || mode == "masked") return {};
+  return {{{"kernel", "mode"}, concat("kernel relu needs mode masked, not ", mode)}};
+}
+
 PerformerAttentionImpl::PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape)
     : options_(options) {
-  if (options_.kernel == "relu" && options_.mode != "masked") {
-    throw Error(ErrorKind::usage,
-                concat("model.attention.kernel: relu needs mode masked, not ", options_.mode));
-  }
+  require_no_conflict(options, "model.attention");
   projection = register_buffer("projection", ops::orthogonal_projection(options_.features, shape.head_dim));
   calls_ = register_buffer("calls", at::zeros({}, at::kLong));
 }

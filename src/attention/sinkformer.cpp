@@ -3,7 +3,6 @@
 
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-#include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 
@@ -45,17 +44,23 @@ void SinkformerOptions::visit(FieldVisitor& visitor) {
       gradient);
 }
 
+std::vector<Conflict> SinkformerOptions::conflicts() const {
+  std::vector<Conflict> found;
+  if (gradient == "implicit" && mode != "exact") {
+    found.push_back({{"gradient", "mode"},
+                     concat("gradient implicit needs mode exact; mode ", mode, " has not converged")});
+  }
+  if (gradient == "unrolled" && mode == "reference_nlp") {
+    found.push_back(
+        {{"gradient", "mode"}, "mode reference_nlp has its published gradient; set gradient to auto"});
+  }
+  return found;
+}
+
 SinkformerAttentionImpl::SinkformerAttentionImpl(const SinkformerOptions& options,
                                                  const AttentionShape& /*shape*/)
     : options_(options) {
-  if (options_.gradient == "implicit" && options_.mode != "exact") {
-    throw Error(ErrorKind::usage, concat("model.attention.gradient: implicit needs mode exact; mode ",
-                                         options_.mode, " has not converged"));
-  }
-  if (options_.gradient == "unrolled" && options_.mode == "reference_nlp") {
-    throw Error(ErrorKind::usage,
-                "model.attention.gradient: mode reference_nlp has its published gradient; use auto");
-  }
+  require_no_conflict(options, "model.attention");
 }
 
 ops::SinkhornOptions SinkformerAttentionImpl::solver_options() const {

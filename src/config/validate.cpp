@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <initializer_list>
+#include <string>
+#include <vector>
 
 #include "lotformer/core/text.h"
 #include "resolve.h"
@@ -16,21 +17,21 @@ class Rules {
       : resolved_(resolved), diagnostics_(diagnostics) {}
 
   /// `keys` in the order of blame when no place decides (all from one --set or JSON).
-  void require(bool holds, std::initializer_list<const char*> keys, const std::string& message) {
+  void require(bool holds, const std::vector<std::string>& keys, const std::string& message) {
     if (holds) return;
-    const char* blamed = nullptr;
+    const std::string* blamed = nullptr;
     Place latest;
-    for (const char* key : keys) {
+    for (const std::string& key : keys) {
       if (resolved_.invalid.count(key) != 0) return;  // its own error comes first
       const auto it = resolved_.origins.find(key);
       if (it == resolved_.origins.end() || it->second.kind != Origin::Kind::given) continue;
       if (blamed == nullptr || later(it->second.place, latest)) {
-        blamed = key;
+        blamed = &key;
         latest = it->second.place;
       }
     }
     // Defaults and the protocol agree with themselves, so at least one key was given.
-    diagnostics_.add(latest, blamed == nullptr ? *keys.begin() : blamed, message);
+    diagnostics_.add(latest, blamed == nullptr ? keys.front() : *blamed, message);
   }
 
  private:
@@ -45,6 +46,15 @@ void validate_model(ModelConfig& model, Rules& rules) {
                 concat("dim ", model.dim, " is not a multiple of heads ", model.heads,
                        "; give model.head_dim or a number of heads that divides dim"));
   if (model.head_dim == 0) model.head_dim = std::max<int64_t>(1, model.dim / model.heads);
+}
+
+/// Rules that a section brings itself.
+void validate_options(const std::string& section, const Options* options, Rules& rules) {
+  if (options == nullptr) return;  // unknown kind
+  for (Conflict& conflict : options->conflicts()) {
+    for (std::string& key : conflict.keys) key = section + "." + key;
+    rules.require(false, conflict.keys, conflict.message);
+  }
 }
 
 void validate_train(const TrainConfig& train, Rules& rules) {
@@ -111,6 +121,7 @@ void validate_task_options(const std::string& task, const DataConfig& data, Rule
 void validate(Resolved& resolved, Diagnostics& diagnostics) {
   Rules rules(resolved, diagnostics);
   validate_model(resolved.config.model, rules);
+  validate_options("model.attention", resolved.config.attention.get(), rules);
   validate_train(resolved.config.train, rules);
   const Config& config = resolved.config;
   validate_lengths(config.task, config.data, rules);

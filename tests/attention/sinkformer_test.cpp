@@ -211,7 +211,7 @@ TEST_CASE("sinkformer: options that contradict each other are refused") {
   SinkformerOptions options;
   options.gradient = "implicit";
   CHECK_THROWS_WITH(SinkformerAttentionImpl(options, {.heads = 1, .head_dim = 4}),
-                    test::contains_text("model.attention.gradient: implicit needs mode exact"));
+                    test::contains_text("model.attention.gradient: gradient implicit needs mode exact"));
   options.gradient = "unrolled";
   options.mode = "reference_nlp";
   CHECK_THROWS_AS(SinkformerAttentionImpl(options, {.heads = 1, .head_dim = 4}), Error);

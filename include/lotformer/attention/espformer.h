@@ -18,6 +18,7 @@ struct EspformerOptions final : Options {
   int64_t weight_samples = 256;     // sampled only: queries that enter the costs
   bool hard = false;                // tau -> 0
   void visit(FieldVisitor& visitor) override;
+  std::vector<Conflict> conflicts() const override;
 };
 
 /// `directions` [H, L, D], rows orthonormal at the start (in blocks of D rows where L > D): a parameter with slices = learned, a

@@ -20,6 +20,7 @@ struct LotformerOptions final : Options {
   std::string pivot_init = "0.02";  // 0.02 (normal, as published) | unit_score
   std::string core = "auto";        // auto | aten
   void visit(FieldVisitor& visitor) override;
+  std::vector<Conflict> conflicts() const override;
 };
 
 /// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r).

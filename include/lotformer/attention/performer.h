@@ -13,6 +13,7 @@ struct PerformerOptions final : Options {
   std::string kernel = "softmax";  // softmax | relu
   int64_t redraw_every = 0;        // training calls between new projections; 0: never
   void visit(FieldVisitor& visitor) override;
+  std::vector<Conflict> conflicts() const override;
 };
 
 /// Buffers: `projection` [m, D], rows orthogonal in blocks of D, lengths of Gaussian vectors, one for all heads; `calls` int64 [],

@@ -17,6 +17,7 @@ struct SinkformerOptions final : Options {
   int64_t max_half_iterations = 200;  // exact: where a problem stops at the latest
   std::string gradient = "auto";      // auto | unrolled | implicit
   void visit(FieldVisitor& visitor) override;
+  std::vector<Conflict> conflicts() const override;
 };
 
 /// No parameters.

@@ -36,11 +36,22 @@ class FieldVisitor {
   virtual void field(const FieldInfo& info, std::string& value) = 0;
 };
 
+/// Fields of one section whose values, each allowed by itself, do not go together.
+struct Conflict {
+  std::vector<std::string> keys;  ///< all that take part, in the order of blame when no place decides
+  std::string message;  ///< stands behind any of them: "gradient implicit needs mode exact, not truncated"
+};
+
 /// A section of typed options; each attention module brings its own (`model.attention`).
 class Options {
  public:
   virtual ~Options() = default;
   virtual void visit(FieldVisitor& visitor) = 0;
+  /// What no single range or choice can express. A configuration reports it with file, line and key before any data are read.
+  virtual std::vector<Conflict> conflicts() const { return {}; }
 };
+
+/// For constructors, whose options may come from C++ instead of a file: Error(usage) "SECTION.KEY: message" at the first conflict.
+void require_no_conflict(const Options& options, std::string_view section);
 
 }  // namespace lotformer
