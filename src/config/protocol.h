@@ -8,8 +8,9 @@
 
 namespace lotformer::config {
 
-/// The value that the published code has for a key ("data.pad_to"), or nullopt when it does not differ in
-/// kind.
-std::optional<std::string_view> published_value(const std::string& task, const std::string& path);
+/// The value that the published code has for a key ("data.pad_to") with this task and attention kind, or nullopt when the key keeps
+/// its own default.
+std::optional<std::string_view> published_value(const std::string& task, const std::string& kind,
+                                                const std::string& path);
 
 }  // namespace lotformer::config

@@ -29,7 +29,7 @@ void SectionReader::read(const FieldInfo& info, T& value) {
     }
   }
   if (resolved.config.protocol != "lotformer") return;
-  const auto published = published_value(resolved.config.task, path);
+  const auto published = published_value(resolved.config.task, resolved.config.attention_kind, path);
   if (!published) return;
   Node node;
   node.kind = Node::Kind::scalar;

@@ -53,6 +53,12 @@ struct FakeLotformer final : Options {
                   pivot_init);
     visitor.field({.key = "core", .help = "implementation", .choices = {"auto", "aten"}}, core);
   }
+  std::vector<Conflict> conflicts() const override {
+    std::vector<Conflict> found;
+    if (mode == "reference" && masses == "learned") found.push_back({{"masses", "mode"}, "learned masses"});
+    if (eval_tolerance > tolerance) found.push_back({{"eval_tolerance", "tolerance"}, "tolerances"});
+    return found;
+  }
 };
 
 inline AttentionKinds fake_kinds() {

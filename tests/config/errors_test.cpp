@@ -194,6 +194,40 @@ TEST_CASE("config errors: rules over several keys point at the later one") {
   CHECK(load_text("train: {steps: 100}\n").train.warmup_steps == 5000);
 }
 
+TEST_CASE("config errors: options of a module that contradict each other point at the later one") {
+  check_cases({
+      {"model:\n  attention:\n    mode: reference\n    masses: learned\n",
+       "x.yaml:4:13: model.attention.masses: learned masses"},
+      {"model:\n  attention:\n    masses: learned\n    mode: reference\n",
+       "x.yaml:4:11: model.attention.mode: learned masses"},
+      {"protocol: lotformer\nmodel: {attention: {masses: learned}}\n",
+       "x.yaml:2:29: model.attention.masses: learned masses"},
+  });
+  CHECK_THAT(
+      load_error("model: {attention: {mode: reference}}\n", {"model.attention.masses=learned"}),
+      test::contains_text("--set model.attention.masses=learned: model.attention.masses: learned masses"));
+  const std::string both = load_error(
+      "model: {attention: {mode: reference, masses: learned, tolerance: 1e-7}}\ntrain: {steps: 0}\n");
+  CHECK_THAT(both, test::contains_text("learned masses") && test::contains_text("tolerances") &&
+                       test::contains_text("train.steps"));
+  // A key with an error of its own takes part in no rule.
+  CHECK_THAT(load_error("model: {attention: {mode: refernce, masses: learned}}\n"),
+             !test::contains_text("learned masses"));
+  // A checkpoint's state file is held to the same.
+  Json json = config_to_json(load_config({}, fake_kinds()));
+  json["model"]["attention"]["mode"] = "reference";
+  json["model"]["attention"]["masses"] = "learned";
+  CHECK_THAT(error_of([&] { config_from_json(json, fake_kinds(), "state.json"); }, ErrorKind::checkpoint),
+             test::contains_text("state.json: model.attention.masses: learned masses"));
+  // Constructors have the same check for options that come from C++.
+  FakeLotformer options;
+  CHECK_NOTHROW(require_no_conflict(options, "model.attention"));
+  options.mode = "reference";
+  options.masses = "learned";
+  CHECK(error_of([&] { require_no_conflict(options, "model.attention"); }) ==
+        "model.attention.masses: learned masses");
+}
+
 TEST_CASE("config errors: all at once, sorted by place, each once") {
   const std::string text =
       "train:\n  lr: -1\n  stepz: 3\nmodel:\n  dim: 0\n  attention: {kind: softmx}\ndata: {pad_to: "

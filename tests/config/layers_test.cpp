@@ -116,6 +116,49 @@ TEST_CASE("config: protocol lotformer fills what the user left open") {
   CHECK(load_text("data: {pad_to: 0}\n").protocol_label == "default");
 }
 
+namespace {
+
+/// Has keys that the published LOTFormer code has, and others.
+struct FakeSinkformer final : Options {
+  std::string mode = "truncated";
+  int64_t half_iterations = 3;
+  double inverse_temperature = 1;
+  void visit(FieldVisitor& visitor) override {
+    visitor.field({.key = "mode",
+                   .help = "arithmetic",
+                   .choices = {"reference", "reference_nlp", "reference_fill", "truncated"}},
+                  mode);
+    visitor.field({.key = "half_iterations", .help = "T", .range = {.low = 1}}, half_iterations);
+    visitor.field({.key = "inverse_temperature", .help = "beta"}, inverse_temperature);
+  }
+};
+
+FakeSinkformer under_protocol(const std::string& kind, const std::string& task) {
+  AttentionKinds kinds = fake_kinds();
+  kinds.names = {kind};
+  kinds.make = [](const std::string&) { return std::make_unique<FakeSinkformer>(); };
+  const Config config =
+      load_config({"", {"task=" + task, "protocol=lotformer", "model.attention.kind=" + kind}}, kinds);
+  CHECK(config.protocol_label == "lotformer");
+  return dynamic_cast<FakeSinkformer&>(*config.attention);
+}
+
+}  // namespace
+
+TEST_CASE("config: protocol lotformer leaves the options of other modules at their own published values") {
+  CHECK(under_protocol("lotformer", "listops").half_iterations == 50);
+  CHECK(under_protocol("lotformer", "image").half_iterations == 5);
+  for (const char* task : {"listops", "image"}) {
+    CHECK(under_protocol("sinkformer", task).half_iterations == 3);
+    CHECK(under_protocol("sinkformer", task).mode == "reference_nlp");
+    CHECK(under_protocol("espformer", task).mode == "reference_fill");
+    CHECK(under_protocol("espformer", task).inverse_temperature == 10);
+    CHECK(under_protocol("mine", task).mode == "reference");
+    CHECK(under_protocol("mine", task).half_iterations == 3);
+    CHECK(under_protocol("mine", task).inverse_temperature == 1);
+  }
+}
+
 TEST_CASE("config: files are looked for as given, in the config folder, in $LOTFORMER_CONFIG_DIR") {
   Workspace workspace;
   // The test program lies in the build tree, so the config folder is the repository's.
