@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 
 #include "lotformer/apps/command_line.h"
 #include "lotformer/bench/attention_bench.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
@@ -13,19 +15,25 @@ namespace {
 
 using namespace lotformer;
 
+constexpr const char* kStdout = "-";
+
 struct Arguments {
   std::vector<std::string> tasks,
-      candidates = {"softmax", "performer", "sinkformer", "espformer", "lotformer", "lotformer:reference"};
+      candidates = {
+          "softmax",   "performer", "sinkformer",          "espformer", "espformer:inverse_temperature=0",
+          "lotformer", "mean",      "lotformer:reference", "none"};
   std::vector<int64_t> lengths = {1024, 2048, 4096, 8192};
   std::string device = "auto", precision = "fp32";
   int64_t threads = 0;
-  bool json = false;
+  std::string json;
   bench::Request request;
 };
 
 void add_common(CLI::App& command, Arguments& a) {
   command
-      .add_option("--modules", a.candidates, "modules, with a mode if wanted: softmax lotformer:reference")
+      .add_option(
+          "--modules", a.candidates,
+          "modules, with mode and options if wanted: softmax lotformer:reference espformer:masked,tau=1e-2")
       ->capture_default_str();
   command.add_option("--batch", a.request.batch, "sequences in a batch")
       ->check(CLI::Range(1, 65536))
@@ -33,16 +41,33 @@ void add_common(CLI::App& command, Arguments& a) {
   command.add_option("--heads", a.request.heads)->check(CLI::Range(1, 4096))->capture_default_str();
   command.add_option("--head-dim", a.request.head_dim)->check(CLI::Range(1, 4096))->capture_default_str();
   command.add_option("--score-std", a.request.score_std, "standard deviation of the LOTFormer scores")
+      ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
   command.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--precision", a.precision, "of q, k, v: fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   command.add_option("--threads", a.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
-  command.add_flag("--json", a.json, "one JSON object on stdout instead of a table");
+  command.add_flag("--padded", a.request.padded, "ragged lengths: 5/8 of the tokens are real on average");
+  command.add_option("--dropout", a.request.dropout, "on attention weights (softmax)")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
+  command
+      .add_option("--json", a.json,
+                  "write the report to this file as well; without a name: to stdout, no table")
+      ->expected(0, 1)
+      ->default_str("-");
+}
+
+/// A wrong name must not cost the measurement.
+void require_folder(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
+  if (!std::filesystem::is_directory(folder))
+    throw Error(ErrorKind::usage, concat("--json: there is no folder ", quoted(folder.string(), 200)));
 }
 
 void prepare(Arguments& a) {
+  if (!a.json.empty() && a.json != kStdout) require_folder(a.json);
   a.request.device = parse_device(a.device);
   a.request.dtype = a.precision == "bf16" ? c10::kBFloat16 : c10::kFloat;
   set_threads(a.threads);
@@ -54,6 +79,35 @@ void prepare(Arguments& a) {
       if (setting.task == task) a.request.settings.push_back(setting);
     }
   }
+}
+
+/// The command line as it can be given again, without the folder of the program.
+std::string command_text(int argc, char** argv) {
+  std::vector<std::string> words = {"lotformer-bench"};
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    words.push_back(word.find_first_of(" \t'\"$*?;&|<>()") == std::string::npos ? word : "'" + word + "'");
+  }
+  return join(words, " ");
+}
+
+void add_speed(CLI::App& command, Arguments& a) {
+  std::vector<std::string> names;
+  for (const bench::Setting& setting : bench::lra_settings()) names.push_back(setting.task);
+  command.add_option("--tasks", a.tasks, "of " + join(names, ", ") + " (default: all)")
+      ->check(CLI::IsMember(names));
+  command.add_option("--rounds", a.request.rounds, "of which the median is taken")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+}
+
+void print(const Arguments& a, const Json& report, const std::string& table) {
+  if (a.json == kStdout) {
+    std::cout << to_line(report) << std::endl;
+    return;
+  }
+  if (!a.json.empty()) write_atomic(a.json, to_pretty_text(report));
+  std::cout << table << std::flush;
 }
 
 }  // namespace
@@ -70,25 +124,16 @@ int main(int argc, char** argv) {
     auto& memory =
         *app.add_subcommand("memory", "peak extra memory of forward and backward over the sequence length");
     for (CLI::App* command : {&speed, &memory}) add_common(*command, a);
-    std::vector<std::string> names;
-    for (const bench::Setting& setting : bench::lra_settings()) names.push_back(setting.task);
-    speed.add_option("--tasks", a.tasks, "of " + join(names, ", ") + " (default: all)")
-        ->check(CLI::IsMember(names));
-    speed.add_option("--rounds", a.request.rounds, "of which the median is taken")
-        ->check(CLI::Range(1, 100000))
-        ->capture_default_str();
+    add_speed(speed, a);
     memory.add_option("--lengths", a.lengths, "tokens, ascending")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
     prepare(a);
-    const Json report =
+    Json report =
         speed.parsed() ? bench::bench_attention(a.request) : bench::bench_memory(a.request, a.lengths);
-    if (a.json) {
-      std::cout << to_line(report) << std::endl;
-    } else {
-      std::cout << (speed.parsed() ? bench::attention_table(report) : bench::memory_table(report));
-    }
+    report["command"] = command_text(argc, argv);
+    print(a, report, speed.parsed() ? bench::attention_table(report) : bench::memory_table(report));
     return 0;
   });
 }

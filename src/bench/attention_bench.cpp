@@ -4,10 +4,12 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 
 #include "candidate.h"
+#include "lotformer/core/error.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
@@ -31,46 +33,55 @@ double microseconds(c10::Device device, Work&& work) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
 
-struct Times {
-  std::vector<double> forward, both;
+/// Forward, then forward and backward.
+struct Measured {
+  std::array<std::vector<double>, 2> microseconds;
+  std::array<int64_t, 2> peak_bytes{};
 };
+constexpr std::array<const char*, 2> kPasses = {"forward", "forward+backward"};
 
 /// Every candidate once a round, so that a slow minute of the machine falls on all of them.
+std::vector<Measured> measure(const Request& request, std::vector<Subject>& subjects) {
+  std::vector<Measured> measured(subjects.size());
+  for (size_t i = 0; i < subjects.size(); ++i)  // the warm-up round
+    measured[i].peak_bytes = {subjects[i].peak_bytes(false), subjects[i].peak_bytes(true)};
+  for (int64_t round = 0; round < request.rounds; ++round) {
+    for (size_t i = 0; i < subjects.size(); ++i) {
+      auto& [forward, both] = measured[i].microseconds;
+      forward.push_back(microseconds(request.device, [&] { subjects[i].forward(); }));
+      both.push_back(microseconds(request.device, [&] { subjects[i].forward_backward(); }));
+    }
+  }
+  return measured;
+}
+
 Json measure_setting(const Request& request, const Setting& setting) {
   std::vector<Subject> subjects;
   for (const Candidate& candidate : request.candidates) subjects.emplace_back(request, setting, candidate);
-  std::vector<Times> times(subjects.size());
-  std::vector<int64_t> peaks;
-  for (Subject& subject : subjects) peaks.push_back(subject.peak_bytes());  // the warm-up round
-  for (int64_t round = 0; round < request.rounds; ++round) {
-    for (size_t i = 0; i < subjects.size(); ++i) {
-      times[i].forward.push_back(microseconds(request.device, [&] { subjects[i].forward(); }));
-      times[i].both.push_back(microseconds(request.device, [&] { subjects[i].forward_backward(); }));
-    }
-  }
+  const std::vector<Measured> measured = measure(request, subjects);
   Json rows = Json::array();
   for (size_t i = 0; i < subjects.size(); ++i) {
-    const Candidate& candidate = request.candidates[i];
-    rows.push_back({{"attention", candidate.attention},
-                    {"mode", subjects[i].mode()},
-                    {"task", setting.task},
-                    {"n", setting.tokens},
-                    {"pivots", candidate.attention == "lotformer" ? Json(setting.pivots) : Json()},
-                    {"batch", request.batch},
-                    {"forward_us", median(times[i].forward)},
-                    {"median_us", median(times[i].both)},
-                    {"peak_bytes", peaks[i]}});
+    for (size_t pass = 0; pass < kPasses.size(); ++pass) {
+      Json row = subjects[i].description();
+      row.update({{"task", setting.task},
+                  {"n", setting.tokens},
+                  {"batch", request.batch},
+                  {"pass", kPasses[pass]},
+                  {"median_us", median(measured[i].microseconds[pass])},
+                  {"peak_bytes", measured[i].peak_bytes[pass]}});
+      rows.push_back(std::move(row));
+    }
   }
   return rows;
 }
 
-/// Adds `name`: time of each row over that of the row of the same task that `is_base` picks.
+/// Adds `name`: time of each row over that of the row of the same task and pass that `is_base(base, row)` picks.
 template <class Pick>
 void add_ratios(Json& rows, const char* name, const Pick& is_base) {
   for (Json& row : rows) {
     row[name] = nullptr;
     for (const Json& base : rows) {
-      if (base["task"] == row["task"] && is_base(base))
+      if (base["task"] == row["task"] && base["pass"] == row["pass"] && is_base(base, row))
         row[name] = row["median_us"].get<double>() / base["median_us"].get<double>();
     }
   }
@@ -81,22 +92,38 @@ Json header(const Request& request) {
           {"threads", at::get_num_threads()},
           {"build_id", build_id()},
           {"dtype", std::string(c10::toString(request.dtype))},
+          {"batch", request.batch},
           {"heads", request.heads},
           {"head_dim", request.head_dim},
           {"rounds", request.rounds},
-          {"score_std", request.score_std}};
+          {"score_std", request.score_std},
+          {"padded", request.padded},
+          {"dropout", request.dropout}};
 }
 
-std::string ratio_text(const Json& value) {
-  return value.is_null() ? "-" : format_fixed(value.get<double>(), 2);
+/// Slope of the least-squares line through (log x, log y); null where there is none.
+Json fitted_exponent(const std::vector<int64_t>& x, const std::vector<int64_t>& y) {
+  if (x.size() < 2 || *std::min_element(y.begin(), y.end()) <= 0) return nullptr;
+  const auto count = static_cast<double>(x.size());
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mean_x += std::log(static_cast<double>(x[i])) / count;
+    mean_y += std::log(static_cast<double>(y[i])) / count;
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double dx = std::log(static_cast<double>(x[i])) - mean_x;
+    xx += dx * dx;
+    xy += dx * (std::log(static_cast<double>(y[i])) - mean_y);
+  }
+  return xy / xx;
 }
 
-std::string name_of(const Json& row) {
-  const auto mode = row["mode"].get<std::string>();
-  return row["attention"].get<std::string>() + (mode.empty() ? "" : ", " + mode);
+void require_ascending(const std::vector<int64_t>& lengths) {
+  for (size_t i = 1; i < lengths.size(); ++i) {
+    if (lengths[i] <= lengths[i - 1])
+      throw Error(ErrorKind::usage, concat("--lengths must ascend, got ", lengths[i - 1], " ", lengths[i]));
+  }
 }
-
-constexpr double kMiB = 1 << 20;
 
 }  // namespace
 
@@ -111,73 +138,43 @@ const std::vector<Setting>& lra_settings() {
 
 Json bench_attention(const Request& request) {
   Json report = header(request);
-  report["rows"] = Json::array();
+  Json rows = Json::array();
   for (const Setting& setting : request.settings) {
-    for (Json& row : measure_setting(request, setting)) report["rows"].push_back(std::move(row));
+    for (Json& row : measure_setting(request, setting)) rows.push_back(std::move(row));
   }
-  add_ratios(report["rows"], "ratio_to_softmax",
-             [](const Json& row) { return row["attention"] == "softmax"; });
-  add_ratios(report["rows"], "ratio_to_reference",
-             [](const Json& row) { return row["attention"] == "lotformer" && row["mode"] == "reference"; });
+  add_ratios(rows, "ratio_to_softmax",
+             [](const Json& base, const Json&) { return base["attention"] == "softmax" && base["default"]; });
+  add_ratios(rows, "ratio_to_reference", [](const Json& base, const Json&) {
+    return base["attention"] == "lotformer" && base["mode"] == "reference" && base["options"] == "";
+  });
+  add_ratios(rows, "ratio_to_default", [](const Json& base, const Json& row) {
+    return base["attention"] == row["attention"] && base["default"];
+  });
+  report["rows"] = std::move(rows);
   return report;
 }
 
-std::string attention_table(const Json& report) {
-  std::string text =
-      "| task | n | attention | forward, ms | forward+backward, ms | ratio to softmax | ratio to lotformer "
-      "reference | "
-      "extra memory, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-  for (const Json& row : report["rows"]) {
-    text += concat("| ", row["task"].get<std::string>(), " | ", row["n"], " | ", name_of(row), " | ",
-                   format_fixed(row["forward_us"].get<double>() / 1000, 1), " | ",
-                   format_fixed(row["median_us"].get<double>() / 1000, 1), " | ",
-                   ratio_text(row["ratio_to_softmax"]), " | ", ratio_text(row["ratio_to_reference"]), " | ",
-                   format_fixed(row["peak_bytes"].get<double>() / kMiB, 1), " |\n");
-  }
-  return text;
-}
-
 Json bench_memory(const Request& request, const std::vector<int64_t>& lengths) {
+  require_ascending(lengths);
   Json report = header(request);
   report["rows"] = Json::array();
   for (const Candidate& candidate : request.candidates) {
-    Json row = {{"attention", candidate.attention}, {"batch", request.batch}, {"n", lengths}};
-    std::vector<double> bytes;
+    Json row;
+    std::vector<int64_t> bytes;
     for (const int64_t length : lengths) {
       Setting setting = request.settings.at(0);
       setting.tokens = length;
       Subject subject(request, setting, candidate);
-      bytes.push_back(static_cast<double>(subject.peak_bytes()));
-      row["mode"] = subject.mode();
-      row["peak_bytes"].push_back(static_cast<int64_t>(bytes.back()));
+      bytes.push_back(subject.peak_bytes(true));
+      row = subject.description();
     }
-    const size_t last = bytes.size() - 1;
-    if (last > 0 && bytes[last] > 0 && bytes[last - 1] > 0) {
-      row["exponent"] = std::log(bytes[last] / bytes[last - 1]) /
-                        std::log(static_cast<double>(lengths[last]) / static_cast<double>(lengths[last - 1]));
-    } else {
-      row["exponent"] = nullptr;
-    }
+    row.update({{"batch", request.batch},
+                {"n", lengths},
+                {"peak_bytes", bytes},
+                {"exponent", fitted_exponent(lengths, bytes)}});
     report["rows"].push_back(std::move(row));
   }
   return report;
-}
-
-std::string memory_table(const Json& report) {
-  if (report["rows"].empty()) return "";
-  std::string text = "| attention |", line = "| --- |";
-  for (const Json& length : report["rows"][0]["n"]) {
-    text += concat(" n = ", length, ", MiB |");
-    line += " --- |";
-  }
-  text += " exponent |\n" + line + " --- |\n";
-  for (const Json& row : report["rows"]) {
-    text += concat("| ", name_of(row), " |");
-    for (const Json& bytes : row["peak_bytes"])
-      text += concat(" ", format_fixed(bytes.get<double>() / kMiB, 1), " |");
-    text += concat(" ", ratio_text(row["exponent"]), " |\n");
-  }
-  return text;
 }
 
 }  // namespace lotformer::bench

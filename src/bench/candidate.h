@@ -15,19 +15,21 @@ namespace lotformer::bench {
 class Subject {
  public:
   Subject(const Request& request, const Setting& setting, const Candidate& candidate);
+  /// Without recording gradients.
   void forward();
   /// Forward and backward; gradients of q, k, v and the parameters.
   void forward_backward();
-  /// Extra bytes that forward_backward needs at most, beyond inputs and parameters.
-  int64_t peak_bytes();
-  const std::string& mode() const { return mode_; }
+  /// Extra bytes that a pass needs at most, beyond inputs and parameters.
+  int64_t peak_bytes(bool backward);
+  /// attention, mode, options, pivots: what the rows of a report begin with.
+  const Json& description() const { return description_; }
 
  private:
   void clear_gradients();
   c10::Device device_;
   std::shared_ptr<AttentionImpl> module_;
   at::Tensor q_, k_, v_, upstream_, lengths_;
-  std::string mode_;
+  Json description_;
 };
 
 }  // namespace lotformer::bench

@@ -22,12 +22,14 @@ struct Setting {
 };
 const std::vector<Setting>& lra_settings();
 
-/// A module in one of its modes; an empty mode is the default.
+/// A module and what its options are to be, each "key=value". Options that are not named have the module's default; `pivots`
+/// and, beside it, `epsilon` have those of the setting.
 struct Candidate {
   std::string attention;
-  std::string mode;
+  std::vector<std::string> options;
 };
-/// "softmax" or "lotformer:reference". Error(usage) for an unknown module or mode.
+/// "softmax", "lotformer:reference" (a word without "=" is the mode), "espformer:inverse_temperature=0",
+/// "lotformer:exact,pivots=64,tolerance=1e-5". Error(usage) that repeats `text` for an unknown module, option or value.
 Candidate parse_candidate(const std::string& text);
 
 struct Request {
@@ -39,19 +41,27 @@ struct Request {
   int64_t rounds = 5;
   double score_std =
       1.0;  ///< of the LOTFormer scores q.z / sqrt(D): 0.02 at the published start, 1 to 3 when trained
+  bool padded = false;  ///< ragged: sequence b has N - (b + 1/2) / B * 3N/4 real tokens (5N/8 on average)
+  double dropout = 0;   ///< on attention weights, in [0, 1); softmax alone has it
   c10::Device device = c10::Device(c10::kCPU);
   c10::ScalarType dtype = c10::kFloat;
 };
 
-/// One row for every setting and candidate: attention, mode, task, n, pivots, batch, forward_us, median_us (forward and backward),
-/// ratio_to_softmax and ratio_to_reference (time of this row / time of that row of the same setting and run; null without one;
-/// the reference is lotformer:reference), peak_bytes (largest extra memory of forward and backward). One warm-up round.
+/// Two rows for every setting and candidate, `pass` "forward" (no gradients recorded) and "forward+backward" (gradients of q, k, v
+/// and parameters), modules in training mode:
+///   attention, mode (null where the module has none), options (as given, without the mode), task, n, pivots (null without), batch,
+///   median_us, peak_bytes (largest extra memory of the pass),
+///   ratio_to_softmax, ratio_to_reference, ratio_to_default: median_us over that of softmax, of lotformer:reference (the published
+///   iteration, T = 50, in plain ATen) and of the same module without options; same setting, pass and run; null without such a row.
+/// One warm-up round.
 Json bench_attention(const Request& request);
-/// The rows as a Markdown table.
+/// The report as Markdown: where it was measured, then a line for every setting and candidate.
 std::string attention_table(const Json& report);
 
-/// Peak extra bytes of forward and backward of each candidate at every length, and `exponent`: the slope of log(bytes) over
-/// log(tokens) between the two longest. The first setting gives pivots and epsilon.
+/// Peak extra bytes of forward and backward of each candidate at every length, and `exponent`: the slope of the least-squares line
+/// through log(bytes) over log(tokens); null for one length or where nothing was allocated. The first setting gives pivots and
+/// epsilon. On a CPU: bytes of tensors, which is all that grows with the tokens.
+/// Error(usage) unless the lengths ascend.
 Json bench_memory(const Request& request, const std::vector<int64_t>& lengths);
 std::string memory_table(const Json& report);
 
