@@ -103,6 +103,39 @@ TEST_CASE("sweep: two tasks, five modules, two seeds, killed on the way, finishe
   CHECK_THAT(second.out, contains_text("| tiny_text | lotformer |"));
 }
 
+TEST_CASE("sweep: a cell that is killed in its middle goes on from its checkpoint") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "sweep", cell = out / "tiny/mean/seed-0";
+  // tiny.yaml alone, long enough to be killed on the way; the other arguments are those of sweep().
+  const std::vector<std::string> what = {"--tasks",     LOTFORMER_TEST_DATA "/configs/tiny.yaml",
+                                         "--attention", "mean",
+                                         "--set",       "train.steps=600",
+                                         "--set",       "train.eval_every=0",
+                                         "--set",       "train.checkpoint_every=20",
+                                         "--set",       "train.keep=100"};
+  {
+    Process first(sweep(out, what));
+    while (first.running() && !fs::exists(cell / "checkpoints/step-00000040"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    first.signal(SIGKILL);
+    REQUIRE(first.wait().exit_code == 128 + SIGKILL);
+  }
+  REQUIRE(finished_cells(out) == 0);
+  const Finished second = run(sweep(out, what));
+  INFO(second.err << slurp(cell.string() + ".log"));
+  REQUIRE(second.exit_code == 0);
+  const std::string log = slurp(cell.string() + ".log");
+  CHECK_THAT(log, contains_text("resuming at step "));
+  // No window stands in the metrics twice, none is missing.
+  std::vector<int64_t> steps, wanted;
+  for (const Json& line : read_lines(cell / "metrics.jsonl")) {
+    if (line.at("split") == "train") steps.push_back(line.at("step").get<int64_t>());
+  }
+  for (int64_t step = 7; step < 600; step += 7) wanted.push_back(step);  // train.log_every
+  wanted.push_back(600);
+  CHECK(steps == wanted);
+}
+
 TEST_CASE("sweep: goes on after a failure and names it, stops at a signal, prints commands") {
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "sweep";
