@@ -12,6 +12,15 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LOTFORMER_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LOTFORMER_ADDRESS_SANITIZER 1
+#endif
+#endif
 
 namespace lotformer::ops {
 namespace {
@@ -52,7 +61,8 @@ class KeepingAllocator final : public c10::Allocator {
 
   CpuMemory statistics() {
     const std::lock_guard lock(mutex_);
-    return {in_use_, peak_, static_cast<int64_t>(kept_bytes_)};
+    return {in_use_, peak_, static_cast<int64_t>(live_bytes_), static_cast<int64_t>(live_peak_),
+            static_cast<int64_t>(kept_bytes_)};
   }
   void reset_peak() { peak_ = in_use_.load(); }
 
@@ -75,9 +85,10 @@ class KeepingAllocator final : public c10::Allocator {
       Header* header = it->second;
       kept_bytes_ -= it->first;
       kept_.erase(it);
-      live_bytes_ += header->mapped;
+      count_live(header->mapped);
       return header;
     }
+    trim(wanted);
     void* block = map(wanted);
     if (block == MAP_FAILED) {  // what is kept may be what is missing
       drop_kept(0);
@@ -87,9 +98,13 @@ class KeepingAllocator final : public c10::Allocator {
                      " bytes on the CPU");
     auto* header = static_cast<Header*>(block);
     header->mapped = wanted;
-    live_bytes_ += wanted;
-    live_peak_ = std::max(live_peak_, live_bytes_);
+    count_live(wanted);
     return header;
+  }
+
+  void count_live(size_t bytes) {
+    live_bytes_ += bytes;
+    live_peak_ = std::max(live_peak_, live_bytes_);
   }
 
   static void* map(size_t bytes) {
@@ -98,13 +113,25 @@ class KeepingAllocator final : public c10::Allocator {
     return block;
   }
 
-  void keep(Header* header) {
+  /// Called by destructors of tensors: must not throw. Without memory for the note the block is not kept.
+  void keep(Header* header) noexcept {
     const std::lock_guard lock(mutex_);
-    live_bytes_ -= header->mapped;
-    kept_bytes_ += header->mapped;
-    kept_.emplace(header->mapped, header);
-    if (live_bytes_ + kept_bytes_ > live_peak_ + live_peak_ / 4)
-      drop_kept(live_peak_ - std::min(live_peak_, live_bytes_));
+    const size_t bytes = header->mapped;
+    live_bytes_ -= bytes;
+    try {
+      kept_.emplace(bytes, header);
+      kept_bytes_ += bytes;
+    } catch (const std::bad_alloc&) {
+      ::munmap(header, bytes);
+    }
+    trim(0);
+  }
+
+  /// Holds the bound on all blocks when `more` bytes are about to become live. A quarter above the peak is let stand, so that
+  /// blocks are not given back and mapped again at every call. Under the lock.
+  void trim(size_t more) {
+    const size_t live = live_bytes_ + more, peak = std::max(live_peak_, live);
+    if (live + kept_bytes_ > peak + peak / 4) drop_kept(peak - live);
   }
 
   /// Gives blocks back to the system, smallest first, until at most `limit` bytes are kept. Under the lock.
@@ -143,9 +170,12 @@ void KeepingAllocator::release(void* pointer) {
 
 }  // namespace
 
-void install_cpu_allocator() {
-#ifndef __SANITIZE_ADDRESS__
+bool install_cpu_allocator() {
+#ifdef LOTFORMER_ADDRESS_SANITIZER
+  return false;
+#else
   c10::SetCPUAllocator(&allocator(), /*priority=*/100);
+  return true;
 #endif
 }
 

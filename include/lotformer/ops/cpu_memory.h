@@ -8,14 +8,18 @@
 namespace lotformer::ops {
 
 /// Replaces torch's CPU allocator for the whole process; call before the first tensor is made. Blocks below 1 MiB go to the C
-/// library. Larger ones are rounded up by at most 1/8, mapped, and kept when freed as long as no more is kept than the largest
-/// amount that was in use at once. Thread-safe. Does nothing under AddressSanitizer, which must see every block.
-void install_cpu_allocator();
+/// library. Larger ones are mapped in size classes (at most 1/8 above what is asked for), and a freed one is kept and serves
+/// requests of its own class or of one up to 1/8 smaller, so that a block is at most 27 % larger than its tensor. Live and kept
+/// blocks together never exceed 1.25 times the largest amount of blocks that was live at once. Thread-safe; a block may be freed on
+/// another thread. Returns false and does nothing under AddressSanitizer, which must see every block.
+bool install_cpu_allocator();
 
 struct CpuMemory {
-  int64_t in_use = 0;  ///< bytes of live tensors, as asked for
-  int64_t peak = 0;    ///< largest in_use since the last reset
-  int64_t kept = 0;    ///< bytes of freed blocks that wait for the next use
+  int64_t in_use = 0;      ///< bytes of live tensors, as asked for
+  int64_t peak = 0;        ///< largest in_use since the last reset
+  int64_t large = 0;       ///< bytes of the live blocks of 1 MiB and more, as mapped
+  int64_t large_peak = 0;  ///< largest `large` since the start of the process
+  int64_t kept = 0;  ///< bytes of freed blocks that wait for the next use; large + kept <= 1.25 large_peak
 };
 /// All zero when the allocator is not installed.
 CpuMemory cpu_memory();
