@@ -6,63 +6,24 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
+#include <limits>
+#include <vector>
 
-#include "lotformer/core/error.h"
 #include "lotformer/ops/lengths.h"
 
 namespace lotformer {
+namespace {
 
-void LotformerOptions::visit(FieldVisitor& visitor) {
-  visitor.field({.key = "mode",
-                 .help = "reference: published arithmetic; truncated: T half-iterations, masked; exact: "
-                         "solved to tolerance",
-                 .choices = {"reference", "truncated", "exact"}},
-                mode);
-  visitor.field({.key = "pivots",
-                 .help = "number r of pivots, the rank of the attention map",
-                 .range = {.low = 1, .high = 1024}},
-                pivots);
-  visitor.field({.key = "epsilon",
-                 .help = "entropic regularisation, in the unit of the scores",
-                 .range = {.low = 0, .low_open = true}},
-                epsilon);
-  visitor.field({.key = "half_iterations",
-                 .help = "half-iterations T a side; modes reference and truncated",
-                 .range = {.low = 1, .high = 100000}},
-                half_iterations);
-  visitor.field({.key = "tolerance",
-                 .help = "mode exact, training: marginal residual at which a problem is solved",
-                 .range = {.low = 0, .high = 2, .low_open = true}},
-                tolerance);
-  visitor.field({.key = "eval_tolerance",
-                 .help = "the same in evaluation",
-                 .range = {.low = 0, .high = 2, .low_open = true}},
-                eval_tolerance);
-  visitor.field({.key = "max_passes",
-                 .help = "mode exact: passes over the tokens before rounding takes over",
-                 .range = {.low = 1, .high = 100000}},
-                max_passes);
-  visitor.field({.key = "masses",
-                 .help = "pivot masses: equal, or learned as a softmax",
-                 .choices = {"uniform", "learned"}},
-                masses);
-  visitor.field({.key = "pivot_init",
-                 .help = "0.02: normal(0, 0.02), as published; unit_score: normal(0, epsilon sqrt(3)), "
-                         "scores start at the scale of epsilon",
-                 .choices = {"0.02", "unit_score"}},
-                pivot_init);
-  visitor.field({.key = "core", .help = "implementation", .choices = {"auto", "aten"}}, core);
-}
+constexpr double kLeastSquare = 1e-12;  // a vector of length zero stays zero, with a finite gradient
+constexpr double kLargestLogKappa =
+    20;  // learned penalties stay between "exactly" and "not at all", in float32 too
 
-std::vector<Conflict> LotformerOptions::conflicts() const {
-  if (mode != "reference" || masses != "learned") return {};
-  return {{{"masses", "mode"},
-           "masses learned needs mode truncated or exact; mode reference has uniform masses"}};
-}
+}  // namespace
 
 LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape)
     : options_(options) {
@@ -75,6 +36,14 @@ LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, 
       register_parameter("pivots", at::randn({shape.heads, options_.pivots, shape.head_dim}) * deviation);
   if (options_.masses == "learned") {
     pivot_logits = register_parameter("pivot_logits", at::zeros({shape.heads, options_.pivots}));
+  }
+  if (options_.relaxation_learned) {
+    const LotformerOptions::Relaxation rho = *options_.parse_relaxation();
+    std::vector<double> start;  // of the sides that are held
+    if (options_.holds_queries()) start.push_back(std::log(rho.query));
+    if (options_.holds_keys()) start.push_back(std::log(rho.key));
+    const at::Tensor sides = at::tensor(start, at::kFloat).unsqueeze(-1);
+    log_relaxation = register_parameter("log_relaxation", sides.repeat({1, shape.heads}));
   }
 }
 
@@ -96,32 +65,67 @@ ops::PivotSolverOptions LotformerAttentionImpl::solver_options() const {
   return {is_training() ? options_.tolerance : options_.eval_tolerance, options_.max_passes};
 }
 
+LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& q, const at::Tensor& k,
+                                                              const at::Tensor& lengths) const {
+  const at::Tensor z = pivots.to(q.scalar_type());
+  if (options_.qk_norm == "none") return {q, k, z};
+  // Rows of length sqrt(D) and pivots of length 1: with the factor D^(-1/2) the score is the cosine.
+  const auto unit = [](const at::Tensor& x) {
+    return x * (x.square().sum(-1, /*keepdim=*/true) + kLeastSquare).rsqrt();
+  };
+  const at::Tensor mask = ops::length_mask(lengths, q.size(2));
+  const double length = std::sqrt(static_cast<double>(q.size(3)));
+  // Selected first: what stands in padding would come back as NaN in the gradient of the norm.
+  return {unit(ops::select_real_tokens(q, mask)) * length, unit(ops::select_real_tokens(k, mask)) * length,
+          unit(z)};
+}
+
+ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& like) const {
+  ops::PivotMarginals marginals;
+  const LotformerOptions::Relaxation rho = *options_.parse_relaxation();
+  const auto kappa = [&](bool held, double own, int64_t row) -> at::Tensor {
+    const auto constant = [&](double value) {
+      return at::full({pivots.size(0)}, value, like.options().requires_grad(false));
+    };
+    if (!held) return constant(std::numeric_limits<double>::infinity());
+    if (log_relaxation.defined()) {
+      const at::Tensor log_kappa = std::log(options_.epsilon) - log_relaxation[row].to(like.scalar_type());
+      return log_kappa.clamp(-kLargestLogKappa, kLargestLogKappa).exp();
+    }
+    return std::isinf(own) ? at::Tensor() : constant(options_.epsilon / own);
+  };
+  marginals.query_kappa = kappa(options_.holds_queries(), rho.query, 0);
+  marginals.key_kappa = kappa(options_.holds_keys(), rho.key, options_.holds_queries() ? 1 : 0);
+  marginals.keys_by_pivot = !options_.holds_keys() && options_.free_keys == "tokens";
+  return marginals;
+}
+
 at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                              const at::Tensor& lengths) {
-  const at::Tensor z = pivots.to(q.scalar_type());
+  const Scored x = scored(q, k, lengths);
   if (options_.mode == "reference") {
-    return ops::pivot_attention_reference(q, k, v, z, options_.epsilon, options_.half_iterations);
+    return ops::pivot_attention_reference(x.q, x.k, v, x.z, options_.epsilon, options_.half_iterations);
   }
   if (options_.mode == "truncated") {
-    return ops::pivot_attention_truncated(q, k, v, z, at::log_softmax(mass_logits(q), -1), lengths,
+    return ops::pivot_attention_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(q), -1), lengths,
                                           options_.epsilon, options_.half_iterations);
   }
-  return ops::pivot_attention_exact(q, k, v, z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
-                                    solver_options(), &stats_);
+  return ops::pivot_attention_exact(x.q, x.k, v, x.z, at::softmax(mass_logits(q), -1), lengths,
+                                    options_.epsilon, solver_options(), &stats_, pivot_marginals(q));
 }
 
 ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Tensor& k,
                                               const at::Tensor& lengths) const {
-  const at::Tensor z = pivots.to(q.scalar_type());
+  const Scored x = scored(q, k, lengths);
   if (options_.mode == "reference") {
-    return ops::pivot_plans_reference(q, k, z, options_.epsilon, options_.half_iterations);
+    return ops::pivot_plans_reference(x.q, x.k, x.z, options_.epsilon, options_.half_iterations);
   }
   if (options_.mode == "truncated") {
-    return ops::pivot_plans_truncated(q, k, z, at::log_softmax(mass_logits(q), -1), lengths, options_.epsilon,
-                                      options_.half_iterations);
+    return ops::pivot_plans_truncated(x.q, x.k, x.z, at::log_softmax(mass_logits(q), -1), lengths,
+                                      options_.epsilon, options_.half_iterations);
   }
-  return ops::pivot_plans_exact(q, k, z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
-                                solver_options());
+  return ops::pivot_plans_exact(x.q, x.k, x.z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
+                                solver_options(), pivot_marginals(q));
 }
 
 }  // namespace lotformer

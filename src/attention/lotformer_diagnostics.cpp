@@ -15,11 +15,11 @@ namespace lotformer {
 namespace {
 
 /// diag(mass)^(-1/2) G diag(mass)^(-1/2) with G = sum_i a_i p_i p_i^T, from a plan [B, H, r, N] whose entries are a_i p_ij and whose
-/// token masses are 1 / count. float64 [B, H, r, r].
-at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& counts) {
+/// token masses are 1 / count; `mass` [B, H, r] is what the map divides by. float64 [B, H, r, r].
+at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at::Tensor& counts) {
   const at::Tensor p = plan.to(at::kDouble);
   const at::Tensor gram = at::matmul(p, p.transpose(-2, -1)) * counts.view({-1, 1, 1, 1});
-  const at::Tensor scale = p.sum(-1).clamp_min(1e-300).rsqrt();  // of the pivot marginal
+  const at::Tensor scale = mass.clamp_min(1e-300).rsqrt();
   return scale.unsqueeze(-1) * gram * scale.unsqueeze(-2);
 }
 
@@ -58,14 +58,18 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   const at::Tensor counts =
       masked ? lengths.clamp_min(1).to(at::kDouble)
              : both.query.new_zeros({q.size(0)}, at::kDouble).fill_(static_cast<double>(q.size(2)));
-  const at::Tensor values =
-      map_singular_values(scaled_gram(both.query, counts), scaled_gram(both.key, counts));
+  // The summary values are divided by the key side's own pivot marginal; where both sides are held it is that of the query side too.
+  const at::Tensor key_mass = both.key.to(at::kDouble).sum(-1);
+  const at::Tensor query_mass = options_.mode == "exact" ? key_mass : both.query.to(at::kDouble).sum(-1);
+  const at::Tensor values = map_singular_values(scaled_gram(both.query, query_mass, counts),
+                                                scaled_gram(both.key, key_mass, counts));
   for (auto& [name, value] : found) {
     if (name == "effective_rank") value = effective_rank(values);
   }
   const at::Tensor mask = masked ? ops::length_mask(lengths, q.size(2)) : at::Tensor();
-  found.emplace_back("query_sharpness", sharpness(q, pivots, mask, counts, options_.epsilon));
-  found.emplace_back("key_sharpness", sharpness(k, pivots, mask, counts, options_.epsilon));
+  const Scored x = scored(q, k, masked ? lengths : at::Tensor());
+  found.emplace_back("query_sharpness", sharpness(x.q, x.z, mask, counts, options_.epsilon));
+  found.emplace_back("key_sharpness", sharpness(x.k, x.z, mask, counts, options_.epsilon));
   if (options_.mode == "exact") {
     found.emplace_back("passes_mean", stats_.mean_passes());
     found.emplace_back("passes_max", static_cast<double>(stats_.longest));

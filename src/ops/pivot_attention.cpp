@@ -5,12 +5,19 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <limits>
 
 #include "lotformer/ops/lengths.h"
 #include "pivot_problem.h"
@@ -21,6 +28,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+constexpr double kNothing = -std::numeric_limits<double>::infinity();
+
 at::Tensor centred(const at::Tensor& p, const at::Tensor& w) {  // p_ij (w_ij - sum_l p_il w_il)     [P, r, N]
   return p * (w - (p * w).sum(1, /*keepdim=*/true));
 }
@@ -29,13 +38,44 @@ at::Tensor doubled(const at::Tensor& x) {
   return x.defined() ? at::cat({x, x}) : x;
 }
 
-/// lambda of (diag(c) - G) lambda = tau. Where the matrix is singular beyond the jitter every p_i is one-hot;
-/// the softmax derivative p (w - p.w) then vanishes together with tau and 0 is the answer.
-at::Tensor multipliers(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& tau) {
-  at::Tensor solved;
-  const at::Tensor lambda = solve_pivot_system(marginal, gram, tau, {}, solved);
-  return at::where(solved.unsqueeze(-1), lambda, at::zeros_like(lambda));
+/// kappa of P problems, made ready; all undefined where every marginal is held.
+struct Relaxed {
+  explicit Relaxed(const at::Tensor& kappa) {
+    if (!kappa.defined()) return;
+    free = kappa.isinf().unsqueeze(-1);
+    finite = kappa.unsqueeze(-1).masked_fill(free, 0);
+    held = kappa.eq(0).unsqueeze(-1);
+  }
+  at::Tensor free, finite, held;  // [P, 1]
+};
+
+/// `x` where the marginal is held, `otherwise` where it is relaxed.
+at::Tensor if_held(const Relaxed& relaxed, const at::Tensor& x, const at::Tensor& otherwise) {
+  return relaxed.held.defined() ? at::where(relaxed.held, x, otherwise) : x;
 }
+
+/// lambda of ((1 + kappa) diag(c) - G) lambda = tau; 0 where h does not move. Where the matrix is singular beyond the jitter every p_i
+/// is one-hot; the softmax derivative p (w - p.w) then vanishes together with tau and 0 is the answer.
+at::Tensor multipliers(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& tau,
+                       const Relaxed& relaxed) {
+  at::Tensor solved;
+  const at::Tensor lambda = solve_pivot_system(marginal, gram, tau, {}, solved, relaxed.finite);
+  at::Tensor moves = solved.unsqueeze(-1);
+  if (relaxed.free.defined()) moves = moves.logical_and(relaxed.free.logical_not());
+  return at::where(moves, lambda, at::zeros_like(lambda));
+}
+
+/// What h = h(sigma, kappa) adds to the gradients, from lambda.
+struct MarginalGradient {
+  MarginalGradient(const at::Tensor& lambda, const at::Tensor& marginal, const at::Tensor& sigma,
+                   const at::Tensor& potentials, const Relaxed& relaxed) {
+    const at::Tensor flow = lambda * marginal;
+    sigma_part = if_held(relaxed, lambda, flow / sigma.clamp_min(1e-37));
+    if (relaxed.held.defined()) kappa_part = -(flow * potentials).sum(-1);
+  }
+  at::Tensor sigma_part;  // [P, r]
+  at::Tensor kappa_part;  // [P] or undefined
+};
 
 /// Both sides of P problems: logits [2P, r, N], first half queries, second half keys.
 at::Tensor both_logits(const at::Tensor& z, const at::Tensor& q, const at::Tensor& k) {
@@ -43,85 +83,177 @@ at::Tensor both_logits(const at::Tensor& z, const at::Tensor& q, const at::Tenso
 }
 
 PivotSolution solve_both(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
-                         const PivotSolverOptions& options) {
+                         const at::Tensor& kappa, const PivotSolverOptions& options) {
   return solve_pivot_potentials(logits, {doubled(tokens.real), doubled(tokens.share)}, doubled(sigma),
-                                options);
+                                options, kappa);
 }
 
-/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r]. Values at padding
+/// R, the identity for relaxed problems.
+at::Tensor rounding_of(const PivotSolution& solution, const at::Tensor& sigma, const at::Tensor& kappa) {
+  const at::Tensor rounding = rounding_matrix(solution.marginal, sigma);
+  if (!kappa.defined()) return rounding;
+  return at::where(kappa.eq(0).view({-1, 1, 1}), rounding, at::eye(sigma.size(1), sigma.options()));
+}
+
+/// softmax over real tokens [P, r, N].
+at::Tensor pivot_choices(const at::Tensor& logits, const TokenMarginal& tokens) {
+  return at::softmax(tokens.real.defined() ? logits.masked_fill(tokens.real.eq(0), kNothing) : logits, -1);
+}
+
+at::Tensor half(const at::Tensor& x, int64_t which) {
+  return x.defined() ? x.narrow(0, which * (x.size(0) / 2), x.size(0) / 2) : x;
+}
+
+/// The summary values of the pivots.
+struct Pooled {
+  at::Tensor mass;    // [P, r, 1]
+  at::Tensor values;  // U [P, r, D]
+};
+
+/// U = weighted means of V, the weights of each pivot summing to 1 because they are divided by their own mass.
+Pooled pool(const at::Tensor& p, const at::Tensor& marginal, const at::Tensor& rounding, const at::Tensor& v,
+            const at::Tensor& share) {
+  const at::Tensor summed = at::bmm(p, v) * share.unsqueeze(-1);  // Y [P, r, D]
+  const at::Tensor to_pivots = rounding.transpose(1, 2);
+  // A pivot mass that underflows passes on nothing instead of 0 / 0.
+  const at::Tensor mass = at::bmm(to_pivots, marginal.unsqueeze(-1)).clamp_min(1e-37);
+  return {mass, at::bmm(to_pivots, summed) / mass};
+}
+
+/// What the key side hands back, from dU.
+struct KeyGradients {
+  at::Tensor k, v, z, sigma, kappa;
+};
+
+struct Solved {
+  at::Tensor potentials, marginal, gram, rounding;
+};
+
+KeyGradients key_gradients(const at::Tensor& d_pooled, const at::Tensor& own, const at::Tensor& mass,
+                           const at::Tensor& k, const at::Tensor& v, const at::Tensor& z,
+                           const at::Tensor& sigma, const Solved& s, const TokenMarginal& tokens,
+                           const Relaxed& relaxed) {
+  const at::Tensor a = tokens.real.defined() ? tokens.real * tokens.share.unsqueeze(-1)
+                                             : tokens.share.unsqueeze(-1);  // [P, 1, N] or [P, 1, 1]
+  const at::Tensor e = at::bmm(s.rounding, d_pooled / mass);
+  const at::Tensor p = pivot_probabilities(at::bmm(z, k.transpose(1, 2)), s.potentials, tokens);
+  KeyGradients d;
+  d.v = at::bmm(p.transpose(1, 2), e) * tokens.share.unsqueeze(-1);
+  at::Tensor x = at::bmm(e, v.transpose(1, 2));  // x_kj = V_k . E_j
+  // A held mass is sigma; a relaxed one moves with the scores, and U = Y / c with it.
+  if (relaxed.held.defined()) x = x - own.masked_fill(relaxed.held, 0).unsqueeze(-1);
+  at::Tensor t = centred(p, x);
+  const at::Tensor lambda = multipliers(s.marginal, s.gram, t.sum(-1) * tokens.share, relaxed);
+  t = a * (t - centred(p, lambda.unsqueeze(-1)));
+  const MarginalGradient through_h(lambda, s.marginal, sigma, s.potentials, relaxed);
+  d.k = at::bmm(t.transpose(1, 2), z);
+  d.z = at::bmm(t, k);
+  d.sigma = through_h.sigma_part - if_held(relaxed, own, at::zeros_like(own));
+  d.kappa = through_h.kappa_part;
+  return d;
+}
+
+/// The same where every pivot takes its weights from a softmax over tokens: no potential, no mass.
+KeyGradients free_key_gradients(const at::Tensor& d_pooled, const at::Tensor& own, const at::Tensor& k,
+                                const at::Tensor& v, const at::Tensor& z, const TokenMarginal& tokens) {
+  const at::Tensor weights = pivot_choices(at::bmm(z, k.transpose(1, 2)), tokens);
+  const at::Tensor t = weights * (at::bmm(d_pooled, v.transpose(1, 2)) - own.unsqueeze(-1));
+  return {at::bmm(t.transpose(1, 2), z),
+          at::bmm(weights.transpose(1, 2), d_pooled),
+          at::bmm(t, k),
+          at::zeros_like(own),
+          {}};
+}
+
+/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r], kappa [2P] or empty. Values at padding
 /// are finite, upstream gradients there are zero. First half of a stacked tensor = query side, second half = key side.
 struct PivotAttention : torch::autograd::Function<PivotAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const at::Tensor& z, const at::Tensor& sigma,
-                            const TokenMarginal& tokens, const PivotSolverOptions& options,
-                            PivotSolveStats* stats) {
-    const int64_t problems = q.size(0);
+                            const at::Tensor& kappa_or_empty, const TokenMarginal& tokens, bool keys_by_pivot,
+                            const PivotSolverOptions& options, PivotSolveStats* stats) {
+    const at::Tensor kappa = kappa_or_empty.numel() > 0 ? kappa_or_empty : at::Tensor();
     const at::Tensor logits = both_logits(z, q, k);
-    const PivotSolution solution = solve_both(logits, tokens, sigma, options);
+    const PivotSolution solution = solve_both(logits, tokens, sigma, kappa, options);
     if (stats) {
-      *stats = {2 * problems, solution.problem_passes, solution.longest, solution.capped, solution.residual};
+      *stats = {2 * q.size(0), solution.problem_passes, solution.longest, solution.capped, solution.residual};
     }
-    const auto side = [&](const at::Tensor& x, int64_t which) {
-      return x.narrow(0, which * problems, problems);
-    };
-
-    // Key side: U = weighted means of V, the weights of each pivot summing to 1 because they are divided by
-    // their own mass.
-    const at::Tensor rounding = rounding_matrix(solution.marginal, doubled(sigma));  // [2P, r, r]
-    const at::Tensor p_key = pivot_probabilities(side(logits, 1), side(solution.potentials, 1), tokens);
-    const at::Tensor summed = at::bmm(p_key, v) * tokens.share.unsqueeze(-1);  // Y [P, r, D]
-    const at::Tensor to_pivots = side(rounding, 1).transpose(1, 2);
-    const at::Tensor mass =  // [P, r, 1]; a pivot mass that underflows passes on nothing instead of 0 / 0
-        at::bmm(to_pivots, side(solution.marginal, 1).unsqueeze(-1)).clamp_min(1e-37);
-    const at::Tensor pooled = at::bmm(to_pivots, summed) / mass;  // U [P, r, D]
-
+    const at::Tensor rounding = rounding_of(solution, doubled(sigma), kappa);  // [2P, r, r]
+    Pooled keys;
+    if (keys_by_pivot) {
+      keys.mass = at::ones_like(sigma).unsqueeze(-1);
+      keys.values = at::bmm(pivot_choices(half(logits, 1), tokens), v);
+    } else {
+      keys = pool(pivot_probabilities(half(logits, 1), half(solution.potentials, 1), tokens),
+                  half(solution.marginal, 1), half(rounding, 1), v, tokens.share);
+    }
     // Query side: O = (p R) U.
-    const at::Tensor mixed = at::bmm(side(rounding, 0), pooled);  // W = R U
-    const at::Tensor p_query = pivot_probabilities(side(logits, 0), side(solution.potentials, 0), tokens);
+    const at::Tensor mixed = at::bmm(half(rounding, 0), keys.values);  // W = R U
+    const at::Tensor p_query = pivot_probabilities(half(logits, 0), half(solution.potentials, 0), tokens);
+    ctx->saved_data["keys_by_pivot"] = keys_by_pivot;
     ctx->save_for_backward({q, k, v, z, tokens.real, tokens.share, solution.potentials, solution.marginal,
-                            solution.gram, rounding, mass, pooled, mixed});
+                            solution.gram, rounding, keys.mass, keys.values, mixed, sigma, kappa});
     return at::bmm(p_query.transpose(1, 2), mixed);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &z = saved[3], &share = saved[5],
-                     &potentials = saved[6], &marginal = saved[7], &gram = saved[8], &rounding = saved[9],
-                     &mass = saved[10], &pooled = saved[11], &mixed = saved[12];
-    const TokenMarginal tokens{saved[4], share};
-    const at::Tensor a = tokens.real.defined() ? tokens.real * share.unsqueeze(-1)
-                                               : share.unsqueeze(-1);  // [P, 1, N] or [P, 1, 1]
-    const int64_t problems = q.size(0);
-    const auto side = [&](const at::Tensor& x, int64_t which) {
-      return x.narrow(0, which * problems, problems);
-    };
+    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &z = saved[3], &potentials = saved[6],
+                     &marginal = saved[7], &gram = saved[8], &rounding = saved[9], &mass = saved[10],
+                     &pooled = saved[11], &mixed = saved[12], &sigma = saved[13], &kappa = saved[14];
+    const TokenMarginal tokens{saved[4], saved[5]};
+    const at::Tensor a = tokens.real.defined() ? tokens.real * tokens.share.unsqueeze(-1)
+                                               : tokens.share.unsqueeze(-1);  // [P, 1, N] or [P, 1, 1]
     const at::Tensor d_out = upstream[0];
 
     // Query side: w_ij = dO_i . W_j.
-    at::Tensor p = pivot_probabilities(at::bmm(z, q.transpose(1, 2)), side(potentials, 0), tokens);
+    const Relaxed relaxed(half(kappa, 0));
+    const at::Tensor p = pivot_probabilities(at::bmm(z, q.transpose(1, 2)), half(potentials, 0), tokens);
     at::Tensor t = centred(p, at::bmm(mixed, d_out.transpose(1, 2)));
-    at::Tensor lambda = multipliers(side(marginal, 0), side(gram, 0), t.sum(-1));
+    const at::Tensor lambda = multipliers(half(marginal, 0), half(gram, 0), t.sum(-1), relaxed);
     const at::Tensor d_pooled =
-        at::bmm(side(rounding, 0).transpose(1, 2), at::bmm(p, d_out));  // dU [P, r, D]
+        at::bmm(half(rounding, 0).transpose(1, 2), at::bmm(p, d_out));  // dU [P, r, D]
     t -= a * centred(p, lambda.unsqueeze(-1));                          // d logits
-    const at::Tensor d_q = at::bmm(t.transpose(1, 2), z);
-    at::Tensor d_z = at::bmm(t, q);
-    at::Tensor d_sigma = lambda - (d_pooled * pooled).sum(-1) / mass.squeeze(-1);
+    const MarginalGradient query(lambda, half(marginal, 0), sigma, half(potentials, 0), relaxed);
 
-    // Key side: x_kj = V_k . E_j.
-    const at::Tensor e = at::bmm(side(rounding, 1), d_pooled / mass);
-    p = pivot_probabilities(at::bmm(z, k.transpose(1, 2)), side(potentials, 1), tokens);
-    const at::Tensor d_v = at::bmm(p.transpose(1, 2), e) * share.unsqueeze(-1);
-    t = centred(p, at::bmm(e, v.transpose(1, 2)));
-    lambda = multipliers(side(marginal, 1), side(gram, 1), t.sum(-1) * share);
-    t = a * (t - centred(p, lambda.unsqueeze(-1)));
-    const at::Tensor d_k = at::bmm(t.transpose(1, 2), z);
-    d_z += at::bmm(t, k);
-    d_sigma += lambda;
-    return {d_q, d_k, d_v, d_z, d_sigma, {}, {}, {}};
+    const at::Tensor own = (d_pooled * pooled).sum(-1) / mass.squeeze(-1);  // dU_j . U_j / mass_j [P, r]
+    const KeyGradients key =
+        ctx->saved_data["keys_by_pivot"].toBool()
+            ? free_key_gradients(d_pooled, own, k, v, z, tokens)
+            : key_gradients(d_pooled, own, mass, k, v, z, sigma,
+                            {half(potentials, 1), half(marginal, 1), half(gram, 1), half(rounding, 1)},
+                            tokens, Relaxed(half(kappa, 1)));
+    at::Tensor d_kappa;
+    if (kappa.defined())
+      d_kappa =
+          at::cat({query.kappa_part, key.kappa.defined() ? key.kappa : at::zeros_like(query.kappa_part)});
+    return {at::bmm(t.transpose(1, 2), z),
+            key.k,
+            key.v,
+            at::bmm(t, q) + key.z,
+            query.sigma_part + key.sigma,
+            d_kappa,
+            {},
+            {},
+            {},
+            {}};
   }
 };
+
+/// kappa [2P] of the two sides, undefined where both marginals are held. Differentiable.
+at::Tensor kappa_of_problems(const PivotMarginals& marginals, const at::Tensor& sigma, int64_t batch) {
+  if (marginals.all_held()) return {};
+  const auto side = [&](const at::Tensor& kappa) {
+    return kappa.defined() ? repeat_for_batch(kappa.to(sigma.options()), batch)
+                           : at::zeros({batch * sigma.size(0)}, sigma.options().requires_grad(false));
+  };
+  const at::Tensor keys = marginals.keys_by_pivot
+                              ? at::full({batch * sigma.size(0)}, std::numeric_limits<double>::infinity(),
+                                         sigma.options().requires_grad(false))
+                              : side(marginals.key_kappa);
+  return at::cat({side(marginals.query_kappa), keys});
+}
 
 }  // namespace
 
@@ -131,22 +263,26 @@ double PivotSolveStats::max_residual() const {
 
 at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                  const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
-                                 double epsilon, const PivotSolverOptions& options, PivotSolveStats* stats) {
+                                 double epsilon, const PivotSolverOptions& options, PivotSolveStats* stats,
+                                 const PivotMarginals& marginals) {
   if (stats) *stats = {};
   if (q.numel() == 0) return at::zeros_like(q);
   const at::Tensor mask = length_mask(lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
   const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
+  at::Tensor kappa = kappa_of_problems(marginals, sigma, q.size(0));
+  if (!kappa.defined())
+    kappa = at::empty({0}, sigma.options().requires_grad(false));  // torch wants every input defined
   const at::Tensor out = PivotAttention::apply(
       flatten_heads(select_real_tokens(q, mask)), flatten_heads(select_real_tokens(k, mask)),
       flatten_heads(select_real_tokens(v, mask)), repeat_for_batch(pivots * scale, q.size(0)),
-      repeat_for_batch(sigma, q.size(0)), tokens, options, stats);
+      repeat_for_batch(sigma, q.size(0)), kappa, tokens, marginals.keys_by_pivot, options, stats);
   return select_real_tokens(out.unflatten(0, {q.size(0), q.size(1)}), mask);
 }
 
 PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
                              const at::Tensor& sigma, const at::Tensor& lengths, double epsilon,
-                             const PivotSolverOptions& options) {
+                             const PivotSolverOptions& options, const PivotMarginals& marginals) {
   const at::Tensor mask = length_mask(lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
   const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
@@ -154,16 +290,17 @@ PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at:
   const at::Tensor logits =
       both_logits(repeat_for_batch(pivots * scale, q.size(0)), flatten_heads(select_real_tokens(q, mask)),
                   flatten_heads(select_real_tokens(k, mask)));
-  const PivotSolution solution = solve_both(logits, tokens, masses, options);
+  const at::Tensor kappa = kappa_of_problems(marginals, sigma, q.size(0));
+  const PivotSolution solution = solve_both(logits, tokens, masses, kappa, options);
   const TokenMarginal both{doubled(tokens.real), doubled(tokens.share)};
-  const at::Tensor rounding = rounding_matrix(solution.marginal, doubled(masses)).transpose(1, 2);
+  const at::Tensor rounding = rounding_of(solution, doubled(masses), kappa).transpose(1, 2);
   const at::Tensor plans =
       at::bmm(rounding, pivot_probabilities(logits, solution.potentials, both)) * both.share.unsqueeze(-1);
-  const auto side = [&](int64_t which) {
-    const at::Tensor half = plans.narrow(0, which * masses.size(0), masses.size(0));
-    return select_real_columns(half.unflatten(0, {q.size(0), q.size(1)}), mask);
+  const auto side = [&](const at::Tensor& plan) {
+    return select_real_columns(plan.unflatten(0, {q.size(0), q.size(1)}), mask);
   };
-  return {side(0), side(1)};
+  if (!marginals.keys_by_pivot) return {side(half(plans, 0)), side(half(plans, 1))};
+  return {side(half(plans, 0)), side(masses.unsqueeze(-1) * pivot_choices(half(logits, 1), tokens))};
 }
 
 }  // namespace lotformer::ops

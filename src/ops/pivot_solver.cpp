@@ -6,8 +6,12 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cholesky_solve.h>
 #include <ATen/ops/diag_embed.h>
+#include <ATen/ops/expm1.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
+#include <ATen/ops/log1p.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/minimum.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
@@ -50,6 +54,40 @@ at::Tensor probabilities(const at::Tensor& logits, const at::Tensor& potentials,
   return p;
 }
 
+/// log b: what log c has to become. kappa [P, 1] finite or undefined.
+at::Tensor log_target(const at::Tensor& sigma, const at::Tensor& potentials, const at::Tensor& kappa) {
+  const at::Tensor log_sigma = sigma.clamp_min(precision_of(sigma).tiny).log();
+  if (!kappa.defined()) return log_sigma;
+  return at::where(kappa > 0, at::log_softmax(log_sigma - kappa * potentials, -1), log_sigma);
+}
+
+/// -(1/kappa) log sum_j sigma_j exp(-kappa h_j) and its limit sigma . h [P], float64. Two forms, each where it
+/// is accurate: differences from 1 for small exponents, logsumexp where a mass could drown beside 1.
+at::Tensor mass_term(const at::Tensor& sigma, const at::Tensor& potentials, const at::Tensor& kappa) {
+  const at::Tensor s = sigma.to(at::kDouble), h = potentials.to(at::kDouble);
+  const at::Tensor constraint = (s * h).sum(-1);
+  if (!kappa.defined()) return constraint;
+  const at::Tensor k = kappa.to(at::kDouble).squeeze(-1), lowest = h.amin(-1);
+  const at::Tensor exponent = -kappa.to(at::kDouble) * (h - lowest.unsqueeze(-1));  // in (-inf, 0]
+  const at::Tensor small = at::log1p((s * at::expm1(exponent)).sum(-1));
+  const at::Tensor large = at::logsumexp(s.clamp_min(1e-290).log() + exponent, -1);
+  const at::Tensor log_sum = at::where(exponent.amin(-1) > -0.5, small, large);
+  return at::where(k > 0, lowest - log_sum / k.clamp_min(1e-290), constraint);
+}
+
+/// What a Sinkhorn step x = (log b - log c) / (1 + kappa) is sure to add to the dual:
+/// -((1 + kappa) / kappa) log M with M = sum_j b_j exp(-kappa x_j) = sum_j c_j exp(x_j), because the first term
+/// of the dual gains -(1/kappa) log M and the second at least -log M (Jensen). kappa -> 0: KL(sigma || c).
+at::Tensor sure_gain(const at::Tensor& sigma, const at::Tensor& log_b, const at::Tensor& log_ratio,
+                     const at::Tensor& kappa) {
+  const at::Tensor divergence = (sigma * log_ratio).sum(-1);
+  if (!kappa.defined()) return divergence;
+  const at::Tensor b = log_b.exp(), k = kappa.squeeze(-1);
+  const at::Tensor loss = (b * at::expm1(-kappa / (1 + kappa) * log_ratio)).sum(-1);  // M - 1
+  const at::Tensor gain = -at::log1p(loss) * (1 + k) / k.clamp_min(precision_of(b).tiny);
+  return at::where(k > 0, gain, divergence);
+}
+
 struct Pass {
   at::Tensor marginal;  // c [P, r]
   at::Tensor gram;      // G [P, r, r]
@@ -58,7 +96,7 @@ struct Pass {
 };
 
 Pass evaluate(const at::Tensor& logits, const at::Tensor& potentials, const TokenMarginal& tokens,
-              const at::Tensor& sigma) {
+              const at::Tensor& sigma, const at::Tensor& kappa) {
   at::Tensor normaliser;
   const at::Tensor p = probabilities(logits, potentials, tokens.real, &normaliser);
   if (tokens.real.defined()) normaliser.mul_(tokens.real);
@@ -67,15 +105,17 @@ Pass evaluate(const at::Tensor& logits, const at::Tensor& potentials, const Toke
   pass.gram = at::bmm(p, p.transpose(1, 2)) * tokens.share.unsqueeze(-1);
   const at::Tensor mean_normaliser =
       normaliser.sum({1, 2}, /*keepdim=*/false, at::kDouble) * tokens.share.squeeze(1);
-  pass.dual = (sigma.to(at::kDouble) * potentials).sum(-1) - mean_normaliser;
-  pass.residual = (pass.marginal - sigma).abs().sum(-1);
+  pass.dual = mass_term(sigma, potentials, kappa) - mean_normaliser;
+  const at::Tensor target =
+      kappa.defined() ? at::where(kappa > 0, log_target(sigma, potentials, kappa).exp(), sigma) : sigma;
+  pass.residual = (pass.marginal - target).abs().sum(-1);
   return pass;
 }
 
 /// The problems still worked on, all tensors with the same leading size.
 struct Working {
   at::Tensor index;  // [W], place among the P problems
-  at::Tensor logits, sigma, share, real;
+  at::Tensor logits, sigma, share, real, kappa;
   at::Tensor potentials, marginal, gram, dual, residual;  // the last accepted point
   at::Tensor best;                                        // smallest residual so far
   at::Tensor omega;                                       // damping 1 - theta
@@ -85,8 +125,8 @@ struct Working {
   at::Tensor active;                                      // bool
 
   std::vector<at::Tensor*> all() {
-    return {&index, &logits,   &sigma, &share, &real,     &potentials, &marginal, &gram,
-            &dual,  &residual, &best,  &omega, &sinkhorn, &failures,   &passes,   &active};
+    return {&index, &logits,   &sigma, &share, &real,     &kappa,    &potentials, &marginal, &gram,
+            &dual,  &residual, &best,  &omega, &sinkhorn, &failures, &passes,     &active};
   }
   void keep(const at::Tensor& rows) {
     for (at::Tensor* tensor : all()) {
@@ -96,20 +136,22 @@ struct Working {
 };
 
 Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
-                    double tolerance) {
+                    const at::Tensor& kappa, double tolerance) {
   Working w;
+  const at::Tensor free = kappa.defined() ? kappa.isinf() : at::Tensor();
+  if (kappa.defined()) w.kappa = kappa.masked_fill(free, 0).unsqueeze(-1);  // [P, 1]
   w.index = at::arange(sigma.size(0), sigma.options().dtype(at::kLong));
   w.logits = logits;
   w.sigma = sigma;
   w.share = tokens.share;
   w.real = tokens.real;
   w.potentials = at::zeros_like(sigma);
-  const Pass pass = evaluate(logits, w.potentials, tokens, sigma);
+  const Pass pass = evaluate(logits, w.potentials, tokens, sigma, w.kappa);
   w.marginal = pass.marginal;
   w.gram = pass.gram;
   w.dual = pass.dual;
-  w.residual = pass.residual;
-  w.best = pass.residual;
+  w.residual = free.defined() ? pass.residual.masked_fill(free, 0) : pass.residual;
+  w.best = w.residual;
   w.omega = at::full_like(w.residual, 0.1);
   w.sinkhorn = at::ones_like(w.residual, w.residual.options().dtype(at::kBool));  // cold start
   w.failures = at::zeros_like(w.index);
@@ -135,24 +177,25 @@ at::Tensor select_rows(const at::Tensor& condition, const at::Tensor& yes, const
 /// One trial for every working problem, accepted or rejected problem by problem.
 void advance(Working& w, double tolerance) {
   const Precision& precision = precision_of(w.logits);
-  const at::Tensor log_ratio =
-      w.sigma.clamp_min(precision.tiny).log() - w.marginal.clamp_min(precision.tiny).log();
-  const at::Tensor divergence =
-      (w.sigma * log_ratio).sum(-1);  // KL(sigma || c): what a Sinkhorn step is sure to gain
+  const at::Tensor log_b = log_target(w.sigma, w.potentials, w.kappa);
+  const at::Tensor log_ratio = log_b - w.marginal.clamp_min(precision.tiny).log();
+  const at::Tensor gain = sure_gain(w.sigma, log_b, log_ratio, w.kappa);
 
   at::Tensor solved;
   const at::Tensor theta = (1 - w.omega.clamp_min(precision.least_damping)).unsqueeze(-1);
-  const at::Tensor newton = solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved);
+  const at::Tensor newton =
+      solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved, w.kappa);
   const at::Tensor sinkhorn = w.sinkhorn.logical_or(solved.logical_not());
-  at::Tensor trial = w.potentials + select_rows(sinkhorn, log_ratio, newton);
+  const at::Tensor damped = w.kappa.defined() ? log_ratio / (1 + w.kappa) : log_ratio;
+  at::Tensor trial = w.potentials + select_rows(sinkhorn, damped, newton);
   trial = trial - trial.mean(-1, /*keepdim=*/true);
-  const Pass pass = evaluate(w.logits, trial, {w.real, w.share}, w.sigma);
+  const Pass pass = evaluate(w.logits, trial, {w.real, w.share}, w.sigma, w.kappa);
 
   const at::Tensor halved = pass.residual <= 0.5 * w.best;
   // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual
   // says enough.
-  const at::Tensor gained = at::where(divergence > precision.dual_noise, pass.dual - w.dual >= divergence,
-                                      pass.residual <= 0.99 * w.residual);
+  const at::Tensor gained =
+      at::where(gain > precision.dual_noise, pass.dual - w.dual >= gain, pass.residual <= 0.99 * w.residual);
   const at::Tensor accepted = sinkhorn.logical_or(halved).logical_or(gained).logical_and(w.active);
   w.passes = w.passes + w.active;
 
@@ -184,20 +227,22 @@ at::Tensor pivot_probabilities(const at::Tensor& logits, const at::Tensor& poten
 }
 
 at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
-                              const at::Tensor& theta, at::Tensor& solved) {
+                              const at::Tensor& theta, at::Tensor& solved, const at::Tensor& kappa) {
   const Precision& precision = precision_of(marginal);
-  // Scaled symmetrically to unit diagonal; theta q q^T lifts the null vector q = sqrt(c) and leaves the rest
-  // as it is.
+  // Scaled symmetrically to unit diagonal (1 + kappa); theta q q^T lifts the eigenvector q = sqrt(c), which is
+  // the null vector of the constraint, and leaves the rest as it is.
   const at::Tensor q = marginal.clamp_min(precision.tiny).sqrt();
   const at::Tensor scale = q.reciprocal();
   at::Tensor matrix = q.unsqueeze(-1) * q.unsqueeze(-2) - (scale.unsqueeze(-1) * gram) * scale.unsqueeze(-2);
   if (theta.defined()) matrix.mul_(theta.unsqueeze(-1));
   matrix.diagonal(0, -2, -1).add_(1 + precision.jitter);
+  if (kappa.defined()) matrix.diagonal(0, -2, -1).add_(kappa);
   const auto [factor, info] = at::linalg_cholesky_ex(matrix);
   const at::Tensor projected = rhs - marginal * rhs.sum(-1, /*keepdim=*/true);
   const at::Tensor x = scale * at::cholesky_solve((scale * projected).unsqueeze(-1), factor).squeeze(-1);
   solved = info.eq(0).logical_and(x.isfinite().all(-1));
-  return x - x.mean(-1, /*keepdim=*/true);
+  const at::Tensor constant = kappa.defined() ? (marginal * x).sum(-1, true) : x.mean(-1, /*keepdim=*/true);
+  return x - constant;
 }
 
 at::Tensor rounding_matrix(const at::Tensor& marginal, const at::Tensor& sigma) {
@@ -212,10 +257,11 @@ at::Tensor rounding_matrix(const at::Tensor& marginal, const at::Tensor& sigma) 
 }
 
 PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMarginal& tokens,
-                                     const at::Tensor& sigma, const PivotSolverOptions& options) {
+                                     const at::Tensor& sigma, const PivotSolverOptions& options,
+                                     const at::Tensor& kappa) {
   if (options.max_passes < 1)
     throw Error(ErrorKind::internal, "solve_pivot_potentials: max_passes must be at least 1");
-  Working w = first_point(logits, tokens, sigma, options.tolerance);
+  Working w = first_point(logits, tokens, sigma, kappa, options.tolerance);
   PivotSolution solution;
   solution.potentials = at::zeros_like(w.potentials);
   solution.marginal = at::zeros_like(w.marginal);
@@ -239,6 +285,12 @@ PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMargin
   }
   store(w, solution);
   solution.capped = rows.size(0);
+  if (kappa.defined()) {
+    const at::Tensor finite = kappa.masked_fill(kappa.isinf(), 0).unsqueeze(-1);
+    const at::Tensor constant = mass_term(sigma, solution.potentials, finite).unsqueeze(-1);
+    solution.potentials =
+        at::where(finite > 0, (solution.potentials - constant).to(sigma.scalar_type()), solution.potentials);
+  }
   return solution;
 }
 

@@ -3,27 +3,45 @@
 // doubly-stochastic map of rank r.
 #pragma once
 
+#include <optional>
+
 #include "lotformer/attention/attention.h"
 #include "lotformer/ops/pivot_attention.h"
 
 namespace lotformer {
 
 struct LotformerOptions final : Options {
-  std::string mode = "exact";       // reference | truncated | exact
-  int64_t pivots = 32;              // r
-  double epsilon = 0.1;             // entropic regularisation
-  int64_t half_iterations = 50;     // T; reference and truncated
-  double tolerance = 1e-4;          // exact: |c - sigma|_1 at which a problem stops, in training
-  double eval_tolerance = 1e-6;     // exact: the same in evaluation
-  int64_t max_passes = 32;          // exact: passes over the tokens before rounding takes over
-  std::string masses = "uniform";   // uniform | learned
-  std::string pivot_init = "0.02";  // 0.02 (normal, as published) | unit_score
-  std::string core = "auto";        // auto | aten
+  std::string mode = "exact";        // reference | truncated | exact
+  int64_t pivots = 32;               // r
+  double epsilon = 0.1;              // entropic regularisation
+  int64_t half_iterations = 50;      // T; reference and truncated
+  double tolerance = 1e-4;           // exact: |c - sigma|_1 at which a problem stops, in training
+  double eval_tolerance = 1e-6;      // exact: the same in evaluation
+  int64_t max_passes = 32;           // exact: passes over the tokens before rounding takes over
+  std::string masses = "uniform";    // uniform | learned
+  std::string pivot_init = "0.02";   // 0.02 (normal, as published) | unit_score
+  std::string core = "auto";         // auto | aten
+  std::string marginals = "both";    // both | query | key | none: sides whose pivot marginal is held
+  std::string relaxation = "inf";    // rho, or QUERY/KEY: held by a penalty rho KL instead; inf: exactly
+  bool relaxation_learned = false;   // rho per head and side, from there on learned
+  std::string free_keys = "tokens";  // tokens | pivots: what the key side does without its marginal
+  std::string qk_norm = "none";      // none | l2
   void visit(FieldVisitor& visitor) override;
   std::vector<Conflict> conflicts() const override;
+  /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none", with "-relaxed" behind where a penalty holds.
+  std::string record_name(const std::string& kind) const override;
+
+  bool holds_queries() const { return marginals == "both" || marginals == "query"; }
+  bool holds_keys() const { return marginals == "both" || marginals == "key"; }
+  /// rho of each side, positive, infinity: exact; nothing when `relaxation` cannot be read.
+  struct Relaxation {
+    double query, key;
+  };
+  std::optional<Relaxation> parse_relaxation() const;
 };
 
-/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r).
+/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r); `log_relaxation` [S, H] of the
+/// S sides that are held (query first) when the relaxation is learned (rho = exp).
 class LotformerAttentionImpl final : public AttentionImpl {
  public:
   LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape);
@@ -37,10 +55,17 @@ class LotformerAttentionImpl final : public AttentionImpl {
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
   const ops::PivotSolveStats& last_stats() const { return stats_; }
 
-  at::Tensor pivots;        // [H, r, D]
-  at::Tensor pivot_logits;  // [H, r] or undefined
+  at::Tensor pivots;          // [H, r, D]
+  at::Tensor pivot_logits;    // [H, r] or undefined
+  at::Tensor log_relaxation;  // [S, H] or undefined
 
  private:
+  /// What scores are made of: tokens and pivots in one dtype, normalised where qk_norm says so.
+  struct Scored {
+    at::Tensor q, k, z;
+  };
+  Scored scored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
+  ops::PivotMarginals pivot_marginals(const at::Tensor& like) const;
   at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& lengths);
   at::Tensor mass_logits(const at::Tensor& like) const;

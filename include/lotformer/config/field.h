@@ -49,6 +49,9 @@ class Options {
   virtual void visit(FieldVisitor& visitor) = 0;
   /// What no single range or choice can express. A configuration reports it with file, line and key before any data are read.
   virtual std::vector<Conflict> conflicts() const { return {}; }
+  /// What records, run folders and tables call the module `kind` with these options: a variant that must not pass for the published
+  /// method has a name of its own.
+  virtual std::string record_name(const std::string& kind) const { return kind; }
 };
 
 /// For constructors, whose options may come from C++ instead of a file: Error(usage) "SECTION.KEY: message" at the first conflict.

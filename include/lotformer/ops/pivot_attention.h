@@ -31,16 +31,28 @@ struct PivotSolveStats {
   double max_residual() const;
 };
 
+/// How the two pivot marginals are held. kappa = epsilon / rho [H], >= 0, differentiable: 0 is the constraint c = sigma, a finite
+/// number the penalty rho KL(c || sigma), infinity no marginal (h = 0: tokens choose among pivots by a softmax). Undefined: 0.
+/// Rows of the map sum to 1 in any case.
+struct PivotMarginals {
+  at::Tensor query_kappa, key_kappa;
+  /// Key side without a marginal of the other kind: every pivot takes its weights from a softmax over tokens. The pivot marginal is
+  /// then sigma and that of the tokens is free; the key side has no potential and key_kappa is not looked at.
+  bool keys_by_pivot = false;
+  bool all_held() const { return !query_kappa.defined() && !key_kappa.defined() && !keys_by_pivot; }
+};
+
 /// The converged map. `sigma` [H, r], rows sum to 1, differentiable like q, k, v and pivots; gradient by
 /// implicit differentiation of the converged problems (Luise et al. 2018; formulas in docs/lotformer.md),
 /// nothing of size N x r is kept for it. Rows and columns of the map over real tokens sum to 1 whatever the
 /// residual: what the solver leaves over is rounded away (Altschuler et al. 2017, algorithm 2, here without a
-/// further pass); the gradient takes the rounding as constant. Padded rows are zero. Work: passes + 1 sweeps
-/// of N r a side forward, 2 backward.
+/// further pass); the gradient takes the rounding as constant. A relaxed side is not rounded: its part of the
+/// columns is what the penalty leaves. Padded rows are zero. Work: passes + 1 sweeps of N r a side forward, 2
+/// backward.
 at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                  const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
                                  double epsilon, const PivotSolverOptions& options,
-                                 PivotSolveStats* stats = nullptr);
+                                 PivotSolveStats* stats = nullptr, const PivotMarginals& marginals = {});
 
 /// T half-iterations a side (queries: tokens first; keys: pivots first), gradient through all of them by
 /// autograd. `log_sigma` [H, r]. Padded rows are zero. Keeps about 2 T matrices N x r a head for the backward
@@ -64,7 +76,7 @@ struct PivotPlans {
 
 PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
                              const at::Tensor& sigma, const at::Tensor& lengths, double epsilon,
-                             const PivotSolverOptions& options);
+                             const PivotSolverOptions& options, const PivotMarginals& marginals = {});
 PivotPlans pivot_plans_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
                                  const at::Tensor& log_sigma, const at::Tensor& lengths, double epsilon,
                                  int64_t half_iterations);

@@ -14,6 +14,16 @@
 // half-iterations. The solver is a damped Newton method on log(sigma/c) with an accept test and a Sinkhorn
 // step to fall back on. Every problem stops on its own residual |c - sigma|_1 and keeps its own damping, so
 // no result depends on what else is in the batch.
+//
+// Relaxed pivot marginals (unbalanced transport, Chizat et al. 2018): the constraint c = sigma becomes a
+// penalty rho KL(c || sigma). With kappa = epsilon / rho
+//
+//   log c_j(h) + kappa h_j = log sigma_j        no free constant for kappa > 0; kappa = 0 is the constraint
+//   D(h) = -(1/kappa) log sum_j sigma_j exp(-kappa h_j) - sum_i a_i logsumexp_j(A_ij + h_j)
+//
+// This D is the dual maximised over the constant in h (Sejourne et al. 2022), so that a constant added to h
+// changes neither D nor c nor the target b = sigma exp(-kappa h) / sum; its gradient is b - c and tends to
+// that of the constraint for kappa -> 0.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,10 +45,10 @@ struct TokenMarginal {
 };
 
 struct PivotSolution {
-  at::Tensor potentials;       ///< h [P, r], mean zero
+  at::Tensor potentials;       ///< h [P, r]; mean zero, with kappa > 0 the solution of the equation itself
   at::Tensor marginal;         ///< c at h [P, r]
   at::Tensor gram;             ///< G at h [P, r, r]
-  at::Tensor residual;         ///< |c - sigma|_1 [P]
+  at::Tensor residual;         ///< |c - sigma|_1 [P]; relaxed |c - b|_1
   at::Tensor passes;           ///< int64 [P]
   int64_t longest = 0;         ///< most passes of any problem
   int64_t problem_passes = 0;  ///< sum of passes over the problems
@@ -54,15 +64,19 @@ at::Tensor pivot_probabilities(const at::Tensor& logits, const at::Tensor& poten
 /// synchronisation a pass. Not differentiable. A problem with non-finite logits stops at once with a NaN
 /// residual and disturbs no other. A residual that rounding keeps above the tolerance ends the problem too
 /// (two trials in a row without progress at the floor of the precision).
+/// `kappa` [P], >= 0, or undefined for zeros. Infinity: the marginal is not held at all, h = 0 and the first
+/// pass is the last.
 PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMarginal& tokens,
-                                     const at::Tensor& sigma, const PivotSolverOptions& options);
+                                     const at::Tensor& sigma, const PivotSolverOptions& options,
+                                     const at::Tensor& kappa = {});
 
-/// Solves (diag(c) - theta G) x = rhs for x [P, r] with mean zero; theta [P, 1] or undefined for 1. The
-/// constant vector spans the null space at theta = 1, so rhs is projected first. c [P, r], G [P, r, r]. A
-/// problem whose matrix is not numerically positive definite (for instance when every p_i is one-hot) is
-/// marked false in `solved` [P] and holds arbitrary numbers.
+/// Solves ((1 + kappa) diag(c) - theta G) x = rhs for x [P, r]; theta [P, 1] or undefined for 1, kappa [P, 1]
+/// finite or undefined for 0. The constant vector spans the null space at theta = 1, kappa = 0 and is an
+/// eigenvector in any case, so rhs is projected first and x is determined up to a constant: mean zero, with
+/// kappa defined c . x = 0. c [P, r], G [P, r, r]. A problem whose matrix is not numerically positive definite
+/// (for instance when every p_i is one-hot) is marked false in `solved` [P] and holds arbitrary numbers.
 at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
-                              const at::Tensor& theta, at::Tensor& solved);
+                              const at::Tensor& theta, at::Tensor& solved, const at::Tensor& kappa = {});
 
 /// Rounding matrix R [P, r, r] of a solution: p R has pivot marginal exactly sigma and rows that still sum to
 /// 1, entries >= 0. R_lj = s_l [l = j] + (1 - s_l) f_j / F, s = min(1, sigma/c), f = max(sigma - c, 0), F =
