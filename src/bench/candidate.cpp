@@ -71,7 +71,7 @@ Json describe(const Candidate& candidate, Options& options) {
   std::vector<std::string> others;
   std::copy_if(candidate.options.begin(), candidate.options.end(), std::back_inserter(others),
                [](const std::string& option) { return !is_mode(option); });
-  return {{"attention", candidate.attention},
+  return {{"attention", options.record_name(candidate.attention)},
           {"mode", look.mode},
           {"options", join(others, ",")},
           {"default", candidate.options.empty()},

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path default_run_dir(const Config& config) {
-  return fs::path("runs") / concat(config.task, "-", config.attention_kind, "-s", config.train.seed, "-",
+  return fs::path("runs") / concat(config.task, "-", attention_name(config), "-s", config.train.seed, "-",
                                    config_hash(config).substr(0, 8));
 }
 
@@ -43,7 +43,7 @@ void announce(const Session& s, const fs::path& run_dir) {
   log::info(concat("lotformer ", build_id(), ", device ", device_name(s.device), ", ", s.threads,
                    " threads, ", s.precision));
   if (!run_dir.empty()) log::info("run folder: " + run_dir.string());
-  log::info(concat("task ", s.task->name(), ", attention ", s.config.attention_kind, ", protocol ",
+  log::info(concat("task ", s.task->name(), ", attention ", attention_name(s.config), ", protocol ",
                    s.config.protocol_label, ", data_origin: ", s.task->data_origin()));
   if (s.config.train.warmup_steps > s.config.train.steps) {
     log::warning(concat("train.warmup_steps ", s.config.train.warmup_steps, " is more than train.steps ",

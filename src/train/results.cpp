@@ -31,7 +31,7 @@ std::pair<double, double> wilson_interval(double p, int64_t examples) {
 
 Json describe_run(const Session& s) {
   return {{"task", s.task->name()},
-          {"attention", s.config.attention_kind},
+          {"attention", attention_name(s.config)},
           {"protocol", s.config.protocol_label},
           {"data_origin", s.task->data_origin()},
           {"val_is_test", s.task->val_is_test()},

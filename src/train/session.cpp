@@ -32,6 +32,10 @@ data::DataOptions data_options(const Config& config) {
   return options;
 }
 
+std::string attention_name(const Config& config) {
+  return config.attention ? config.attention->record_name(config.attention_kind) : config.attention_kind;
+}
+
 std::vector<std::pair<std::string, at::Tensor>> named_parameters(const ClassifierImpl& model) {
   std::vector<std::pair<std::string, at::Tensor>> result;
   for (const auto& item : model.named_parameters()) result.emplace_back(item.key(), item.value());

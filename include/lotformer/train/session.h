@@ -19,6 +19,9 @@ namespace lotformer {
 
 data::DataOptions data_options(const Config& config);
 
+/// What records call the attention of a configuration: its kind, or the name of a variant (`lotformer-query`).
+std::string attention_name(const Config& config);
+
 /// Parameters by name, in the order of the model (the order of the files).
 std::vector<std::pair<std::string, at::Tensor>> named_parameters(const ClassifierImpl& model);
 /// Parameters and buffers: what a checkpoint of the model holds.
