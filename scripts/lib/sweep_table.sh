@@ -17,11 +17,13 @@ outcome() {
 
 # write_tables OUT: reads OUT/.cells (task, kind, seed, code, cell) and writes cells.csv, summary.csv and summary.md.
 write_tables() {
-  local task kind seed code cell
+  local task kind seed code cell name
   echo "task,attention,seed,exit_code,test_accuracy,test_loss,last_test_accuracy,val_accuracy,steps,data_origin,protocol,test_examples" >"$1/cells.csv"
   while IFS=$'\t' read -r task kind seed code cell; do
     if ((code == 0)); then
-      echo "$task,$kind,$seed,0,$(json_number "$cell.json" '"test":{"accuracy":'),$(json_number "$cell.json" '"test":{"accuracy":[^,]*,"loss":'),$(
+      # A variant has a name of its own in its results, and so has its row.
+      name=$(json_text "$cell.json" attention)
+      echo "$task,${name:-$kind},$seed,0,$(json_number "$cell.json" '"test":{"accuracy":'),$(json_number "$cell.json" '"test":{"accuracy":[^,]*,"loss":'),$(
         sed 's/.*"last":{//' "$cell.json" | grep -o '"test":{"accuracy":[-+.0-9e]*' | head -n 1 | grep -o '[-+.0-9e]*$'),$(
         json_number "$cell.json" '"val":{"accuracy":'),$(json_number "$cell.json" '"steps":'),$(json_text "$cell.json" data_origin),$(
         json_text "$cell.json" protocol),$(json_number "$cell.json" '"test":{"accuracy":[^}]*"examples":')"
