@@ -51,6 +51,11 @@ TEST_CASE(
       {{"espformer", "mode"}, "the protocol sets it"},
       {{"lotformer", "mode"}, "the protocol sets it"},
       {{"lotformer", "half_iterations"}, "the protocol sets it"},
+      {{"lotformer", "marginals"}, "variants beside the published method"},
+      {{"lotformer", "relaxation"}, "the same"},
+      {{"lotformer", "relaxation_learned"}, "the same"},
+      {{"lotformer", "free_keys"}, "the same"},
+      {{"lotformer", "qk_norm"}, "the same"},
       {{"espformer", "slice_count"}, "has no meaning with slices: axes"},
       {{"espformer", "weight_samples"}, "has no meaning with weights: exact"}};
   std::map<Key, std::string> differing, missing;
