@@ -38,6 +38,7 @@ done
 entry='[a-z_]+(:[1-9][0-9]*(:[1-9][0-9]*)?)?'
 [[ $kinds =~ ^\ *$entry(\ +$entry)*\ *$ ]] || die "--kinds must be words KIND, KIND:STEPS or KIND:STEPS:BATCH, got '$kinds'"
 read -r -a kinds <<<"$kinds"
+train=${LOTFORMER_TRAIN:-$bin/lotformer-train}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -73,7 +74,7 @@ run_entry() {
   if [[ -n $batch ]]; then
     sized=(--set "train.batch_size=$batch" --set "eval.batch_size=$batch")
   fi
-  "$bin/lotformer-train" --config "$config" --run-dir "$run" --set "model.attention.kind=$kind" --set "train.steps=$count" --set train.warmup_steps=0 \
+  "$train" --config "$config" --run-dir "$run" --set "model.attention.kind=$kind" --set "train.steps=$count" --set train.warmup_steps=0 \
     --set "train.log_every=$window" --set eval.max_examples=32 "${sized[@]}" "${more[@]}" >"$run.out" 2>"$run.err" || { cat "$run.err" >&2; exit 1; }
   line=$(measure "$run") || die "$kind: the run logged no second window of steps"
   read -r seconds tokens peak first last <<<"$line"
@@ -93,7 +94,7 @@ done
 median() { awk -v entry="$1" -v column="$2" '$1 == entry { print $column }' "$folder/table" | sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 echo "\`$command\`"
-printf '\n%s, %s\n\n' "$("$bin/lotformer-train" --version)" "$config"
+printf '\n%s, %s\n\n' "$("$train" --version)" "$config"
 echo "| attention | steps | batch | s/step | steps/s | tokens/s | time a token, ratio to ${kinds[0]%%:*} | peak memory, MiB | first loss | last loss |"
 echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 for index in "${!kinds[@]}"; do
@@ -101,4 +102,4 @@ for index in "${!kinds[@]}"; do
     -v last="$(median "$index" 6)" -v count="$(median "$index" 7)" -v batch="$(median "$index" 8)" -v base="$(median 0 3)" \
     'BEGIN { printf "| %s | %d | %d | %.3f | %.2f | %.0f | %.2f | %.0f | %.3f | %.3f |\n", kind, count, batch, s, 1 / s, t, base / t, p, first, last }'
 done
-printf '\nMedians of %d rounds. The losses are means over the first and the last window of steps (a tenth of the steps, a quarter below 50).\n' "$rounds"
+printf '\nMedians; rounds: %d. The losses are means over the first and the last window of steps (a tenth of the steps, a quarter below 50).\n' "$rounds"

@@ -21,14 +21,13 @@ const GoldenModule* find_golden_module(const std::string& kind);
 
 /// Attention modules: outputs, every named gradient, plans and sums, in float64 and float32.
 void run_attention_case(const GoldenCase& golden, Report& report);
-/// The whole encoder with its optimiser; dispatches on the attention in the hyperparameters and skips, by
-/// name, one not built yet.
+/// The whole encoder with its optimiser; dispatches on the attention in the hyperparameters.
 void run_model_case(const GoldenCase& golden, Report& report);
 /// The learning-rate schedule.
 void run_schedule_case(const GoldenCase& golden, Report& report);
 
-/// Attention kinds of the format that are not built yet: their cases are skipped.
-bool is_future_attention(const std::string& kind);
+/// True for the kinds of the table. A case of any other is an error, never skipped.
+bool is_attention(const std::string& kind);
 
 /// Walks every case of `folder` and dispatches on its module. Error(data) for an unknown module, a missing
 /// file, an empty index.

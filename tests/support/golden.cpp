@@ -109,27 +109,19 @@ void Report::fail(const GoldenCase& golden, const std::string& message) {
   failures_.push_back(golden.name + ": " + message);
 }
 
-void Report::skip(const GoldenCase& golden, const std::string& reason) {
-  Family& family = families_[golden.module + "/" + golden.family];
-  family.skipped += 1;
-  family.reason = reason;
-  skipped_ = true;
-}
-
 void Report::finish_case(const GoldenCase& golden) {
-  if (!skipped_) families_[golden.module + "/" + golden.family].cases += 1;
-  skipped_ = false;
+  families_[golden.module + "/" + golden.family].cases += 1;
 }
 
 std::string Report::summary() const {
   std::ostringstream out;
+  Family all;
   for (const auto& [name, family] : families_) {
-    out << name << ": ";
-    if (family.cases) out << plural(family.cases, "case") << ", " << plural(family.tensors, "tensor");
-    if (family.cases && family.skipped) out << "; ";
-    if (family.skipped) out << plural(family.skipped, "case") << " skipped (" << family.reason << ")";
-    out << "\n";
+    out << name << ": " << plural(family.cases, "case") << ", " << plural(family.tensors, "tensor") << "\n";
+    all.cases += family.cases;
+    all.tensors += family.tensors;
   }
+  out << "in all: " << plural(all.cases, "case") << ", " << plural(all.tensors, "tensor") << "\n";
   return out.str();
 }
 

@@ -56,23 +56,18 @@ class Report {
                const at::Tensor& expected, double tolerance);
   /// A check that is not a comparison of tensors.
   void fail(const GoldenCase& golden, const std::string& message);
-  /// The case cannot run yet; the reason names what is missing.
-  void skip(const GoldenCase& golden, const std::string& reason);
   void finish_case(const GoldenCase& golden);
 
   const std::vector<std::string>& failures() const { return failures_; }
-  /// Every case of a family: `lotformer/exact: 7 cases, 84 tensors` or `performer/favor: 1 case skipped (not
-  /// built yet)`.
+  /// A line a family, `lotformer/exact: 7 cases, 84 tensors`, and the total.
   std::string summary() const;
 
  private:
   struct Family {
-    int64_t cases = 0, tensors = 0, skipped = 0;
-    std::string reason;
+    int64_t cases = 0, tensors = 0;
   };
   std::map<std::string, Family> families_;
   std::vector<std::string> failures_;
-  bool skipped_ = false;
 };
 
 }  // namespace lotformer::test
