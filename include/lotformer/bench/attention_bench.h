@@ -60,7 +60,8 @@ std::string attention_table(const Json& report);
 
 /// Peak extra bytes of forward and backward of each candidate at every length, and `exponent`: the slope of the least-squares line
 /// through log(bytes) over log(tokens); null for one length or where nothing was allocated. The first setting gives pivots and
-/// epsilon. On a CPU: bytes of tensors, which is all that grows with the tokens.
+/// epsilon. On a CPU: bytes of tensors; vectors inside an operator are not seen (ESPFormer's Gauss transform has O(N + boxes) of them,
+/// for one slice a thread).
 /// Error(usage) unless the lengths ascend.
 Json bench_memory(const Request& request, const std::vector<int64_t>& lengths);
 std::string memory_table(const Json& report);
