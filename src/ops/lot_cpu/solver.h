@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+// The safeguarded Newton iteration of ops/pivot_solver.h for one problem, in double whatever the tokens are. Only for core.inl.
+#pragma once
+
+#include "sweep.h"
+
+namespace lotformer::ops::lot {
+namespace {
+
+constexpr double kLog2e = 1.4426950408889634;
+constexpr double kLn2 = 0.6931471805599453;
+
+LOT_INLINE double larger(double a, double b) {
+  return a > b ? a : b;
+}
+LOT_INLINE double smaller(double a, double b) {
+  return a < b ? a : b;
+}
+
+/// Constants of a floating point type; see Precision in ops/pivot_solver.cpp.
+template <class T>
+struct Precision;
+template <>
+struct Precision<float> {
+  static constexpr double kEpsilon = 1.1920929e-07, kTiny = 1e-30, kJitter = 1e-6, kLeastDamping = 1e-5,
+                          kDualNoise = 1e-6, kLeastMass = 1e-37;
+};
+template <>
+struct Precision<double> {
+  static constexpr double kEpsilon = 2.220446049250313e-16, kTiny = 1e-290, kJitter = 1e-14,
+                          kLeastDamping = 1e-12, kDualNoise = 1e-14, kLeastMass = 1e-300;
+};
+
+/// to[i] -= factor * from[i] for first <= i < last.
+LOT_INLINE void subtract_row(double* to, const double* from, double factor, int64_t first, int64_t last) {
+  int64_t i = first;
+  for (; i + kLanes<double> <= last; i += kLanes<double>)
+    store(to + i, load(to + i) - factor * load(from + i));
+  for (; i < last; ++i) to[i] -= factor * from[i];
+}
+
+/// M = U^T U in the upper half of `m` [r][r]; false where M is not positive definite. Two rows of U at a time.
+inline bool factorise(double* m, int64_t r) {
+  for (int64_t k = 0; k < r; ++k) {
+    double* row = m + k * r;
+    if (!(row[k] > 0)) return false;  // NaN too
+    const double scale = 1 / __builtin_sqrt(row[k]);
+    for (int64_t i = k; i < r; ++i) row[i] *= scale;
+    for (int64_t i = k + 1; i < r; ++i) subtract_row(m + i * r, row, row[i], i, r);
+  }
+  return true;
+}
+
+/// x of U^T U x = x.
+inline void substitute(const double* m, int64_t r, double* x) {
+  for (int64_t k = 0; k < r; ++k) {
+    x[k] /= m[k * r + k];
+    subtract_row(x, m + k * r, x[k], k + 1, r);
+  }
+  for (int64_t k = r - 1; k >= 0; --k) {
+    double sum = x[k];
+    for (int64_t i = k + 1; i < r; ++i) sum -= m[k * r + i] * x[i];
+    x[k] = sum / m[k * r + k];
+  }
+}
+
+/// ((1 + kappa) diag(c) - theta G) x = rhs - c sum(rhs); x is determined up to a constant, c . x = 0 up to rounding. Scaled to unit
+/// diagonal; theta q q^T, q = sqrt(c), lifts the null vector. `matrix` [r][r] and `root` [r] are scratch. False: not solved.
+inline bool solve_system(const double* c, const double* gram, const double* rhs, double theta, double kappa,
+                         double jitter, double tiny, int64_t r, double* matrix, double* root, double* x) {
+  double total = 0;
+  for (int64_t j = 0; j < r; ++j) {
+    root[j] = __builtin_sqrt(larger(c[j], tiny));
+    total += rhs[j];
+  }
+  for (int64_t j = 0; j < r; ++j) {
+    const double scale = theta / root[j];
+    for (int64_t l = j; l < r; ++l)
+      matrix[j * r + l] = theta * root[j] * root[l] - scale * gram[j * r + l] / root[l];
+    matrix[j * r + j] += 1 + kappa + jitter;
+    x[j] = (rhs[j] - c[j] * total) / root[j];
+  }
+  if (!factorise(matrix, r)) return false;
+  substitute(matrix, r, x);
+  bool finite = true;
+  for (int64_t j = 0; j < r; ++j) {
+    x[j] /= root[j];
+    finite = finite && __builtin_isfinite(x[j]);
+  }
+  return finite;
+}
+
+/// h, c(h), G(h), D(h) and what is measured there.
+struct Point {
+  double *potentials, *marginal, *gram;
+  double dual, residual;
+  bool has_gram;
+};
+
+struct SolverOptions {
+  double tolerance;
+  int64_t max_passes;
+  bool newton_first;  // the start is a good one
+};
+
+/// One problem's solver: scratch and the iteration.
+template <class T>
+class Solver {
+ public:
+  using P = Precision<T>;
+
+  static std::size_t bytes(int64_t r) {
+    using A = Arena;
+    return 3 * A::bytes<double>(r * r) + 12 * A::bytes<double>(r) + A::bytes<T>(r);
+  }
+  Solver(const Shape<T>& shape, Arena& arena) : shape_(shape), r_(shape.r) {
+    for (Point* point : {&now_, &trial_}) {
+      point->potentials = arena.take<double>(r_);
+      point->marginal = arena.take<double>(r_);
+      point->gram = arena.take<double>(r_ * r_);
+    }
+    matrix_ = arena.take<double>(r_ * r_);
+    for (double** row : {&root_, &log_ratio_, &rhs_, &step_, &target_, &log_sigma_, &sigma_})
+      *row = arena.take<double>(r_);
+    bias_ = arena.take<T>(r_);
+  }
+
+  void set_masses(const T* sigma, double kappa) {
+    kappa_ = kappa;
+    for (int64_t j = 0; j < r_; ++j) {
+      sigma_[j] = static_cast<double>(sigma[j]);
+      log_sigma_[j] = __builtin_log(larger(sigma_[j], P::kTiny));
+    }
+  }
+  void start_from_zero() {
+    for (int64_t j = 0; j < r_; ++j) now_.potentials[j] = 0;
+  }
+
+  /// From the potentials of `point()`; returns the number of passes.
+  int64_t solve(const Side<T>& side, const SolverOptions& options, Workers<T>& workers);
+  /// The accepted point. Its G may be missing: the caller's next sweep can form it on the way.
+  const Point& point() const { return now_; }
+  Point& point() { return now_; }
+  double* matrix() { return matrix_; }
+  double* row(int which) { return which == 0 ? root_ : which == 1 ? rhs_ : step_; }
+  /// kappa > 0: the constant in h, which c does not see, such that log c + kappa h = log sigma itself holds.
+  void place_constant();
+
+ private:
+  void evaluate(const Side<T>& side, Workers<T>& workers, bool with_gram, Point& point);
+  /// b of the point, and its logarithm's distance to c; the gain of the dual that a Sinkhorn step is sure of.
+  double compare(const Point& point);
+  bool newton_step(double theta);
+  void make_trial(bool sinkhorn);
+
+  Shape<T> shape_;
+  int64_t r_;
+  double kappa_ = 0;
+  Point now_, trial_;
+  double *matrix_, *root_, *log_ratio_, *rhs_, *step_, *target_, *log_sigma_, *sigma_;
+  T* bias_;
+};
+
+/// Potentials are numbers of type T: whoever evaluates p later gets the same.
+template <class T>
+inline void round_potentials(double* h, int64_t r) {
+  for (int64_t j = 0; j < r; ++j) h[j] = static_cast<double>(static_cast<T>(h[j]));
+}
+
+template <class T>
+inline void bias_of(const double* h, int64_t r, T* bias) {
+  for (int64_t j = 0; j < r; ++j) bias[j] = static_cast<T>(h[j] * kLog2e);
+}
+
+template <class T>
+inline void Solver<T>::evaluate(const Side<T>& side, Workers<T>& workers, bool with_gram, Point& point) {
+  bias_of(point.potentials, r_, bias_);
+  PassSums sums{point.marginal, point.gram, 0};
+  pass(side, shape_, bias_, with_gram, workers, sums);
+  point.has_gram = with_gram;
+  double linear = 0, mass = 0, lowest = 0;  // sigma.h, or -(1/kappa) log sum sigma exp(-kappa h)
+  if (kappa_ == 0) {
+    for (int64_t j = 0; j < r_; ++j) {
+      linear += sigma_[j] * point.potentials[j];
+      target_[j] = sigma_[j];
+    }
+  } else {
+    for (int64_t j = 0; j < r_; ++j)
+      lowest = j == 0 ? point.potentials[0] : smaller(lowest, point.potentials[j]);
+    for (int64_t j = 0; j < r_; ++j) {
+      target_[j] = sigma_[j] * __builtin_exp(-kappa_ * (point.potentials[j] - lowest));
+      mass += target_[j];
+    }
+    for (int64_t j = 0; j < r_; ++j) target_[j] /= mass;
+    linear = lowest - __builtin_log(mass) / kappa_;
+  }
+  point.dual = linear - sums.normaliser * kLn2;
+  point.residual = 0;
+  for (int64_t j = 0; j < r_; ++j) point.residual += __builtin_fabs(point.marginal[j] - target_[j]);
+}
+
+template <class T>
+inline double Solver<T>::compare(const Point& point) {
+  double mass = 0, lowest = 0;
+  if (kappa_ != 0) {
+    for (int64_t j = 0; j < r_; ++j)
+      lowest = j == 0 ? point.potentials[0] : smaller(lowest, point.potentials[j]);
+    for (int64_t j = 0; j < r_; ++j)
+      mass += sigma_[j] * __builtin_exp(-kappa_ * (point.potentials[j] - lowest));
+  }
+  const double log_mass = kappa_ == 0 ? 0 : __builtin_log(mass);
+  double gain = 0;
+  for (int64_t j = 0; j < r_; ++j) {
+    const double shift = kappa_ == 0 ? 0 : kappa_ * (point.potentials[j] - lowest) + log_mass;
+    const double log_target = log_sigma_[j] - shift;
+    const double c = point.marginal[j];
+    log_ratio_[j] = log_target - __builtin_log(larger(c, P::kTiny));
+    if (kappa_ == 0) {
+      gain += sigma_[j] * log_ratio_[j];  // KL(sigma || c)
+    } else {
+      const double delta = log_ratio_[j] / (1 + kappa_);
+      gain -=
+          __builtin_exp(log_target) / kappa_ * __builtin_expm1(-kappa_ * delta) + c * __builtin_expm1(delta);
+    }
+  }
+  return gain;
+}
+
+template <class T>
+inline bool Solver<T>::newton_step(double theta) {
+  for (int64_t j = 0; j < r_; ++j) rhs_[j] = now_.marginal[j] * log_ratio_[j];
+  return solve_system(now_.marginal, now_.gram, rhs_, theta, kappa_, P::kJitter, P::kTiny, r_, matrix_, root_,
+                      step_);
+}
+
+template <class T>
+inline void Solver<T>::make_trial(bool sinkhorn) {
+  double mean = 0;
+  for (int64_t j = 0; j < r_; ++j) {
+    trial_.potentials[j] = now_.potentials[j] + (sinkhorn ? log_ratio_[j] / (1 + kappa_) : step_[j]);
+    mean += trial_.potentials[j];
+  }
+  mean /= static_cast<double>(r_);
+  for (int64_t j = 0; j < r_; ++j) trial_.potentials[j] -= mean;
+  round_potentials<T>(trial_.potentials, r_);
+}
+
+template <class T>
+inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& options, Workers<T>& workers) {
+  bool sinkhorn = !options.newton_first;
+  evaluate(side, workers, !sinkhorn, now_);  // a Sinkhorn step does not look at G
+  int64_t passes = 1, failures = 0;
+  double best = now_.residual, omega = 0.1;
+  while (now_.residual > options.tolerance && passes < options.max_passes) {  // NaN ends it
+    const double gain = compare(now_);
+    sinkhorn = sinkhorn || !newton_step(1 - larger(omega, P::kLeastDamping));
+    make_trial(sinkhorn);
+    evaluate(side, workers, true, trial_);
+    ++passes;
+    const bool halved = trial_.residual <= 0.5 * best;
+    // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual says enough.
+    const bool gained =
+        gain > P::kDualNoise ? trial_.dual - now_.dual >= gain : trial_.residual <= 0.99 * now_.residual;
+    if (sinkhorn || halved || gained) {
+      omega = sinkhorn ? smaller(omega, 0.3) : 0.1 * omega;
+      const Point left = now_;
+      now_ = trial_;
+      trial_ = left;
+      best = best < now_.residual ? best : now_.residual;
+      failures = 0;
+      sinkhorn = false;
+    } else {
+      omega = 10 * larger(omega, 1e-3);
+      ++failures;
+      sinkhorn = omega >= 1;
+      if (sinkhorn) omega = 0.3;
+    }
+    // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
+    double highest = 0;
+    for (int64_t j = 0; j < r_; ++j) highest = larger(highest, __builtin_fabs(now_.potentials[j]));
+    if (failures >= 2 && now_.residual <= 16 * P::kEpsilon * (1 + highest)) break;
+  }
+  return passes;
+}
+
+template <class T>
+inline void Solver<T>::place_constant() {
+  if (kappa_ == 0) return;
+  double mass = 0, lowest = now_.potentials[0];
+  for (int64_t j = 1; j < r_; ++j) lowest = smaller(lowest, now_.potentials[j]);
+  for (int64_t j = 0; j < r_; ++j) mass += sigma_[j] * __builtin_exp(-kappa_ * (now_.potentials[j] - lowest));
+  const double shift = __builtin_log(mass) / kappa_ - lowest;
+  for (int64_t j = 0; j < r_; ++j) now_.potentials[j] += shift;
+}
+
+}  // namespace
+}  // namespace lotformer::ops::lot

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// lotformer::pivot_unrolled: T half-iterations a side, truncated or with the published arithmetic. As in pivot_core.cpp, registration and
+// calling functions stand in one file.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <cmath>
+
+#include "lotformer/ops/pivot_core.h"
+#include "pivot_core_cpu.h"
+#include "pivot_core_shared.h"
+
+namespace lotformer::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using Outputs = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+using InputGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+using Signature = Outputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                          const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
+                          double epsilon, int64_t half_iterations, bool reference);
+using BackwardSignature = InputGradients(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
+                                         const at::Tensor& v, const at::Tensor& pivots,
+                                         const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
+                                         int64_t half_iterations, bool reference,
+                                         const at::Tensor& trajectory, const at::Tensor& summary);
+
+const c10::TypedOperatorHandle<Signature>& unrolled_operator() {
+  static const auto handle =
+      c10::Dispatcher::singleton().findSchemaOrThrow("lotformer::pivot_unrolled", "").typed<Signature>();
+  return handle;
+}
+const c10::TypedOperatorHandle<BackwardSignature>& unrolled_backward_operator() {
+  static const auto handle = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("lotformer::pivot_unrolled_backward", "")
+                                 .typed<BackwardSignature>();
+  return handle;
+}
+
+Outputs outputs(const at::Tensor& q, const at::Tensor& pivots, int64_t half_iterations) {
+  const auto batch = q.sym_size(0), heads = q.sym_size(1), r = pivots.sym_size(1);
+  return {empty_heads(q),
+          at::empty_symint({2, batch, heads, trajectory_rows(half_iterations), 2, r}, q.options()),
+          at::empty_symint({batch, heads, r, q.sym_size(3)}, q.options())};
+}
+
+InputGradients input_gradients(const at::Tensor& q, const at::Tensor& pivots, const at::Tensor& log_sigma) {
+  return {empty_heads(q), empty_heads(q), empty_heads(q),
+          at::empty_like(pivots, at::MemoryFormat::Contiguous),
+          at::empty_like(log_sigma, at::MemoryFormat::Contiguous)};
+}
+
+Outputs unrolled_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
+                     const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
+                     int64_t half_iterations, bool reference) {
+  check_inputs(q, k, v, pivots, log_sigma, lengths);
+  TORCH_CHECK_VALUE(half_iterations >= 1, "lotformer::pivot_unrolled: half_iterations must be at least 1");
+  Outputs result = outputs(q, pivots, half_iterations);
+  const auto& [out, trajectory, summary] = result;
+  core_cpu::unrolled({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
+                     {half_iterations, reference, trajectory, summary}, out);
+  return result;
+}
+
+Outputs unrolled_meta(const at::Tensor& q, const at::Tensor&, const at::Tensor&, const at::Tensor& pivots,
+                      const at::Tensor&, const Optional&, double, int64_t half_iterations, bool) {
+  return outputs(q, pivots, half_iterations);
+}
+
+InputGradients unrolled_backward_cpu(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
+                                     const at::Tensor& v, const at::Tensor& pivots,
+                                     const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
+                                     int64_t half_iterations, bool reference, const at::Tensor& trajectory,
+                                     const at::Tensor& summary) {
+  check_inputs(q, k, v, pivots, log_sigma, lengths);
+  InputGradients result = input_gradients(q, pivots, log_sigma);
+  const auto& [d_q, d_k, d_v, d_pivots, d_log_sigma] = result;
+  core_cpu::unrolled_backward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
+                              {half_iterations, reference, trajectory.contiguous(), summary.contiguous()},
+                              d_out, {d_q, d_k, d_v, d_pivots, d_log_sigma, {}});
+  return result;
+}
+
+InputGradients unrolled_backward_meta(const at::Tensor&, const at::Tensor& q, const at::Tensor&,
+                                      const at::Tensor&, const at::Tensor& pivots,
+                                      const at::Tensor& log_sigma, const Optional&, double, int64_t, bool,
+                                      const at::Tensor&, const at::Tensor&) {
+  return input_gradients(q, pivots, log_sigma);
+}
+
+struct UnrolledFunction : torch::autograd::Function<UnrolledFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                               const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& log_sigma,
+                               const at::Tensor& lengths, double epsilon, int64_t half_iterations,
+                               bool reference) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const auto [out, trajectory, summary] = unrolled_operator().call(
+        q, k, v, pivots, log_sigma, optional_of(lengths), epsilon, half_iterations, reference);
+    ctx->saved_data["epsilon"] = epsilon;
+    ctx->saved_data["half_iterations"] = half_iterations;
+    ctx->saved_data["reference"] = reference;
+    ctx->save_for_backward({q, k, v, pivots, log_sigma, lengths, trajectory, summary});
+    ctx->mark_non_differentiable({trajectory, summary});
+    return {out, trajectory, summary};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+    const variable_list s = ctx->get_saved_variables();
+    const bool reference = ctx->saved_data["reference"].toBool();
+    const auto [d_q, d_k, d_v, d_pivots, d_log_sigma] = unrolled_backward_operator().call(
+        upstream[0], s[0], s[1], s[2], s[3], s[4], optional_of(s[5]), ctx->saved_data["epsilon"].toDouble(),
+        ctx->saved_data["half_iterations"].toInt(), reference, s[6], s[7]);
+    return {d_q, d_k, d_v, d_pivots, reference ? at::Tensor() : d_log_sigma, {}, {}, {}, {}};
+  }
+};
+
+Outputs unrolled_autograd(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                          const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
+                          double epsilon, int64_t half_iterations, bool reference) {
+  const variable_list o = UnrolledFunction::apply(q, k, v, pivots, log_sigma, lengths.value_or(at::Tensor()),
+                                                  epsilon, half_iterations, reference);
+  return {o[0], o[1], o[2]};
+}
+
+Outputs unrolled_autocast(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                          const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
+                          double epsilon, int64_t half_iterations, bool reference) {
+  const c10::DeviceType device = q.device().type();
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto raised = [&](const at::Tensor& x) { return raised_to_float(x, device); };
+  return unrolled_operator().call(raised(q), raised(k), raised(v), raised(pivots), raised(log_sigma), lengths,
+                                  epsilon, half_iterations, reference);
+}
+
+at::Tensor unrolled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
+                    const at::Tensor& log_sigma, const at::Tensor& lengths, double epsilon,
+                    int64_t half_iterations, bool reference) {
+  require_core(q);
+  if (q.numel() == 0) return at::zeros_like(q);
+  return std::get<0>(unrolled_operator().call(q, k, v, pivots, log_sigma, optional_of(lengths), epsilon,
+                                              half_iterations, reference));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(lotformer, m) {
+  m.def(
+      "pivot_unrolled(Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor log_sigma, Tensor? lengths, float "
+      "epsilon, int half_iterations, bool reference) -> (Tensor out, Tensor trajectory, Tensor summary)");
+  m.def(
+      "pivot_unrolled_backward(Tensor d_out, Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor log_sigma, "
+      "Tensor? lengths, float epsilon, int half_iterations, bool reference, Tensor trajectory, Tensor "
+      "summary) "
+      "-> (Tensor d_q, Tensor d_k, Tensor d_v, Tensor d_pivots, Tensor d_log_sigma)");
+}
+TORCH_LIBRARY_IMPL(lotformer, CPU, m) {
+  m.impl("pivot_unrolled", TORCH_FN(unrolled_cpu));
+  m.impl("pivot_unrolled_backward", TORCH_FN(unrolled_backward_cpu));
+}
+TORCH_LIBRARY_IMPL(lotformer, Meta, m) {
+  m.impl("pivot_unrolled", TORCH_FN(unrolled_meta));
+  m.impl("pivot_unrolled_backward", TORCH_FN(unrolled_backward_meta));
+}
+TORCH_LIBRARY_IMPL(lotformer, Autograd, m) {
+  m.impl("pivot_unrolled", TORCH_FN(unrolled_autograd));
+}
+TORCH_LIBRARY_IMPL(lotformer, AutocastCPU, m) {
+  m.impl("pivot_unrolled", TORCH_FN(unrolled_autocast));
+}
+TORCH_LIBRARY_IMPL(lotformer, AutocastCUDA, m) {
+  m.impl("pivot_unrolled", TORCH_FN(unrolled_autocast));
+}
+
+at::Tensor pivot_core_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                const at::Tensor& pivots, const at::Tensor& log_sigma,
+                                const at::Tensor& lengths, double epsilon, int64_t half_iterations) {
+  return unrolled(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, /*reference=*/false);
+}
+
+at::Tensor pivot_core_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                const at::Tensor& pivots, double epsilon, int64_t half_iterations) {
+  const double log_sigma = -std::log(static_cast<double>(pivots.size(1)));
+  const at::Tensor uniform =
+      at::full({pivots.size(0), pivots.size(1)}, log_sigma, pivots.options().requires_grad(false));
+  return unrolled(q, k, v, pivots, uniform, {}, epsilon, half_iterations, /*reference=*/true);
+}
+
+}  // namespace lotformer::ops
