@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "data/file_lock.h"
+#include "data/generate/stop_signals.h"
 #include "data/generate/target_folder.h"
 #include "data/provenance.h"
 #include "data/tasks/layout.h"
@@ -134,6 +135,7 @@ Generation make_set(const fs::path& root, const SetPlan& plan, const FillFolder&
   lotformer::create_directories(root);
   const FileLock lock(root / lock_name(plan), concat("it generates ", plan.task, " in ", root.string()));
   if (already_there()) return result;  // the other process has made it meanwhile
+  const StopSignals stop;              // not while it waits for the lock
   const TargetFolder folder(result.directory, plan.own);
   folder.require_space(plan.max_bytes);
   folder.begin();

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "data/generate/stop_signals.h"
+
 namespace lotformer::data {
 namespace {
 
@@ -29,6 +31,7 @@ void for_each_in_parallel(int64_t count, const std::function<void(int64_t)>& wor
   const auto run = [&] {
     for (int64_t i = next++; i < count; i = next++) {
       try {
+        StopSignals::check();
         work(i);
       } catch (...) {
         const std::lock_guard lock(mutex);
