@@ -90,6 +90,21 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
   return scores;
 }
 
+/// Takes back a run folder that this process made and in which no run came about: a start that is refused leaves nothing behind.
+class FolderGuard {
+ public:
+  FolderGuard(const RunFolder& run, bool made_here) : run_(run), made_here_(made_here) {}
+  ~FolderGuard() {
+    if (made_here_) run_.discard_if_empty();
+  }
+  FolderGuard(const FolderGuard&) = delete;
+  FolderGuard& operator=(const FolderGuard&) = delete;
+
+ private:
+  const RunFolder& run_;
+  bool made_here_;
+};
+
 }  // namespace
 
 Json launch_training(const TrainRequest& request) {
@@ -99,7 +114,9 @@ Json launch_training(const TrainRequest& request) {
   const fs::path run_dir = request.run_dir.empty() ? default_run_dir(config) : request.run_dir;
   const RunFolder run(run_dir);
   check_resume(run, request.resume);
+  const bool made_here = !fs::exists(run_dir);
   const RunLock lock = run.open_for_writing();
+  const FolderGuard guard(run, made_here);
   const std::optional<Checkpoint> start = find_start(run, request.resume);
   if (start) {
     require_same_run(*start, config);
@@ -110,15 +127,15 @@ Json launch_training(const TrainRequest& request) {
   }
 
   Session session = open_session(config, device);
-  catch_stop_signals();  // not earlier: making data may take a while, and there is nothing to save yet
   announce(session, run_dir);
   const std::string resolved = print_config(request.config, kinds);
-  write_atomic(run.config_file(), resolved);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));
   const data::Dataset train = session.task->open(data::Split::train),
                       val = session.task->open(data::Split::val),
                       test = session.task->open(data::Split::test);
+  catch_stop_signals();  // not earlier: making and decoding data may take a while, and there is nothing to save yet
+  write_atomic(run.config_file(), resolved);  // from here on the folder is a run
   session.fingerprints = {
       {"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
   describe_split("train", train);

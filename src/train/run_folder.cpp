@@ -91,6 +91,18 @@ bool RunFolder::empty() const {
   return true;
 }
 
+void RunFolder::discard_if_empty() const noexcept {
+  try {
+    if (!empty()) return;
+    std::error_code ignored;  // remove() takes files and empty folders: whatever else came meanwhile stays
+    fs::remove(checkpoints_folder(), ignored);
+    fs::remove(root_ / ".lock", ignored);
+    fs::remove(root_, ignored);
+  } catch (const std::exception& error) {
+    log::debug(concat("run folder: ", error.what()));
+  }
+}
+
 RunLock RunFolder::open_for_writing() const {
   lotformer::create_directories(root_);
   RunLock lock(root_);

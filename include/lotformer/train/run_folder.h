@@ -71,6 +71,10 @@ class RunFolder {
   /// True when there is nothing of a run: no folder, or nothing in it but the lock and leftovers.
   bool empty() const;
 
+  /// Takes back open_for_writing() where no run came about: removes the lock and the folders when nothing else is there. For the
+  /// holder of the lock.
+  void discard_if_empty() const noexcept;
+
   /// For a trainer, before anything else: makes the folders, locks the run, removes what a killed process
   /// left (.tmp-*).
   [[nodiscard]] RunLock open_for_writing() const;
