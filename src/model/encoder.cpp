@@ -2,11 +2,11 @@
 #include "lotformer/model/encoder.h"
 
 #include <ATen/ops/arange.h>
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/gelu.h>
 #include <torch/nn/init.h>
 
 #include "lotformer/core/text.h"
+#include "lotformer/ops/dropout.h"
 
 namespace lotformer {
 namespace {
@@ -39,10 +39,9 @@ at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const at::Tensor& lengt
 
 at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& lengths) {
   const bool train = is_training();
-  const at::Tensor attended = x + at::dropout(attend(norm1_(x), lengths), dropout_, train);
-  at::Tensor hidden = at::dropout(at::gelu(ff1_(norm2_(attended))), dropout_, train);
-  hidden = at::dropout(ff2_(hidden), dropout_, train);
-  return attended + hidden;
+  const at::Tensor attended = ops::add_dropout(x, attend(norm1_(x), lengths), dropout_, train);
+  const at::Tensor hidden = ops::dropout(at::gelu(ff1_(norm2_(attended))), dropout_, train);
+  return ops::add_dropout(attended, ff2_(hidden), dropout_, train);
 }
 
 EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attention) : dropout_(o.dropout) {
@@ -64,7 +63,7 @@ at::Tensor EncoderImpl::forward(const at::Tensor& ids, const at::Tensor& lengths
   // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
   const at::Tensor place =
       positions.defined() ? position_(positions) : position_->weight.narrow(0, 0, tokens);
-  at::Tensor x = at::dropout(token_(ids) + place, dropout_, is_training());
+  at::Tensor x = ops::dropout(token_(ids) + place, dropout_, is_training());
   for (const auto& layer : layers_) x = layer->forward(x, lengths);
   return norm_(x);
 }

@@ -2,7 +2,6 @@
 #include "lotformer/ops/softmax_dropout.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros_like.h>
@@ -14,7 +13,9 @@
 #include <functional>
 #include <vector>
 
+#include "dropout_kernels.h"
 #include "lotformer/core/rng.h"
+#include "lotformer/ops/dropout.h"
 #include "parallel_tasks.h"
 
 namespace lotformer::ops {
@@ -51,58 +52,22 @@ void for_each_block(const Plan& plan, int64_t heads, const std::function<void(co
   });
 }
 
-/// Integer hash whose output bits change with probability close to 1/2 for any flipped input bit (C. Wellons,
-/// hash prospector).
-inline uint32_t hash32(uint32_t x) {
-  x = (x ^ (x >> 16)) * 0x7feb352dU;
-  x = (x ^ (x >> 15)) * 0x846ca68bU;
-  return x ^ (x >> 16);
-}
-
-/// The factor 0 (with probability `dropout`) or 1 / (1 - dropout) of each weight of a block: a pure function
-/// of (seed, place), so the backward pass meets the same choice, whatever the number of threads.
-class Dropout {
- public:
-  Dropout(uint64_t seed, double dropout)
-      : low_(static_cast<uint32_t>(seed)),
-        high_(static_cast<uint32_t>(seed >> 32)),
-        threshold_(static_cast<uint32_t>(std::min(dropout * 4294967296.0, 4294967295.0))),
-        scale_(1 / (1 - dropout)) {}
-  bool keeps(int64_t place) const {
-    return hash32(hash32(static_cast<uint32_t>(place) + low_) ^ high_) >= threshold_;
-  }
-  double scale() const { return scale_; }
-
- private:
-  uint32_t low_, high_, threshold_;
-  double scale_;
-};
-
 /// w := dropped w, both [count, keys] and contiguous.
-template <class T>
-void drop(at::Tensor& weights, const Dropout& dropout) {
-  T* w = weights.data_ptr<T>();
-  const T scale = static_cast<T>(dropout.scale());
-  const int64_t count = weights.numel();
-  for (int64_t i = 0; i < count; ++i) w[i] = dropout.keeps(i) ? w[i] * scale : T(0);
+void drop(at::Tensor& weights, const DropoutMask& mask) {
+  if (weights.scalar_type() == at::kDouble) {
+    auto* w = weights.data_ptr<double>();
+    drop<double>(mask, weights.numel(), nullptr, w, w);
+  } else {
+    auto* w = weights.data_ptr<float>();
+    drop<float>(mask, weights.numel(), nullptr, w, w);
+  }
 }
 
-/// With d = dL/d(dropped w) and inner = sum_j w_j dL/dw_j of each row: d := dL/d(scores), w := dropped w, in
-/// one sweep.
 template <class T>
 void drop_backward(at::Tensor& weights, at::Tensor& d_weights, const at::Tensor& inner,
-                   const Dropout& dropout) {
-  T *w = weights.data_ptr<T>(), *d = d_weights.data_ptr<T>();
-  const T* row_inner = inner.data_ptr<T>();
-  const T scale = static_cast<T>(dropout.scale());
-  const int64_t rows = weights.size(0), keys = weights.size(1);
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t i = row * keys; i < (row + 1) * keys; ++i) {
-      const T factor = dropout.keeps(i) ? scale : T(0);
-      d[i] = w[i] * (d[i] * factor - row_inner[row]);
-      w[i] *= factor;
-    }
-  }
+                   const DropoutMask& mask) {
+  drop_softmax_backward(mask, weights.size(0), weights.size(1), inner.data_ptr<T>(), weights.data_ptr<T>(),
+                        d_weights.data_ptr<T>());
 }
 
 at::Tensor scaled(const at::Tensor& q) {
@@ -116,7 +81,6 @@ at::Tensor weights_of(const at::Tensor& q, const at::Tensor& k) {
 struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, Plan plan) {
-    const bool is_double = q.scalar_type() == at::kDouble;
     at::Tensor out = at::zeros_like(q, at::MemoryFormat::Contiguous);
     for_each_block(plan, q.size(1), [&](const Block& block) {
       const auto rows = [&](const at::Tensor& x) {
@@ -124,8 +88,7 @@ struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
       };
       const auto tokens = [&](const at::Tensor& x) { return x[block.b][block.h].narrow(0, 0, block.keys); };
       at::Tensor weights = weights_of(scaled(rows(q)), tokens(k));  // [count, keys]
-      const Dropout dropout(block.seed, plan.dropout);
-      is_double ? drop<double>(weights, dropout) : drop<float>(weights, dropout);
+      drop(weights, DropoutMask(block.seed, plan.dropout));
       rows(out).copy_(at::mm(weights, tokens(v)));
     });
     ctx->save_for_backward({q, k, v, out});
@@ -155,9 +118,9 @@ struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
       at::Tensor weights = weights_of(q_scaled, tokens(k));
       at::Tensor d_scores = at::mm(rows(d_out), tokens(v).t());
       const at::Tensor row_inner = rows(inner).contiguous();
-      const Dropout dropout(block.seed, plan.dropout);
-      is_double ? drop_backward<double>(weights, d_scores, row_inner, dropout)
-                : drop_backward<float>(weights, d_scores, row_inner, dropout);
+      const DropoutMask mask(block.seed, plan.dropout);
+      is_double ? drop_backward<double>(weights, d_scores, row_inner, mask)
+                : drop_backward<float>(weights, d_scores, row_inner, mask);
       rows(d_q).add_(scaled(at::mm(d_scores, tokens(k))));
       tokens(d_k).add_(at::mm(d_scores.t(), q_scaled));
       tokens(d_v).add_(at::mm(weights.t(), rows(d_out)));
@@ -180,7 +143,7 @@ at::Tensor softmax_attention_with_dropout(const at::Tensor& q, const at::Tensor&
     plan.queries.push_back(padded_queries ? tokens : real);
   }
   plan.dropout = dropout;
-  plan.seed = static_cast<uint64_t>(at::empty({}, at::kLong).random_().item<int64_t>());
+  plan.seed = draw_seed();
   const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return DropoutAttention::apply(q.to(type), k.to(type), v.to(type), plan).to(q.scalar_type());
 }
