@@ -39,6 +39,15 @@ inline std::string relative_difference(const at::Tensor& actual, const at::Tenso
                     tolerance * expected.detach().abs().max().to(at::kDouble).item<double>());
 }
 
+/// For gradients under an upstream gradient of order 1: relative to the largest entry or to 1, whichever is larger. A gradient that is
+/// zero in exact arithmetic (one token, one pivot) is rounding noise of the terms that cancel.
+inline std::string gradient_difference(const at::Tensor& actual, const at::Tensor& expected,
+                                       double tolerance) {
+  const bool empty = !expected.defined() || expected.numel() == 0;
+  const double largest = empty ? 0 : expected.detach().abs().max().to(at::kDouble).item<double>();
+  return difference(actual, expected, tolerance * std::fmax(1.0, largest));
+}
+
 /// Equal in every entry; a NaN never is.
 inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   return a.defined() && b.defined() && a.sizes() == b.sizes() && a.eq(b).all().item<bool>();
@@ -46,8 +55,10 @@ inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace lotformer::test
 
-/// Fails with the message of `difference` or `relative_difference`.
+/// Fails with the message of `difference`, `relative_difference` or `gradient_difference`.
 #define CHECK_NEAR(actual, expected, tolerance) \
   CHECK(::lotformer::test::difference((actual), (expected), (tolerance)) == "")
 #define CHECK_RELATIVE(actual, expected, tolerance) \
   CHECK(::lotformer::test::relative_difference((actual), (expected), (tolerance)) == "")
+#define CHECK_GRADIENT(actual, expected, tolerance) \
+  CHECK(::lotformer::test::gradient_difference((actual), (expected), (tolerance)) == "")

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// What the property suite walks: every module of the table with its default options, and the other clean modes and options.
+// (`reference*` modes compute padded rows as published and are left to the golden cases.) Include before support/catch.h.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lotformer/attention/attention.h"
+#include "support/attention_inputs.h"
+
+namespace lotformer::test {
+
+struct Variant {
+  std::string kind;
+  std::vector<std::string> options = {};  ///< "key=value"
+  bool random = false;                    ///< draws random numbers in every call, so tests seed before each
+  bool smooth = true;                     ///< false: kinks, finite differences take a small step
+  double fd_tolerance = 1e-4;             ///< of gradients against finite differences; solvers stop at 1e-6
+
+  std::string name() const;
+};
+/// The default of every module first.
+const std::vector<Variant>& attention_variants();
+
+/// In evaluation mode, every parameter 0.3 times a standard normal so that the scores matter.
+std::shared_ptr<AttentionImpl> make_module(const Variant& variant, int64_t heads, int64_t head_dim,
+                                           at::ScalarType type);
+
+struct Gradients {
+  at::Tensor out, q, k, v;
+  std::vector<at::Tensor> parameters;
+
+  std::vector<at::Tensor> tokens() const { return {out, q, k, v}; }  ///< [B, H, N, D] each
+};
+
+/// Forward and backward from fresh leaves; torch is seeded first. A gradient that is not there counts as zero.
+Gradients run_module(AttentionImpl& module, const AttentionInputs& x, const at::Tensor& lengths,
+                     const at::Tensor& upstream);
+
+/// Equal in every bit, signs of zeros included; a NaN never is.
+bool identical(const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace lotformer::test
