@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "lotformer/core/error.h"
 #include "lotformer/ops/autocast.h"
@@ -23,9 +22,17 @@ int64_t examples_to_score(const EvalConfig& config, int64_t available) {
   return count;
 }
 
-std::vector<int64_t> evaluation_order(const data::Dataset& dataset, int64_t count, bool by_length) {
+/// Rows to score, ascending. A part of a split is taken at equal distances: official files are sorted by class (all negative reviews
+/// first), so that the first rows would be of one class. With drop_last it is the end of the file that is left out.
+std::vector<int64_t> rows_to_score(const EvalConfig& config, int64_t count, int64_t available) {
+  const bool part = config.max_examples > 0 && config.max_examples < available;
   std::vector<int64_t> rows(static_cast<size_t>(count));
-  std::iota(rows.begin(), rows.end(), int64_t{0});
+  for (int64_t i = 0; i < count; ++i) rows[static_cast<size_t>(i)] = part ? i * available / count : i;
+  return rows;
+}
+
+std::vector<int64_t> evaluation_order(const data::Dataset& dataset, std::vector<int64_t> rows,
+                                      bool by_length) {
   if (by_length) {
     std::stable_sort(rows.begin(), rows.end(),
                      [&](int64_t a, int64_t b) { return dataset.length(a) > dataset.length(b); });
@@ -61,7 +68,8 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
     throw Error(
         ErrorKind::usage,
         "evaluation: no example is left to score (eval.drop_last with a split smaller than eval.batch_size)");
-  const std::vector<int64_t> rows = evaluation_order(dataset, result.examples, !config.drop_last);
+  const std::vector<int64_t> rows =
+      evaluation_order(dataset, rows_to_score(config, result.examples, dataset.size()), !config.drop_last);
   const EvaluationMode mode(*s.model);
   const at::NoGradGuard no_grad;
   const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
@@ -70,7 +78,6 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   // summation noise.
   at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
   std::vector<at::Tensor> predicted;
-  result.predictions.resize(rows.size());
   const int64_t batches = (result.examples + config.batch_size - 1) / config.batch_size;
   const auto rows_of = [&rows, size = config.batch_size](int64_t number) {
     const auto begin = rows.begin() + number * size;
@@ -88,9 +95,12 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   int64_t correct = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto prediction = static_cast<int32_t>(classes.data_ptr<int64_t>()[i]);
-    result.predictions[static_cast<size_t>(rows[i])] = prediction;
-    correct += prediction == dataset.label(rows[i]) ? 1 : 0;
+    const auto label = static_cast<int32_t>(dataset.label(rows[i]));
+    result.predictions.push_back({rows[i], label, prediction});
+    correct += prediction == label ? 1 : 0;
   }
+  std::sort(result.predictions.begin(), result.predictions.end(),
+            [](const Prediction& a, const Prediction& b) { return a.row < b.row; });
   result.loss = loss.item<double>() / static_cast<double>(rows.size());
   result.accuracy = static_cast<double>(correct) / static_cast<double>(rows.size());
   if (!std::isfinite(result.loss)) throw Error(ErrorKind::numerics, "evaluation: the loss is not finite");

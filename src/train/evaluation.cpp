@@ -31,14 +31,13 @@ data::Split parse_split(const std::string& text) {
   throw Error(ErrorKind::usage, "--split: " + quoted(text) + " is none of val, test");
 }
 
-Json class_table(const data::Task& task, const data::Dataset& dataset,
-                 const std::vector<int32_t>& predictions) {
+Json class_table(const data::Task& task, const std::vector<Prediction>& predictions) {
   std::vector<Tally> tallies(static_cast<size_t>(task.num_classes()));
-  for (size_t row = 0; row < predictions.size(); ++row) {
-    const auto label = static_cast<size_t>(dataset.label(static_cast<int64_t>(row)));
-    ++tallies[label].examples;
-    tallies[label].correct += predictions[row] == static_cast<int32_t>(label) ? 1 : 0;
-    ++tallies[static_cast<size_t>(predictions[row])].predicted;
+  for (const Prediction& example : predictions) {
+    Tally& tally = tallies[static_cast<size_t>(example.label)];
+    ++tally.examples;
+    tally.correct += example.predicted == example.label ? 1 : 0;
+    ++tallies[static_cast<size_t>(example.predicted)].predicted;
   }
   Json table = Json::array();
   const auto names = task.class_names();
@@ -52,17 +51,16 @@ Json class_table(const data::Task& task, const data::Dataset& dataset,
 }
 
 Json breakdown(const data::Attribute& attribute, const data::Dataset& dataset,
-               const std::vector<int32_t>& predictions) {
+               const std::vector<Prediction>& predictions) {
   std::vector<Tally> bins(attribute.edges.size() - 1);
   Tally outside;
-  for (size_t row = 0; row < predictions.size(); ++row) {
-    const auto index = static_cast<int64_t>(row);
-    const auto upper =
-        std::upper_bound(attribute.edges.begin(), attribute.edges.end(), attribute.value(dataset, index));
+  for (const Prediction& example : predictions) {
+    const auto upper = std::upper_bound(attribute.edges.begin(), attribute.edges.end(),
+                                        attribute.value(dataset, example.row));
     const bool inside = upper != attribute.edges.begin() && upper != attribute.edges.end();
     Tally& bin = inside ? bins[static_cast<size_t>(upper - attribute.edges.begin() - 1)] : outside;
     ++bin.examples;
-    bin.correct += predictions[row] == dataset.label(index) ? 1 : 0;
+    bin.correct += example.predicted == example.label ? 1 : 0;
   }
   Json table = Json::array();
   for (size_t b = 0; b < bins.size(); ++b) {
@@ -109,13 +107,11 @@ void check_predictions_path(const std::filesystem::path& path) {
     throw Error(ErrorKind::usage, "--predictions: " + path.string() + " is a folder; name a file");
 }
 
-void write_predictions(const std::filesystem::path& path, const data::Dataset& dataset,
-                       const std::vector<int32_t>& predictions) {
+void write_predictions(const std::filesystem::path& path, const std::vector<Prediction>& predictions) {
   const auto fill = [&](FileWriter& out) {
     out.write("row\tlabel\tprediction\n");
-    for (size_t row = 0; row < predictions.size(); ++row) {
-      out.write(concat(row, "\t", dataset.label(static_cast<int64_t>(row)), "\t", predictions[row], "\n"));
-    }
+    for (const Prediction& example : predictions)
+      out.write(concat(example.row, "\t", example.label, "\t", example.predicted, "\n"));
   };
   const auto status = std::filesystem::symlink_status(path);
   if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status))
@@ -157,7 +153,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
   const auto result =
       evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return stop_signal() != 0; });
   if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
-  if (!request.predictions.empty()) write_predictions(request.predictions, dataset, result->predictions);
+  if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
 
   const auto [low, high] = wilson_interval(result->accuracy, result->examples);
   Json json = {{"accuracy", result->accuracy},           {"loss", result->loss},
@@ -168,7 +164,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
   json["references"] = references_json(*session.task);
   json["same_data"] = same_data;
   json["logged"] = same_data ? logged_score(checkpoint, request.split) : Json(nullptr);
-  json["classes"] = class_table(*session.task, dataset, result->predictions);
+  json["classes"] = class_table(*session.task, result->predictions);
   json["by"] = Json::object();
   for (const data::Attribute& attribute : session.task->attributes())
     json["by"][attribute.name] = breakdown(attribute, dataset, result->predictions);

@@ -111,6 +111,25 @@ TEST_CASE("lotformer-eval on a checkpoint folder, with predictions and its repor
   CHECK(std::count(text.begin(), text.end(), '\n') == 51);
 }
 
+TEST_CASE("eval.max_examples scores rows at equal distances, since official files are sorted by class",
+          "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path all = folder.path() / "all.tsv", part = folder.path() / "part.tsv";
+  REQUIRE(run(eval_command(undisturbed(), {"--predictions", all.string()})).exit_code == 0);
+  const Finished done = run(eval_command(
+      undisturbed(), {"--set", "eval.max_examples=4", "--predictions", part.string()}));  // of 50
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  CHECK(Json::parse(done.out).at("examples") == 4);
+  const std::string lines = slurp(all), chosen = slurp(part);
+  std::string expected = lines.substr(0, lines.find('\n') + 1);
+  for (const std::string row : {"0", "12", "25", "37"}) {
+    const size_t begin = lines.find("\n" + row + "\t") + 1;
+    expected += lines.substr(begin, lines.find('\n', begin) + 1 - begin);
+  }
+  CHECK(chosen == expected);
+}
+
 TEST_CASE("ten kills at random moments end with the bytes of an undisturbed run", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";

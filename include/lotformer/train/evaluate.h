@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Scores a split: every example once, or the first max_examples.
+// Scores a split: every example once, or max_examples of them at equal distances.
 #pragma once
 
 #include <functional>
@@ -11,12 +11,18 @@
 
 namespace lotformer {
 
+struct Prediction {
+  int64_t row = 0;    ///< of the split
+  int32_t label = 0;  ///< the true class
+  int32_t predicted = 0;
+};
+
 struct EvalResult {
-  double loss = 0;                   ///< mean cross-entropy (natural logarithm)
-  double accuracy = 0;               ///< in [0, 1]
-  int64_t examples = 0;              ///< scored
-  int64_t available = 0;             ///< in the split
-  std::vector<int32_t> predictions;  ///< class of row i, i < examples
+  double loss = 0;                      ///< mean cross-entropy (natural logarithm)
+  double accuracy = 0;                  ///< in [0, 1]
+  int64_t examples = 0;                 ///< scored
+  int64_t available = 0;                ///< in the split
+  std::vector<Prediction> predictions;  ///< one for every example scored, rows ascending
 };
 
 /// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed
