@@ -29,7 +29,8 @@ void check_output(const Inputs& in, const Results& got) {
 }
 
 /// Compares `got` with the central difference along a random direction, and along single entries.
-void check_gradient(Exact& e, std::vector<double>& x, const std::vector<float>& got, double tolerance, const std::string& what) {
+void check_gradient(Exact& e, std::vector<double>& x, const std::vector<float>& got, double tolerance,
+                    const std::string& what) {
   const std::vector<double> kept = x;
   std::mt19937 engine(11);
   std::normal_distribution<double> normal;
@@ -40,7 +41,8 @@ void check_gradient(Exact& e, std::vector<double>& x, const std::vector<float>& 
   for (size_t i = 0; masses && i < x.size(); i += masses) {  // sigma moves inside its simplex
     double mean = 0;
     for (int64_t j = 0; j < masses; ++j) mean += direction[i + j] / static_cast<double>(masses);
-    for (int64_t j = 0; j < masses; ++j) direction[i + j] = (direction[i + j] - mean) * 0.1 / static_cast<double>(masses);
+    for (int64_t j = 0; j < masses; ++j)
+      direction[i + j] = (direction[i + j] - mean) * 0.1 / static_cast<double>(masses);
   }
   for (size_t i = 0; i < x.size(); ++i) {
     along += direction[i] * got[i];
@@ -56,7 +58,8 @@ void check_gradient(Exact& e, std::vector<double>& x, const std::vector<float>& 
   };
   const double expected = (loss_at(step) - loss_at(-step)) / (2 * step);
   INFO(what << ": along a direction " << along << ", finite difference " << expected);
-  CHECK(std::abs(along - expected) <= tolerance * std::sqrt(size * norm));
+  // The second term: rounding of the difference quotient, where the gradient vanishes.
+  CHECK(std::abs(along - expected) <= (tolerance * std::sqrt(size) + 1e-6) * std::sqrt(norm));
 }
 
 void check_gradients(const Inputs& in, const Results& got) {
@@ -66,7 +69,8 @@ void check_gradients(const Inputs& in, const Results& got) {
   check_gradient(e, e.k, got.d_k, tolerance, "k");
   check_gradient(e, e.v, got.d_v, tolerance, "v");
   check_gradient(e, e.z, got.d_z, tolerance, "pivots");
-  if (in.mode != Mode::reference && in.pivots > 1) check_gradient(e, e.sigma, got.d_sigma, tolerance, "sigma");
+  if (in.mode != Mode::reference && in.pivots > 1)
+    check_gradient(e, e.sigma, got.d_sigma, tolerance, "sigma");
 }
 
 void check_padding_is_zero(const Inputs& in, const Results& got) {
@@ -112,7 +116,8 @@ TEST_CASE("Dispatch table: every row, mode and dtype, resident in a cluster of t
       Inputs in = random_inputs({2, 1, 140, c.pivots, c.head_dim}, mode, 1.0, bf16);
       in.half_iterations = mode == Mode::truncated ? 5 : 4;
       if (mode != Mode::reference) in.lengths = {140, 71};
-      INFO("pivots " << c.pivots << " head_dim " << c.head_dim << " mode " << name_of(mode) << (bf16 ? " bf16" : ""));
+      INFO("pivots " << c.pivots << " head_dim " << c.head_dim << " mode " << name_of(mode)
+                     << (bf16 ? " bf16" : ""));
       const Results got = run_emulated(in, kLargeDevice, two_ctas);
       check_output(in, got);
       check_gradients(in, got);
@@ -124,17 +129,19 @@ TEST_CASE("Dispatch table: every row, mode and dtype, resident in a cluster of t
   }
 }
 
-TEST_CASE("Odd shapes: pivots between rows of the table, narrow heads, one token, no token, bf16 in every mode") {
+TEST_CASE(
+    "Odd shapes: pivots between rows of the table, narrow heads, one token, no token, bf16 in every mode") {
   struct Case {
     int64_t pivots, head_dim, tokens;
     Mode mode;
     bool bf16;
     std::vector<int64_t> lengths;
   };
-  for (const Case& c : {Case{1, 8, 9, Mode::exact, false, {}}, Case{3, 4, 33, Mode::truncated, false, {1, 0}},
-                        Case{7, 20, 40, Mode::exact, true, {40, 1}}, Case{13, 36, 25, Mode::exact, false, {25, 0}},
-                        Case{20, 64, 65, Mode::reference, true, {3, 2}}, Case{40, 16, 70, Mode::exact, false, {1, 70}},
-                        Case{12, 32, 30, Mode::truncated, false, {1, 30}}}) {
+  for (const Case& c :
+       {Case{1, 8, 9, Mode::exact, false, {}}, Case{3, 4, 33, Mode::truncated, false, {1, 0}},
+        Case{7, 20, 40, Mode::exact, true, {40, 1}}, Case{13, 36, 25, Mode::exact, false, {25, 0}},
+        Case{20, 64, 65, Mode::reference, true, {3, 2}}, Case{40, 16, 70, Mode::exact, false, {1, 70}},
+        Case{12, 32, 30, Mode::truncated, false, {1, 30}}}) {
     Inputs in = random_inputs({2, 1, c.tokens, c.pivots, c.head_dim}, c.mode, 0.7, c.bf16);
     in.lengths = c.lengths;
     in.half_iterations = 6;
@@ -163,7 +170,8 @@ TEST_CASE("A result does not depend on the batch it stands in") {
   Inputs single = pair;
   single.batch = 1;
   const size_t half = pair.q.size() / 2;
-  for (std::vector<float>* x : {&single.q, &single.k, &single.v, &single.d_out}) x->erase(x->begin(), x->begin() + half);
+  for (std::vector<float>* x : {&single.q, &single.k, &single.v, &single.d_out})
+    x->erase(x->begin(), x->begin() + half);
   const Results both = run_emulated(pair), one = run_emulated(single);
   CHECK(std::equal(one.out.begin(), one.out.end(), both.out.begin() + half));
   CHECK(std::equal(one.d_k.begin(), one.d_k.end(), both.d_k.begin() + half));
@@ -186,7 +194,8 @@ TEST_CASE("A part without clusters and one without room") {
   in.pivots = 128;
   in.head_dim = 64;
   in = random_inputs({1, 1, 8, 128, 64}, Mode::exact, 1.0, false);
-  CHECK_THROWS_WITH(run_emulated(in, Device{1, 99 << 10}), lotformer::test::contains_text("bytes of shared memory"));
+  CHECK_THROWS_WITH(run_emulated(in, Device{1, 99 << 10}),
+                    lotformer::test::contains_text("bytes of shared memory"));
 }
 
 TEST_CASE("What is not a number stays one, and stays in its problem") {
@@ -210,7 +219,8 @@ TEST_CASE("Refusals say what is served") {
   };
   refused([](Inputs& x) { x.pivots = 129; }, "up to 128 pivots, not 129");
   refused([](Inputs& x) { x.head_dim = 66; }, "even head dimensions up to 64, not 66");
-  refused([](Inputs& x) { x.mode = Mode::truncated, x.half_iterations = 1; }, "2 to 100000 half-iterations, not 1");
+  refused([](Inputs& x) { x.mode = Mode::truncated, x.half_iterations = 1; },
+          "2 to 100000 half-iterations, not 1");
   refused([](Inputs& x) { x.max_passes = 0; }, "max_passes must be at least 1");
   refused([](Inputs& x) { x.epsilon = 0; }, "epsilon must be above 0");
 }

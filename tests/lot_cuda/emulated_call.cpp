@@ -14,7 +14,8 @@ namespace {
 int launches = 0;
 }
 
-std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes, const PivotArgs& args, void*) {
+std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes,
+                   const PivotArgs& args, void*) {
   ++launches;
   emulator::launch(static_cast<int>(grid), cluster, threads, shared_bytes, [&] { kernel(args); });
   return {};
@@ -30,7 +31,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 /// A tensor in device layout with room around it.
 class Padded {
  public:
-  Padded(const Inputs& in, const std::vector<float>* values) : in_(in), row_(in.head_dim + 2), rows_(in.tokens + 3) {
+  Padded(const Inputs& in, const std::vector<float>* values)
+      : in_(in), row_(in.head_dim + 2), rows_(in.tokens + 3) {
     memory_.assign(static_cast<size_t>(in.batch * in.heads * rows_ * row_) * (in.bf16 ? 1 : 2), 0xffff);
     if (!values) return;
     for (int64_t i = 0; i < static_cast<int64_t>(values->size()); ++i) write(place(i), (*values)[i]);
@@ -44,7 +46,8 @@ class Padded {
       write(place(i), kNan);
     }
     for (uint16_t word : memory_) {
-      if ((word & 0x7f80) != 0x7f80 && word != 0 && word != 0xffff) throw std::runtime_error("a kernel wrote beside its tensor");
+      if ((word & 0x7f80) != 0x7f80 && word != 0 && word != 0xffff)
+        throw std::runtime_error("a kernel wrote beside its tensor");
     }
     return result;
   }
@@ -122,7 +125,8 @@ float to_bf16(float x) {
 }
 
 Results run_emulated(const Inputs& in, const Device& device, void (*change)(Plan&)) {
-  Padded q(in, &in.q), k(in, &in.k), v(in, &in.v), d_out(in, &in.d_out), out(in, nullptr), d_q(in, nullptr), d_k(in, nullptr), d_v(in, nullptr);
+  Padded q(in, &in.q), k(in, &in.k), v(in, &in.v), d_out(in, &in.d_out), out(in, nullptr), d_q(in, nullptr),
+      d_k(in, nullptr), d_v(in, nullptr);
   Results results;
   results.d_z.assign(in.z.size(), kNan);
   results.d_sigma.assign(in.sigma.size(), kNan);
@@ -130,7 +134,8 @@ Results run_emulated(const Inputs& in, const Device& device, void (*change)(Plan
   p.q = q.view();
   p.k = k.view();
   p.v = v.view();
-  const Gradients g{d_out.view(), d_q.view(), d_k.view(), d_v.view(), results.d_z.data(), results.d_sigma.data()};
+  const Gradients g{d_out.view(), d_q.view(),         d_k.view(),
+                    d_v.view(),   results.d_z.data(), results.d_sigma.data()};
   check(refusal(p, g, device));
   Plan plan = make_plan(p, device);
   if (change) change(plan);
@@ -158,10 +163,12 @@ Results run_emulated(const Inputs& in, const Device& device, void (*change)(Plan
 
 bool same_bits(const Results& a, const Results& b) {
   const auto same = [](const std::vector<float>& x, const std::vector<float>& y) {
-    return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0);
+    return x.size() == y.size() &&
+           (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0);
   };
-  return same(a.out, b.out) && same(a.d_q, b.d_q) && same(a.d_k, b.d_k) && same(a.d_v, b.d_v) && same(a.d_z, b.d_z) &&
-         same(a.d_sigma, b.d_sigma) && same(a.residual, b.residual) && a.passes == b.passes;
+  return same(a.out, b.out) && same(a.d_q, b.d_q) && same(a.d_k, b.d_k) && same(a.d_v, b.d_v) &&
+         same(a.d_z, b.d_z) && same(a.d_sigma, b.d_sigma) && same(a.residual, b.residual) &&
+         a.passes == b.passes;
 }
 
 }  // namespace lotformer::lot_cuda::test

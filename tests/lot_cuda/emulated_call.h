@@ -32,7 +32,8 @@ constexpr Device kLargeDevice{8, 227 << 10};
 
 /// Tensors get an odd-looking layout (head_dim + 2 numbers a token, more rows than tokens) and NaN wherever nothing should be read; outputs
 /// and work memory begin as NaN. `change` may alter the plan. Throws std::runtime_error when the core refuses or writes beside a tensor.
-Results run_emulated(const Inputs& inputs, const Device& device = kLargeDevice, void (*change)(Plan&) = nullptr);
+Results run_emulated(const Inputs& inputs, const Device& device = kLargeDevice,
+                     void (*change)(Plan&) = nullptr);
 
 /// What a call leaves, as bits.
 bool same_bits(const Results& a, const Results& b);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "emulator.h"
 
+#include <ucontext.h>
+
+#include <algorithm>
 #include <csetjmp>
 #include <deque>
 #include <memory>
 #include <stdexcept>
 #include <vector>
-
-#include <ucontext.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -35,6 +36,7 @@ struct Warp {
 struct Cta {
   int index = 0, rank = 0;
   std::vector<unsigned char> shared;
+  bool started = false;
   std::vector<Warp> warps;
   Barrier barrier;
 };
@@ -74,6 +76,11 @@ constexpr bool kAnnounce = false;
 #endif
 
 void body() {
+  Cta& cta = *current->cta;
+  if (!cta.started) {  // a peer that wrote here before has written too early
+    cta.started = true;
+    std::fill(cta.shared.begin(), cta.shared.end(), kPoison);
+  }
   (*cluster->kernel)();
   --cluster->unfinished;
   run_next();
@@ -154,8 +161,8 @@ void arrive(Barrier& barrier) {
   auto& ready = cluster->ready;
   if (settings().order == Order::forward) {
     ready.insert(ready.end(), barrier.waiting.begin(), barrier.waiting.end());
-  } else {
-    ready.insert(ready.end(), barrier.waiting.rbegin(), barrier.waiting.rend());
+  } else {  // at once: a CTA runs as far ahead of the others as it can
+    ready.insert(ready.begin(), barrier.waiting.rbegin(), barrier.waiting.rend());
   }
   barrier.waiting.clear();
 }
@@ -168,6 +175,18 @@ bool meet(const char* file, int line) {
   const Site site{path.substr(path.rfind('/') + 1), line};
   if (s.sites) s.sites->insert(site);
   return site != s.removed;
+}
+
+void prepare_fiber(Fiber& fiber, Cta& cta, int thread) {
+  fiber.cta = &cta;
+  fiber.thread = thread;
+  fiber.exchanges = 0;
+  fiber.started = false;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = fiber.stack.data();
+  fiber.start.uc_stack.ss_size = kStackBytes;
+  fiber.start.uc_link = nullptr;
+  makecontext(&fiber.start, entry, 0);
 }
 
 void prepare(Cluster& c, int first_cta, int size, int threads, size_t shared_bytes) {
@@ -187,15 +206,7 @@ void prepare(Cluster& c, int first_cta, int size, int threads, size_t shared_byt
     cta.barrier.members = threads;
     for (int thread = 0; thread < threads; ++thread) {
       Fiber& fiber = *pool[static_cast<size_t>(rank) * threads + thread];
-      fiber.cta = &cta;
-      fiber.thread = thread;
-      fiber.exchanges = 0;
-      fiber.started = false;
-      getcontext(&fiber.start);
-      fiber.start.uc_stack.ss_sp = fiber.stack.data();
-      fiber.start.uc_stack.ss_size = kStackBytes;
-      fiber.start.uc_link = nullptr;
-      makecontext(&fiber.start, entry, 0);
+      prepare_fiber(fiber, cta, thread);
       c.fibers.push_back(&fiber);
     }
   }
@@ -242,7 +253,8 @@ void launch(int grid, int size, int threads, size_t shared_bytes, const std::fun
     prepare(c, first, size, threads, shared_bytes);
     run(c);
     if (c.unfinished != 0)
-      throw std::runtime_error("emulator: " + std::to_string(c.unfinished) + " threads wait at a barrier that the others never reach");
+      throw std::runtime_error("emulator: " + std::to_string(c.unfinished) +
+                               " threads wait at a barrier that the others never reach");
   }
 }
 

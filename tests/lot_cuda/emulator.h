@@ -2,7 +2,8 @@
 // A CUDA cluster on the CPU: one fibre a thread, one operating system thread, a fixed order. Runs the unchanged kernel source of
 // src/ops/lot_cuda (device_api.h, LOT_EMULATE). What it keeps of a GPU: the order of summation, warp exchange, fragment layouts of the
 // matrix instruction, barriers of warp, CTA and cluster, separate shared memories (filled with NaN). What it adds:
-//   - fibres run until they wait, first to last or last to first: two runs that differ show a missing barrier;
+//   - fibres run until they wait, first to last, all in step; or last to first, each CTA as far ahead as it can: two runs
+//     that differ show a missing barrier;
 //   - a barrier can be taken out by its place in the source, for the test that every one is needed;
 //   - a barrier that not all threads reach is an exception instead of a hang.
 // It is no race checker: inside a warp everything between two exchanges is one step.

@@ -24,7 +24,8 @@ std::vector<float> neighbour_sums() {
   emulator::launch(2, 2, 64, 64 * sizeof(float), [&] {
     float* mine = reinterpret_cast<float*>(shared_memory());
     cluster_sync();
-    cluster_peer(mine, 1 - cluster_rank())[thread_index()] = static_cast<float>(thread_index() + 100 * cluster_rank());
+    cluster_peer(mine, 1 - cluster_rank())[thread_index()] =
+        static_cast<float>(thread_index() + 100 * cluster_rank());
     cluster_sync();
     if (thread_index() != 0) return;
     float sum = 0;
@@ -67,9 +68,11 @@ TEST_CASE("Emulator: shared memory begins as NaN, a barrier that not all reach i
   bool poisoned = false;
   emulator::launch(1, 1, 32, 16, [&] { poisoned = std::isnan(*reinterpret_cast<float*>(shared_memory())); });
   CHECK(poisoned);
-  CHECK_THROWS_WITH(emulator::launch(1, 1, 32, 16, [] {
-    if (thread_index() < 16) cta_sync();
-  }), test::contains_text("16 threads wait"));
+  CHECK_THROWS_WITH(emulator::launch(1, 1, 32, 16,
+                                     [] {
+                                       if (thread_index() < 16) cta_sync();
+                                     }),
+                    test::contains_text("16 threads wait"));
   CHECK_THROWS_WITH(emulator::launch(3, 2, 32, 16, [] {}), test::contains_text("do not fit"));
 }
 
@@ -79,8 +82,9 @@ TEST_CASE("Emulator: the matrix instruction is a matrix product") {
   std::vector<float> c(16 * 8);
   emulator::launch(1, 1, 32, 16, [&] {
     const int g = thread_index() / 4, q = thread_index() % 4;
-    const uint32_t left[4] = {pack_bf16(a(g, 2 * q), a(g, 2 * q + 1)), pack_bf16(a(g + 8, 2 * q), a(g + 8, 2 * q + 1)),
-                              pack_bf16(a(g, 2 * q + 8), a(g, 2 * q + 9)), pack_bf16(a(g + 8, 2 * q + 8), a(g + 8, 2 * q + 9))};
+    const uint32_t left[4] = {
+        pack_bf16(a(g, 2 * q), a(g, 2 * q + 1)), pack_bf16(a(g + 8, 2 * q), a(g + 8, 2 * q + 1)),
+        pack_bf16(a(g, 2 * q + 8), a(g, 2 * q + 9)), pack_bf16(a(g + 8, 2 * q + 8), a(g + 8, 2 * q + 9))};
     float acc[4] = {1, 1, 1, 1};
     mma_bf16(acc, left, pack_bf16(b(2 * q, g), b(2 * q + 1, g)), pack_bf16(b(2 * q + 8, g), b(2 * q + 9, g)));
     for (int i = 0; i < 4; ++i) c[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = acc[i];
@@ -106,7 +110,7 @@ TEST_CASE("Emulator: shuffles and rounding to bf16") {
     CHECK(copied[lane] == 3);
   }
   CHECK(pack_bf16(1.0f, -2.0f) == 0xc0003f80u);
-  CHECK(unpack_bf16(pack_bf16(1.00390625f, 0)).x == 1.0f);        // half way: to even
-  CHECK(unpack_bf16(pack_bf16(1.01171875f, 0)).x == 1.015625f);   // half way: to even, upwards
+  CHECK(unpack_bf16(pack_bf16(1.00390625f, 0)).x == 1.0f);       // half way: to even
+  CHECK(unpack_bf16(pack_bf16(1.01171875f, 0)).x == 1.015625f);  // half way: to even, upwards
   CHECK(std::isnan(unpack_bf16(pack_bf16(NAN, 0)).x));
 }

@@ -30,11 +30,13 @@ Numbers numbers(const SafetensorsFile& file, const std::string& name) {
 
 std::filesystem::path golden_folder() {
   const char* redirected = std::getenv("LOTFORMER_GOLDEN_DIR");
-  return redirected && *redirected ? std::filesystem::path(redirected) : std::filesystem::path(LOTFORMER_TEST_DATA) / "golden";
+  return redirected && *redirected ? std::filesystem::path(redirected)
+                                   : std::filesystem::path(LOTFORMER_TEST_DATA) / "golden";
 }
 
 /// Real tokens of each sequence first, in their order: token `order[b * n + i]` of the case is token i here.
-std::vector<int64_t> real_first(const Numbers& mask, int64_t batch, int64_t n, std::vector<int64_t>& lengths) {
+std::vector<int64_t> real_first(const Numbers& mask, int64_t batch, int64_t n,
+                                std::vector<int64_t>& lengths) {
   std::vector<int64_t> order;
   for (int64_t b = 0; b < batch; ++b) {
     for (const bool real : {true, false}) {
@@ -49,7 +51,9 @@ std::vector<int64_t> real_first(const Numbers& mask, int64_t batch, int64_t n, s
 
 struct Golden {
   explicit Golden(const Json& entry)
-      : name(entry.at("name")), parameters(entry.at("hyperparameters")), tolerance(entry.at("tolerance").at("f32")),
+      : name(entry.at("name")),
+        parameters(entry.at("hyperparameters")),
+        tolerance(entry.at("tolerance").at("f32")),
         file(golden_folder() / entry.at("file").get<std::string>(), ErrorKind::data) {}
   std::string name;
   Json parameters, tolerance;
@@ -76,7 +80,8 @@ struct Call {
   void each(F f) const {
     const int64_t n = in.tokens, d = in.head_dim;
     for (int64_t row = 0; row < in.batch * in.heads * n; ++row) {
-      const int64_t b = row / n / in.heads, there = order.empty() ? row : row / n * n + order[b * n + row % n];
+      const int64_t b = row / n / in.heads,
+                    there = order.empty() ? row : row / n * n + order[b * n + row % n];
       for (int64_t c = 0; c < d; ++c) f(there * d + c, row * d + c);
     }
   }
@@ -95,7 +100,8 @@ Call call_of(const Golden& g, Mode mode) {
   in.tolerance = 2e-7;
   in.max_passes = 200;
   if (mode != Mode::exact) in.half_iterations = g.parameters.at("half_iterations");
-  if (mode != Mode::reference) call.order = real_first(numbers(g.file, "mask"), in.batch, in.tokens, in.lengths);
+  if (mode != Mode::reference)
+    call.order = real_first(numbers(g.file, "mask"), in.batch, in.tokens, in.lengths);
   in.q = call.moved(numbers(g.file, "q"));
   in.k = call.moved(numbers(g.file, "k"));
   in.v = call.moved(numbers(g.file, "v"));
@@ -120,8 +126,10 @@ Numbers logit_gradient(const Inputs& in, const std::vector<float>& d_sigma) {
   for (int64_t h = 0; h < in.heads; ++h) {
     double mean = 0;
     const int64_t first = h * in.pivots;
-    for (int64_t j = 0; j < in.pivots; ++j) mean += static_cast<double>(in.sigma[first + j]) * d_sigma[first + j];
-    for (int64_t j = 0; j < in.pivots; ++j) result[first + j] = in.sigma[first + j] * (d_sigma[first + j] - mean);
+    for (int64_t j = 0; j < in.pivots; ++j)
+      mean += static_cast<double>(in.sigma[first + j]) * d_sigma[first + j];
+    for (int64_t j = 0; j < in.pivots; ++j)
+      result[first + j] = in.sigma[first + j] * (d_sigma[first + j] - mean);
   }
   return result;
 }
@@ -154,14 +162,14 @@ int check_family(const std::string& family, Mode mode) {
 
 }  // namespace
 
-TEST_CASE("Golden lotformer cases, exact") {
+TEST_CASE("Golden LOTFormer cases: exact") {
   CHECK(check_family("exact", Mode::exact) == 7);
 }
 
-TEST_CASE("Golden lotformer cases, truncated") {
+TEST_CASE("Golden LOTFormer cases: truncated") {
   CHECK(check_family("truncated", Mode::truncated) == 5);
 }
 
-TEST_CASE("Golden lotformer cases, reference") {
+TEST_CASE("Golden LOTFormer cases: reference") {
   CHECK(check_family("reference", Mode::reference) == 8);
 }

@@ -39,7 +39,8 @@ inline Inputs random_inputs(const Shape& shape, Mode mode, double sharpness, boo
   for (int64_t h = 0; h < shape.heads; ++h) {
     float sum = 0;
     float* row = &in.sigma[h * shape.pivots];
-    for (int64_t j = 0; j < shape.pivots; ++j) sum += row[j] = mode == Mode::reference ? 1.0f : std::exp(0.3f * normal(engine));
+    for (int64_t j = 0; j < shape.pivots; ++j)
+      sum += row[j] = mode == Mode::reference ? 1.0f : std::exp(0.3f * normal(engine));
     for (int64_t j = 0; j < shape.pivots; ++j) row[j] /= sum;
   }
   return in;
@@ -62,7 +63,8 @@ std::string difference(const A& actual, const B& expected, double tolerance) {
     place = i;
   }
   if (worst <= tolerance) return "";
-  out << "error " << worst << " > " << tolerance << " at " << place << ": got " << actual[place] << ", expected " << expected[place];
+  out << "error " << worst << " > " << tolerance << " at " << place << ": got " << actual[place]
+      << ", expected " << expected[place];
   return out.str();
 }
 

@@ -18,7 +18,8 @@ std::vector<Inputs> calls() {
   result.push_back(random_inputs({1, 1, 260, 20, 32}, Mode::exact, 1.5, false));
   result.push_back(random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 1.0, false));
   result.back().half_iterations = 7;
-  result.push_back(random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 80.0, false));  // flagged, starving columns
+  result.push_back(
+      random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 80.0, false));  // flagged, starving columns
   result.back().half_iterations = 6;
   return result;
 }

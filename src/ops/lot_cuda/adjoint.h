@@ -29,7 +29,8 @@ LOT_DEVICE void row_dots(const Cta<L>& cta, const float* a, const float* m, floa
 template <class L>
 LOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const float* d_pooled, int pivots) {
   const Shared<L>& sm = cta.shared;
-  const RoundingColumn<L> query = rounding(cta, sm.marginal, pivots), key = rounding(cta, sm.extra[0], pivots);
+  const RoundingColumn<L> query = rounding(cta, sm.marginal, pivots),
+                          key = rounding(cta, sm.extra[0], pivots);
   const int dim = cta.stride - kRowPadding, j = thread_index();
   for (int d = thread_index(); d < dim; d += L::kThreads) {
     float moved = 0, d_moved = 0;
@@ -55,9 +56,9 @@ LOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const flo
 template <class L>
 struct AdjointSide {
   Tiles<L, false> tiles;
-  RowSource gradient;   // dO or V
+  RowSource gradient;    // dO or V
   float gradient_scale;  // 1 or 1 / n
-  const float* plan;    // potentials of the plan
+  const float* plan;     // potentials of the plan
 };
 
 /// dW over the cluster into p.d_pooled.
@@ -125,7 +126,8 @@ LOT_DEVICE void step_back(Cta<L>& cta, AdjointSide<L>& side, const float* h) {
 
 /// Mode exact: lambda, and the gradient of sigma: lambda, on the key side lambda' - dU_j . U_j / mass_j (`through_mass`).
 template <class L>
-LOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps, float through_mass) {
+LOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps,
+                              float through_mass) {
   Shared<L>& sm = cta.shared;
   const int j = thread_index();
   if (j < L::R) sm.extra[1][j] = 0;
@@ -145,7 +147,8 @@ LOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& s
 
 /// Fixed number of half-iterations. `weighted_j` = sum_i p_ij w_ij.
 template <class L>
-LOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps, int which, float weighted) {
+LOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps, int which,
+                              float weighted) {
   Shared<L>& sm = cta.shared;
   const Schedule schedule = schedule_of(p.half_iterations, which);
   const float* h = p.potentials + static_cast<int64_t>(ps) * (p.steps + 1) * L::R;
@@ -153,7 +156,8 @@ LOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& s
   const int j = thread_index();
   const bool column = j < p.pivots;
   const auto marginal = [&](int t) { return sm.sigma[j] * exp2f(h[t * L::R + j] - h[(t + 1) * L::R + j]); };
-  const float correction = schedule.pivot_last && column ? weighted / fmaxf(marginal(schedule.at), kTiny) : 0.0f;
+  const float correction =
+      schedule.pivot_last && column ? weighted / fmaxf(marginal(schedule.at), kTiny) : 0.0f;
   if (j < L::R) sm.extra[1][j] = correction;
   if (j < L::R && cta.rank == 0) kept[j] = correction;
   cta_sync();
@@ -172,17 +176,21 @@ LOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& s
   if (cta.rank != 0 || j >= L::R) return;
   if (which == 1) d_log_sigma += sm.total[j];
   kept[(1 + schedule.at) * L::R + j] = column ? sm.total[j] : 0.0f;
-  p.sigma_part[static_cast<int64_t>(ps) * L::R + j] = column ? d_log_sigma / fmaxf(sm.sigma[j], kLeastMass) : 0.0f;
+  p.sigma_part[static_cast<int64_t>(ps) * L::R + j] =
+      column ? d_log_sigma / fmaxf(sm.sigma[j], kLeastMass) : 0.0f;
 }
 
 /// Numbers of an empty sequence.
 template <class L>
 LOT_DEVICE void adjoint_of_nothing(const Cta<L>& cta, const PivotArgs& p, int ps, int problem) {
   if (cta.rank != 0) return;
-  for (int e = thread_index(); e < (p.steps + 2) * L::R; e += L::kThreads) p.adjoint[static_cast<int64_t>(ps) * (p.steps + 2) * L::R + e] = 0;
-  for (int e = thread_index(); e < L::R; e += L::kThreads) p.sigma_part[static_cast<int64_t>(ps) * L::R + e] = 0;
+  for (int e = thread_index(); e < (p.steps + 2) * L::R; e += L::kThreads)
+    p.adjoint[static_cast<int64_t>(ps) * (p.steps + 2) * L::R + e] = 0;
+  for (int e = thread_index(); e < L::R; e += L::kThreads)
+    p.sigma_part[static_cast<int64_t>(ps) * L::R + e] = 0;
   const int count = L::R * p.padded_dim;
-  for (int e = thread_index(); e < count && p.side == 0; e += L::kThreads) p.d_pooled[static_cast<int64_t>(problem) * count + e] = 0;
+  for (int e = thread_index(); e < count && p.side == 0; e += L::kThreads)
+    p.d_pooled[static_cast<int64_t>(problem) * count + e] = 0;
 }
 
 template <class L>
@@ -197,7 +205,8 @@ pivot_adjoint(PivotArgs p) {
     return;
   }
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, false);
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim, p.log_scale);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
   load_side_matrix(cta, p, p.side, problem, cta.matrix[1]);
   cluster_sync();  // every CTA runs before a peer writes to its shared memory
   AdjointSide<L> side{{row_source(p, p.side ? p.k : p.q, b, h, real), p.clamp, p.pivots},
@@ -209,7 +218,8 @@ pivot_adjoint(PivotArgs p) {
   const int64_t at = static_cast<int64_t>(problem) * L::R * p.padded_dim;
   float through_mass = 0;
   const int j = thread_index();
-  if (p.mode == Mode::exact && p.side == 1) through_mass = -mass_gradient(cta, p.pooled + at, p.d_pooled + at, p.pivots);
+  if (p.mode == Mode::exact && p.side == 1)
+    through_mass = -mass_gradient(cta, p.pooled + at, p.d_pooled + at, p.pivots);
   if (p.mode == Mode::exact) {
     adjoint_exact(cta, p, side, ps, through_mass);
   } else {

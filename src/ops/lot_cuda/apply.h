@@ -14,8 +14,9 @@ namespace lotformer::lot_cuda {
 
 /// dA of one block, given its scores, before the clamp.
 template <class L>
-LOT_DEVICE void score_gradient(const Cta<L>& cta, const PivotArgs& p, const Tiles<L, false>& tiles, int block, const Unit<L>& s, int ps,
-                               float gradient_scale, const Unit<L>& weights, Unit<L>& y) {
+LOT_DEVICE void score_gradient(const Cta<L>& cta, const PivotArgs& p, const Tiles<L, false>& tiles, int block,
+                               const Unit<L>& s, int ps, float gradient_scale, const Unit<L>& weights,
+                               Unit<L>& y) {
   const float share = 1.0f / static_cast<float>(cta.rows.real);
   const float* adjoint = p.adjoint + static_cast<int64_t>(ps) * (p.steps + 2) * L::R;
   LOT_UNROLL
@@ -67,12 +68,14 @@ LOT_KERNEL(L::kThreads, 1)
 pivot_apply(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
   const int problems = p.batch * p.heads;
-  const int split = cta_index() % p.splits, ps = cta_index() / p.splits, side = ps / problems, problem = ps % problems;
+  const int split = cta_index() % p.splits, ps = cta_index() / p.splits, side = ps / problems,
+            problem = ps % problems;
   const int b = problem / p.heads, h = problem % p.heads;
   const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
   cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
   cta.rows.real = real;
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim, p.log_scale);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
   load_side_matrix(cta, p, side, problem, cta.matrix[1]);
   Tiles<L, false> tiles{row_source(p, side ? p.k : p.q, b, h, real), p.clamp, p.pivots};
   const RowSource gradient = row_source(p, side ? p.v : p.d_out, b, h, real);
@@ -107,7 +110,8 @@ pivot_apply(PivotArgs p) {
       write_weights(cta, stage, place, [&](int i, int c) { return y[i][c]; });
     });
   });
-  d_z.store(cta, p.z_part + (static_cast<int64_t>(ps) * p.splits + split) * L::R * p.padded_dim, p.padded_dim, kLn2 * p.log_scale);
+  d_z.store(cta, p.z_part + (static_cast<int64_t>(ps) * p.splits + split) * L::R * p.padded_dim, p.padded_dim,
+            kLn2 * p.log_scale);
 }
 
 }  // namespace lotformer::lot_cuda

@@ -23,14 +23,14 @@ struct Shared {
   float part[L::kWarps][L::R + kScalars];
   float slot[2][kMaxCluster][L::R + kScalars];
   float total[L::R + kScalars];
-  float sigma[L::R];      // 0 from the true number of pivots on
-  float h[L::R];          // potentials: the accepted point, or the trajectory's
-  float trial[L::R];      // potentials under evaluation
-  float weight[L::R];     // 2^(trial - max trial), 0 at padded columns
-  float shift[L::R];      // log domain: added to exponents of a starving column
-  float marginal[L::R];   // c of the accepted point
-  float log_c[L::R];      // log2 c of the trial
-  float x[L::R];          // right-hand side and solution of the pivot system
+  float sigma[L::R];     // 0 from the true number of pivots on
+  float h[L::R];         // potentials: the accepted point, or the trajectory's
+  float trial[L::R];     // potentials under evaluation
+  float weight[L::R];    // 2^(trial - max trial), 0 at padded columns
+  float shift[L::R];     // log domain: added to exponents of a starving column
+  float marginal[L::R];  // c of the accepted point
+  float log_c[L::R];     // log2 c of the trial
+  float x[L::R];         // right-hand side and solution of the pivot system
   float extra[2][L::R];
   Control control;
 };
@@ -58,7 +58,16 @@ LOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
   unsigned char* memory = shared_memory();
   const int stride = p.padded_dim + kRowPadding;
   float* after = reinterpret_cast<float*>(memory + (sizeof(Shared<L>) + 15) / 16 * 16);
-  Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory), {after, after}, after + matrices * L::R * stride, stride, 0, 0, 0, 1, 0, {}};
+  Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory),
+             {after, after},
+             after + matrices * L::R * stride,
+             stride,
+             0,
+             0,
+             0,
+             1,
+             0,
+             {}};
   if (matrices > 1) cta.matrix[1] = after + L::R * stride;
   cta.lane = thread_index() % kWarp;
   cta.warp = thread_index() / kWarp;

@@ -28,10 +28,12 @@ LOT_DEVICE void load_gluing(const Cta<L>& cta, const PivotArgs& p, int problem) 
       sm.marginal[j] = p.marginal[static_cast<int64_t>(problem) * L::R + j];
       sm.extra[0][j] = p.marginal[static_cast<int64_t>(problems + problem) * L::R + j];
     } else {
-      float product = p.mode == Mode::reference ? 1.0f / static_cast<float>(p.pivots) : 1.0f / fmaxf(sm.sigma[j], kLeastMass);
+      float product = p.mode == Mode::reference ? 1.0f / static_cast<float>(p.pivots)
+                                                : 1.0f / fmaxf(sm.sigma[j], kLeastMass);
       for (int side = 0; side < 2; ++side) {
         const Schedule s = schedule_of(p.half_iterations, side);
-        const float* h = p.potentials + (static_cast<int64_t>(side * problems + problem) * (p.steps + 1) + s.at) * L::R + j;
+        const float* h = p.potentials +
+                         (static_cast<int64_t>(side * problems + problem) * (p.steps + 1) + s.at) * L::R + j;
         sm.extra[side][j] = s.pivot_last ? exp2f(h[L::R] - h[0]) : 1.0f;
         product *= sm.extra[side][j];
       }
@@ -80,7 +82,8 @@ LOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
   Shared<L>& sm = cta.shared;
   if (thread_index() == 0) {
     const RoundingColumn<L> key = rounding(cta, sm.extra[0], pivots);
-    key.transposed([&](int j) { return sm.extra[0][j]; }, [&](int j, float x) { sm.x[j] = fmaxf(x, kLeastMass); });
+    key.transposed([&](int j) { return sm.extra[0][j]; },
+                   [&](int j, float x) { sm.x[j] = fmaxf(x, kLeastMass); });
   }
   cta_sync();
 }
@@ -154,7 +157,8 @@ LOT_DEVICE void load_side_matrix(const Cta<L>& cta, const PivotArgs& p, int side
     load_summary(cta, p, problem, m);
     return;
   }
-  load_matrix(cta, m, p.d_pooled + static_cast<int64_t>(problem) * L::R * p.padded_dim, L::R, p.padded_dim, 1);
+  load_matrix(cta, m, p.d_pooled + static_cast<int64_t>(problem) * L::R * p.padded_dim, L::R, p.padded_dim,
+              1);
   cta_sync();
   if (p.mode == Mode::exact) summary_gradient(cta, m, p.pivots);
   pooled_gradient(cta, p, m);

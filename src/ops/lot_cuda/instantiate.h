@@ -16,7 +16,8 @@ enum class Scratch { none, stage, stage_or_system };
 /// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the pivot system needs.
 template <class L, int Matrices, Scratch kScratch>
 std::size_t shared_bytes(int padded_dim) {
-  const std::size_t row = padded_dim + kRowPadding, stage = kStageRows * (L::R + kRowPadding + row), system = L::R * (L::R + 1);
+  const std::size_t row = padded_dim + kRowPadding, stage = kStageRows * (L::R + kRowPadding + row),
+                    system = L::R * (L::R + 1);
   std::size_t scratch = 0;
   if (kScratch != Scratch::none) scratch = stage;
   if (kScratch == Scratch::stage_or_system && system > stage) scratch = system;
@@ -29,7 +30,8 @@ inline std::size_t no_shared_bytes(int) {
 
 template <class L>
 KernelShape resident_shape() {
-  return {pivot_solve<L, true>, L::kThreads, L::kUnits * L::kBlockRows, shared_bytes<L, 1, Scratch::stage_or_system>};
+  return {pivot_solve<L, true>, L::kThreads, L::kUnits * L::kBlockRows,
+          shared_bytes<L, 1, Scratch::stage_or_system>};
 }
 
 template <class L, class Wide>
@@ -38,7 +40,8 @@ KernelSet make_kernel_set() {
   set.pivots = L::R;
   set.resident[0] = resident_shape<L>();
   if (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
-  set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows, shared_bytes<L, 1, Scratch::stage_or_system>};
+  set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows,
+                  shared_bytes<L, 1, Scratch::stage_or_system>};
   set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::none>};
   set.adjoint = {pivot_adjoint<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage_or_system>};
   set.apply = {pivot_apply<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};

@@ -18,8 +18,8 @@ struct KernelShape {
 };
 
 struct KernelSet {
-  int pivots;                // R: serves every number of pivots above the row before
-  KernelShape resident[2];   // in the order of preference; a null kernel ends the list
+  int pivots;               // R: serves every number of pivots above the row before
+  KernelShape resident[2];  // in the order of preference; a null kernel ends the list
   KernelShape streamed, output, adjoint, apply, reduce;
 };
 

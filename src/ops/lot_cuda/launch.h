@@ -10,6 +10,7 @@
 namespace lotformer::lot_cuda {
 
 /// Returns an empty text, or what went wrong.
-std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes, const PivotArgs& args, void* stream);
+std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes,
+                   const PivotArgs& args, void* stream);
 
 }  // namespace lotformer::lot_cuda

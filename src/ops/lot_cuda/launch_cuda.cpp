@@ -18,11 +18,12 @@ constexpr int kPortableCluster = 8;
 
 }  // namespace
 
-std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes, const PivotArgs& args, void* stream) {
+std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::size_t shared_bytes,
+                   const PivotArgs& args, void* stream) {
   const void* function = reinterpret_cast<const void*>(kernel);
   if (shared_bytes > kSharedWithoutAsking) {
-    const cudaError_t status =
-        cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    const cudaError_t status = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                    static_cast<int>(shared_bytes));
     if (status != cudaSuccess) return text_of(status);
   }
   cudaLaunchAttribute attribute{};
@@ -43,7 +44,8 @@ std::string launch(Kernel kernel, int64_t grid, int cluster, int threads, std::s
 std::string query_device(int index, Device& device) {
   int major = 0, shared = 0;
   cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
-  if (status == cudaSuccess) status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
+  if (status == cudaSuccess)
+    status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
   if (status != cudaSuccess) return text_of(status);
   device.max_cluster = major >= 9 ? kPortableCluster : 1;
   device.shared_bytes = static_cast<std::size_t>(std::max(shared, 0));

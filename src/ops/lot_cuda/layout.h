@@ -16,16 +16,17 @@ constexpr int kMaxCluster = 8;
 constexpr int kMaxHeadDim = 64;
 constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
 constexpr int kResidentValues = 64;  // registers a thread that the resident solver gives to the scores
-constexpr int kRowPadding = 4;       // floats after each row in shared memory: no bank conflicts in either direction
+constexpr int kRowPadding =
+    4;  // floats after each row in shared memory: no bank conflicts in either direction
 
 template <int R_, int Warps_>
 struct Layout {
   static constexpr int R = R_, kWarps = Warps_, kThreads = Warps_ * kWarp;
   static constexpr bool kQuad = R >= 16;
-  static constexpr int kCols = kQuad ? R / 4 : R;            // columns a thread owns of a row
-  static constexpr int kUnitRows = kQuad ? 2 : 1;            // rows a thread has a share of
-  static constexpr int kWarpRows = kQuad ? 16 : kWarp;       // rows of a warp in a block
-  static constexpr int kBlockRows = kWarpRows * kWarps;      // rows of a block
+  static constexpr int kCols = kQuad ? R / 4 : R;        // columns a thread owns of a row
+  static constexpr int kUnitRows = kQuad ? 2 : 1;        // rows a thread has a share of
+  static constexpr int kWarpRows = kQuad ? 16 : kWarp;   // rows of a warp in a block
+  static constexpr int kBlockRows = kWarpRows * kWarps;  // rows of a block
   static constexpr int kUnits = kResidentValues / (kUnitRows * kCols);
   static_assert(kBlockRows % kStageRows == 0 && R + 2 <= kThreads && kUnits >= 1, "no such layout");
 };
@@ -98,7 +99,8 @@ struct RowSource {
   LOT_DEVICE Pair pair(int row, int column) const {
     if (row >= real || column >= dim) return {0, 0};
     const int64_t offset = row * stride + column;
-    if (bf16) return unpack_bf16(*reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(data) + offset));
+    if (bf16)
+      return unpack_bf16(*reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(data) + offset));
     return *reinterpret_cast<const Pair*>(static_cast<const float*>(data) + offset);
   }
 };

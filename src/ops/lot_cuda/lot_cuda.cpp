@@ -54,17 +54,22 @@ int64_t steps_of(const Problem& p) {
 
 std::string tensor_refusal(const char* name, const RowTensor& t, const Problem& p) {
   const std::size_t alignment = p.bf16 ? 4 : 8;
-  if (reinterpret_cast<std::uintptr_t>(t.data) % alignment != 0) return std::string(name) + " is not aligned to a pair of numbers";
-  if (t.batch_stride % 2 || t.head_stride % 2 || t.token_stride % 2) return std::string(name) + " has an odd stride";
+  if (reinterpret_cast<std::uintptr_t>(t.data) % alignment != 0)
+    return std::string(name) + " is not aligned to a pair of numbers";
+  if (t.batch_stride % 2 || t.head_stride % 2 || t.token_stride % 2)
+    return std::string(name) + " has an odd stride";
   return {};
 }
 
 std::string shape_refusal(const Problem& p) {
-  if (p.pivots < 1 || p.pivots > 128) return "the CUDA core has up to 128 pivots, not " + std::to_string(p.pivots);
+  if (p.pivots < 1 || p.pivots > 128)
+    return "the CUDA core has up to 128 pivots, not " + std::to_string(p.pivots);
   if (p.head_dim < 2 || p.head_dim > kMaxHeadDim || p.head_dim % 2)
     return "the CUDA core has even head dimensions up to 64, not " + std::to_string(p.head_dim);
-  if (p.tokens < 1 || p.tokens > kMaxTokens) return "the CUDA core has 1 to 2^24 tokens, not " + std::to_string(p.tokens);
-  if (p.batch < 1 || p.heads < 1 || p.batch > kMaxProblems / p.heads) return "batch times heads is outside 1 to 2^22";
+  if (p.tokens < 1 || p.tokens > kMaxTokens)
+    return "the CUDA core has 1 to 2^24 tokens, not " + std::to_string(p.tokens);
+  if (p.batch < 1 || p.heads < 1 || p.batch > kMaxProblems / p.heads)
+    return "batch times heads is outside 1 to 2^22";
   if (!(p.epsilon > 0)) return "epsilon must be above 0";
   return {};
 }
@@ -79,8 +84,8 @@ std::string option_refusal(const Problem& p) {
 
 /// Shared memory of the hungriest kernel of a row.
 std::size_t shared_bytes_of(const KernelSet& set, int padded_dim) {
-  return std::max({set.streamed.shared_bytes(padded_dim), set.output.shared_bytes(padded_dim), set.adjoint.shared_bytes(padded_dim),
-                   set.apply.shared_bytes(padded_dim)});
+  return std::max({set.streamed.shared_bytes(padded_dim), set.output.shared_bytes(padded_dim),
+                   set.adjoint.shared_bytes(padded_dim), set.apply.shared_bytes(padded_dim)});
 }
 
 /// Carves arrays out of one piece of memory, or counts when there is none.
@@ -139,7 +144,8 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.max_passes = static_cast<int>(std::min<int64_t>(p.max_passes, std::numeric_limits<int>::max()));
   const double log2e = 1.4426950408889634;
   args.log_scale = static_cast<float>(log2e / (std::sqrt(static_cast<double>(p.head_dim)) * p.epsilon));
-  args.clamp = p.mode == Mode::reference ? static_cast<float>(kReferenceClamp * log2e / p.epsilon) : std::numeric_limits<float>::infinity();
+  args.clamp = p.mode == Mode::reference ? static_cast<float>(kReferenceClamp * log2e / p.epsilon)
+                                         : std::numeric_limits<float>::infinity();
   args.splits = plan.splits;
   args.steps = static_cast<int>(steps_of(p));
   args.q = p.q;
@@ -154,28 +160,31 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
 }
 
 std::string run(const KernelShape& shape, int64_t ctas, int cluster, const PivotArgs& args, void* stream) {
-  return launch(shape.kernel, ctas * cluster, cluster, shape.threads, shape.shared_bytes(args.padded_dim), args, stream);
+  return launch(shape.kernel, ctas * cluster, cluster, shape.threads, shape.shared_bytes(args.padded_dim),
+                args, stream);
 }
 
 }  // namespace
 
 std::string refusal(const Problem& p, const Device& device) {
-  for (const std::string& reason : {shape_refusal(p), option_refusal(p), tensor_refusal("q", p.q, p), tensor_refusal("k", p.k, p),
-                                    tensor_refusal("v", p.v, p)}) {
+  for (const std::string& reason : {shape_refusal(p), option_refusal(p), tensor_refusal("q", p.q, p),
+                                    tensor_refusal("k", p.k, p), tensor_refusal("v", p.v, p)}) {
     if (!reason.empty()) return reason;
   }
   const std::size_t needed = shared_bytes_of(table_row(row_of(p.pivots)), padded(p.head_dim));
   if (needed > device.shared_bytes) {
-    return std::to_string(p.pivots) + " pivots of dimension " + std::to_string(p.head_dim) + " need " + std::to_string(needed) +
-           " bytes of shared memory, this GPU has " + std::to_string(device.shared_bytes);
+    return std::to_string(p.pivots) + " pivots of dimension " + std::to_string(p.head_dim) + " need " +
+           std::to_string(needed) + " bytes of shared memory, this GPU has " +
+           std::to_string(device.shared_bytes);
   }
   return {};
 }
 
 std::string refusal(const Problem& p, const Gradients& g, const Device& device) {
-  for (const std::string& reason : {refusal(p, device), tensor_refusal("the gradient of the output", g.d_out, p),
-                                    tensor_refusal("the gradient of q", g.d_q, p), tensor_refusal("the gradient of k", g.d_k, p),
-                                    tensor_refusal("the gradient of v", g.d_v, p)}) {
+  for (const std::string& reason :
+       {refusal(p, device), tensor_refusal("the gradient of the output", g.d_out, p),
+        tensor_refusal("the gradient of q", g.d_q, p), tensor_refusal("the gradient of k", g.d_k, p),
+        tensor_refusal("the gradient of v", g.d_v, p)}) {
     if (!reason.empty()) return reason;
   }
   return {};
@@ -217,7 +226,8 @@ SolverRecord solver_record(const Problem& problem, const Plan& plan, void* state
   return {args.residual, args.passes};
 }
 
-std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, void* state, void* scratch, void* stream) {
+std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, void* state, void* scratch,
+                    void* stream) {
   const KernelSet& set = table_row(plan.row);
   PivotArgs args = arguments(p, plan, state, scratch);
   args.out = out;
@@ -228,11 +238,13 @@ std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, vo
     args.only_flagged = 1;
   }
   if (error.empty()) error = run(set.streamed, 2 * problems, plan.stream_cluster, args, stream);
-  if (error.empty()) error = run(set.output, problems * divide_up(p.tokens, set.output.rows), 1, args, stream);
+  if (error.empty())
+    error = run(set.output, problems * divide_up(p.tokens, set.output.rows), 1, args, stream);
   return error;
 }
 
-std::string backward(const Problem& p, const Plan& plan, const Gradients& g, void* state, void* scratch, void* stream) {
+std::string backward(const Problem& p, const Plan& plan, const Gradients& g, void* state, void* scratch,
+                     void* stream) {
   const KernelSet& set = table_row(plan.row);
   PivotArgs args = arguments(p, plan, state, scratch);
   args.d_out = g.d_out;
@@ -243,7 +255,8 @@ std::string backward(const Problem& p, const Plan& plan, const Gradients& g, voi
   args.d_sigma = g.d_sigma;
   const int64_t problems = p.batch * p.heads;
   std::string error;
-  for (args.side = 0; args.side < 2 && error.empty(); ++args.side) error = run(set.adjoint, problems, plan.stream_cluster, args, stream);
+  for (args.side = 0; args.side < 2 && error.empty(); ++args.side)
+    error = run(set.adjoint, problems, plan.stream_cluster, args, stream);
   if (error.empty()) error = run(set.apply, 2 * problems * plan.splits, 1, args, stream);
   const int64_t shared_numbers = p.heads * p.pivots * (p.head_dim + 1);
   if (error.empty()) error = run(set.reduce, divide_up(shared_numbers, set.reduce.rows), 1, args, stream);

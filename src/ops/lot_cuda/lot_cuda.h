@@ -20,14 +20,14 @@ struct Problem {
   bool bf16 = false;  ///< q, k, v, out and their gradients: bf16, else float32. All else is float32.
   Mode mode = Mode::exact;
   double epsilon = 0.1;
-  int64_t half_iterations = 50;          ///< truncated and reference
-  double tolerance = 1e-4;               ///< exact: |c - sigma|_1
-  int64_t max_passes = 32;               ///< exact
-  double relaxation[2] = {0, 0};         ///< kappa = epsilon / rho of queries and keys; only 0 is served
-  RowTensor q{}, k{}, v{};               ///< [batch, heads, tokens, head_dim]
-  const float* z = nullptr;              ///< pivots [heads, pivots, head_dim], contiguous
-  const float* sigma = nullptr;          ///< [heads, pivots], contiguous, rows sum to 1
-  const int64_t* lengths = nullptr;      ///< [batch]; null: every token is real. Not looked at in mode reference.
+  int64_t half_iterations = 50;      ///< truncated and reference
+  double tolerance = 1e-4;           ///< exact: |c - sigma|_1
+  int64_t max_passes = 32;           ///< exact
+  double relaxation[2] = {0, 0};     ///< kappa = epsilon / rho of queries and keys; only 0 is served
+  RowTensor q{}, k{}, v{};           ///< [batch, heads, tokens, head_dim]
+  const float* z = nullptr;          ///< pivots [heads, pivots, head_dim], contiguous
+  const float* sigma = nullptr;      ///< [heads, pivots], contiguous, rows sum to 1
+  const int64_t* lengths = nullptr;  ///< [batch]; null: every token is real. Not looked at in mode reference.
 };
 
 struct Gradients {
@@ -44,10 +44,10 @@ struct Device {
 
 /// How a call is carried out. Depends on shapes and device only, never on batch or heads: so does every bit of the result.
 struct Plan {
-  int row = 0;            ///< of the dispatch table
-  int resident = -1;      ///< index into KernelSet::resident; -1: streamed
-  int cluster = 1;        ///< of the resident solver
-  int stream_cluster = 1; ///< of the streamed solver and the adjoint kernels
+  int row = 0;             ///< of the dispatch table
+  int resident = -1;       ///< index into KernelSet::resident; -1: streamed
+  int cluster = 1;         ///< of the resident solver
+  int stream_cluster = 1;  ///< of the streamed solver and the adjoint kernels
   int splits = 1;
   int padded_dim = 32;
 };
@@ -70,9 +70,11 @@ struct SolverRecord {
 SolverRecord solver_record(const Problem& problem, const Plan& plan, void* state);
 
 /// `out` receives every row, padded ones as zeros. Returns an empty text or what the launch said.
-std::string forward(const Problem& problem, const Plan& plan, const RowTensor& out, void* state, void* scratch, void* stream);
+std::string forward(const Problem& problem, const Plan& plan, const RowTensor& out, void* state,
+                    void* scratch, void* stream);
 /// After forward with the same problem, plan and state. Every element of the gradients is written.
-std::string backward(const Problem& problem, const Plan& plan, const Gradients& gradients, void* state, void* scratch, void* stream);
+std::string backward(const Problem& problem, const Plan& plan, const Gradients& gradients, void* state,
+                     void* scratch, void* stream);
 
 /// The GPU `index`; max_cluster as its architecture allows. Returns an empty text or what the runtime said. (launch_cuda.cpp)
 std::string query_device(int index, Device& device);

@@ -8,9 +8,9 @@
 
 namespace lotformer::lot_cuda {
 
-constexpr float kDualNoise = 1e-4f;      // below it a difference of duals is rounding
-constexpr float kLeastDamping = 1e-5f;   // smallest 1 - theta with a meaning in float32
-constexpr float kLongestStep = 100;      // of a Sinkhorn step on a pivot that received no mass
+constexpr float kDualNoise = 1e-4f;     // below it a difference of duals is rounding
+constexpr float kLeastDamping = 1e-5f;  // smallest 1 - theta with a meaning in float32
+constexpr float kLongestStep = 100;     // of a Sinkhorn step on a pivot that received no mass
 constexpr float kLeastProgress = 0.99f;
 
 LOT_DEVICE float safe_log2(float x) {
@@ -58,10 +58,13 @@ LOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float toler
   Shared<L>& sm = cta.shared;
   Control next = sm.control;
   const float high = resident ? column_max(cta, pivots, [&](int j) { return sm.trial[j]; }) : 0.0f;
-  const float dual = column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * sm.trial[j]; }) - high - sm.total[L::R];
-  const float residual = column_sum(cta, pivots, [&](int j) { return fabsf(exp2f(sm.log_c[j]) - sm.sigma[j]); });
+  const float dual =
+      column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * sm.trial[j]; }) - high - sm.total[L::R];
+  const float residual =
+      column_sum(cta, pivots, [&](int j) { return fabsf(exp2f(sm.log_c[j]) - sm.sigma[j]); });
   const bool first = next.passes == 0;
-  const bool gained = next.divergence > kDualNoise ? dual - next.dual >= next.divergence : residual <= kLeastProgress * next.residual;
+  const bool gained = next.divergence > kDualNoise ? dual - next.dual >= next.divergence
+                                                   : residual <= kLeastProgress * next.residual;
   const bool accepted = first || next.sinkhorn || residual <= 0.5f * next.best || gained;
   next.passes += 1;
   next.accepted = accepted;
@@ -86,7 +89,8 @@ LOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float toler
     next.failures += 1;
   }
   // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
-  const float spread = column_max(cta, pivots, [&](int j) { return fabsf(accepted ? sm.trial[j] : sm.h[j]); });
+  const float spread =
+      column_max(cta, pivots, [&](int j) { return fabsf(accepted ? sm.trial[j] : sm.h[j]); });
   const bool stalled = next.failures >= 2 && next.residual <= 16 * 1.2e-7f * (1 + spread);
   next.active = next.residual > tolerance && !stalled;  // false for NaN: such a problem is over
   if (cta.lane == 0) sm.control = next;

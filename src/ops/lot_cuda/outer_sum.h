@@ -103,7 +103,8 @@ LOT_DEVICE void write_weights(const Cta<L>& cta, const Stage<L>& stage, int plac
 
 /// Rows of `source` into the stage.
 template <class L>
-LOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const RowSource& source, int first_row) {
+LOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const RowSource& source,
+                             int first_row) {
   const int pairs = (cta.stride - kRowPadding) / 2;
   for (int e = thread_index(); e < kStageRows * pairs; e += L::kThreads) {
     const int row = e / pairs, column = e % pairs * 2;
@@ -116,7 +117,8 @@ LOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const Row
 /// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), u comes from `source`, or is the weight
 /// itself (`source` null: the Gram matrix). All threads of the CTA call it together.
 template <class L, int kMaxColumns, class Write>
-LOT_DEVICE void add_block(const Cta<L>& cta, OuterSum<L, kMaxColumns>& sum, int block, const RowSource* source, Write write) {
+LOT_DEVICE void add_block(const Cta<L>& cta, OuterSum<L, kMaxColumns>& sum, int block,
+                          const RowSource* source, Write write) {
   Stage<L> stage = make_stage(cta);
   LOT_ROLLED
   for (int first = 0; first < L::kBlockRows; first += kStageRows) {

@@ -9,7 +9,8 @@ namespace lotformer::lot_cuda {
 
 /// p of one block at the potentials `h` [R] in global memory.
 template <class L>
-LOT_DEVICE void probabilities(const Cta<L>& cta, const Tiles<L, false>& tiles, int block, const Unit<L>& s, const float* h, Unit<L>& p) {
+LOT_DEVICE void probabilities(const Cta<L>& cta, const Tiles<L, false>& tiles, int block, const Unit<L>& s,
+                              const float* h, Unit<L>& p) {
   float point[L::kCols];
   LOT_UNROLL
   for (int c = 0; c < L::kCols; ++c) point[c] = h[cta.column(c)];
@@ -33,11 +34,13 @@ LOT_KERNEL(L::kThreads, 1)
 pivot_output(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
   const int blocks = (p.tokens + L::kBlockRows - 1) / L::kBlockRows;
-  const int problem = cta_index() / blocks, block = cta_index() % blocks, b = problem / p.heads, h = problem % p.heads;
+  const int problem = cta_index() / blocks, block = cta_index() % blocks, b = problem / p.heads,
+            h = problem % p.heads;
   const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
   cta.rows = {0, blocks, real, p.tokens};
   const RowTarget out = row_target(p, p.out, b, h);
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim, p.log_scale);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
   load_side_matrix(cta, p, 0, problem, cta.matrix[1]);
   const Tiles<L, false> tiles{row_source(p, p.q, b, h, real), p.clamp, p.pivots};
   Unit<L> s, weights;

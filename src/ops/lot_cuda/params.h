@@ -29,7 +29,8 @@ struct PivotArgs {
   int max_passes;       // exact
   float log_scale;      // log2(e) / (sqrt(head_dim) epsilon): scores in powers of two
   float clamp;          // bound of |score| in powers of two, infinity for none
-  float relaxation[2];  // kappa = epsilon / rho of the sides; 0: the marginal holds exactly (the only value served so far)
+  float relaxation
+      [2];  // kappa = epsilon / rho of the sides; 0: the marginal holds exactly (the only value served so far)
   // launch
   int only_flagged;  // solve: leave alone what is not flagged
   int side;          // adjoint: which side
@@ -51,19 +52,20 @@ struct PivotArgs {
   int* flag;          // [2P]: 1 where the scaling form left the range of float32
   int steps;          // room for pivot updates in `potentials`
   // scratch
-  float* partial;       // solve, adjoint: [2P, cluster, R * max(R, D)]
-  float* d_pooled;      // [P, R, D]: sum_i p_ij dO_i
-  float* adjoint;       // [2P, steps + 2, R]
-  float* sigma_part;    // [2P, R]
-  float* z_part;        // [2P, splits, R, D]
+  float* partial;     // solve, adjoint: [2P, cluster, R * max(R, D)]
+  float* d_pooled;    // [P, R, D]: sum_i p_ij dO_i
+  float* adjoint;     // [2P, steps + 2, R]
+  float* sigma_part;  // [2P, R]
+  float* z_part;      // [2P, splits, R, D]
 };
 
 /// What the fixed number of half-iterations comes to on one side. Keys begin with a pivot update, from which potentials[0] comes; then,
 /// as on the query side from potential 0, tokens and pivots alternate.
 struct Schedule {
-  int updates;      // pivot updates after potentials[0]
-  bool pivot_last;  // the plan is p(potentials[at]) times sigma / c, the last update; else it is p(potentials[at])
-  int at;           // potentials of the plan
+  int updates;  // pivot updates after potentials[0]
+  bool
+      pivot_last;  // the plan is p(potentials[at]) times sigma / c, the last update; else it is p(potentials[at])
+  int at;          // potentials of the plan
 };
 
 }  // namespace lotformer::lot_cuda

@@ -9,7 +9,7 @@
 
 namespace lotformer::lot_cuda {
 
-constexpr int kMmaDepth = 16;      // contraction of one matrix instruction
+constexpr int kMmaDepth = 16;        // contraction of one matrix instruction
 constexpr int kProductColumns = 32;  // columns of a row product that are in registers at a time
 
 LOT_DEVICE void split_bf16(Pair x, uint32_t (&term)[3]) {
@@ -83,7 +83,8 @@ LOT_DEVICE void token_products(const Cta<L>& cta, const RowSource& x, int block,
     for (int k = 0; k < dim; k += 2) {
       const Pair v = x.pair(row, k);
       LOT_UNROLL
-      for (int j = 0; j < L::R; ++j) s[0][j] = fmaf(v.y, m[j * cta.stride + k + 1], fmaf(v.x, m[j * cta.stride + k], s[0][j]));
+      for (int j = 0; j < L::R; ++j)
+        s[0][j] = fmaf(v.y, m[j * cta.stride + k + 1], fmaf(v.x, m[j * cta.stride + k], s[0][j]));
     }
   }
 }
@@ -132,7 +133,8 @@ LOT_DEVICE void pivot_products(const Cta<L>& cta, const Unit<L>& p, const float*
 
 /// Fills a matrix in shared memory from `source` [pivots, head_dim] times `scale`; zeros beyond. The caller synchronises.
 template <class L>
-LOT_DEVICE void load_matrix(const Cta<L>& cta, float* m, const float* source, int pivots, int dim, float scale) {
+LOT_DEVICE void load_matrix(const Cta<L>& cta, float* m, const float* source, int pivots, int dim,
+                            float scale) {
   const int padded = cta.stride - kRowPadding;
   for (int e = thread_index(); e < L::R * padded; e += L::kThreads) {
     const int j = e / padded, d = e % padded;

@@ -23,7 +23,8 @@ pivot_reduce(PivotArgs p) {
       if (d == p.head_dim) {
         sum += p.sigma_part[ps * R + j];
       } else {
-        for (int split = 0; split < p.splits; ++split) sum += p.z_part[((ps * p.splits + split) * R + j) * p.padded_dim + d];
+        for (int split = 0; split < p.splits; ++split)
+          sum += p.z_part[((ps * p.splits + split) * R + j) * p.padded_dim + d];
       }
     }
   }

@@ -22,7 +22,8 @@ LOT_DEVICE bool any_starving(const Cta<L>& cta, int pivots) {
 
 /// shared.shift_j = -max_i log2 p_ij, so that the largest term of each column becomes 1. Ends with a barrier.
 template <class L, bool kResident>
-LOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots, const float (&point)[L::kCols]) {
+LOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots,
+                                  const float (&point)[L::kCols]) {
   float largest[L::kCols];
   LOT_UNROLL
   for (int c = 0; c < L::kCols; ++c) largest[c] = kNoScore;
@@ -105,7 +106,8 @@ LOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int 
     for (int i = 0; i < L::kUnitRows; ++i) {
       const bool live = cta.row(block, i) < cta.rows.real;
       LOT_UNROLL
-      for (int c = 0; c < L::kCols; ++c) value[c] += live ? exp2_fast(s[i][c] + sm.shift[cta.column(c)]) : 0.0f;
+      for (int c = 0; c < L::kCols; ++c)
+        value[c] += live ? exp2_fast(s[i][c] + sm.shift[cta.column(c)]) : 0.0f;
     }
   });
   reduce_columns<L, Sum>(cta, value, 0, 0);
@@ -118,8 +120,9 @@ LOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int 
 
 /// sum_i a_i p_i. u_i. at the point in registers, over the cluster, into `result` [R][columns]. `source` null: u = p.
 template <class L, bool kResident, int kMaxColumns>
-LOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps, const float (&point)[L::kCols],
-                             const RowSource* source, int columns, float* result) {
+LOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
+                             const float (&point)[L::kCols], const RowSource* source, int columns,
+                             float* result) {
   OuterSum<L, kMaxColumns> sum;
   sum_outer(cta, tiles, point, source, sum);
   float* partial = partial_sums<L>(cta, p, ps);
@@ -129,14 +132,16 @@ LOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, cons
 
 /// Mode exact, after an evaluation: accept or reject it, propose the next. False when the problem is over.
 template <class L, bool kResident>
-LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps, const float (&point)[L::kCols]) {
+LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
+                            const float (&point)[L::kCols]) {
   Shared<L>& sm = cta.shared;
   float* gram = p.gram + static_cast<int64_t>(ps) * L::R * L::R;
   if (cta.warp == 0) decide(cta, p.pivots, kResident, p.tolerance);
   cta_sync();
   const Control now = sm.control;
   const bool last = !now.active || now.passes >= p.max_passes;
-  if (now.accepted && (last || !now.sinkhorn)) weighted_sum<L, kResident, L::R>(cta, tiles, p, ps, point, nullptr, L::R, gram);
+  if (now.accepted && (last || !now.sinkhorn))
+    weighted_sum<L, kResident, L::R>(cta, tiles, p, ps, point, nullptr, L::R, gram);
   if (last) return false;
   bool newton = !now.sinkhorn;
   if (newton) {
@@ -155,18 +160,21 @@ LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const Pivot
 template <class L>
 LOT_DEVICE void keep_potentials(const Cta<L>& cta, const PivotArgs& p, int ps, int step) {
   if (cta.rank != 0 || thread_index() >= L::R) return;
-  p.potentials[(static_cast<int64_t>(ps) * (p.steps + 1) + step) * L::R + thread_index()] = cta.shared.h[thread_index()];
+  p.potentials[(static_cast<int64_t>(ps) * (p.steps + 1) + step) * L::R + thread_index()] =
+      cta.shared.h[thread_index()];
 }
 
 /// A fixed number of half-iterations: the pivot update number t after an evaluation. False when it was the last.
 template <class L>
-LOT_DEVICE bool fixed_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident, const Schedule& schedule) {
+LOT_DEVICE bool fixed_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident,
+                           const Schedule& schedule) {
   Shared<L>& sm = cta.shared;
   const int j = thread_index();
   if (j < p.pivots) sm.h[j] += safe_log2(sm.sigma[j]) - sm.log_c[j];
   cta_sync();
   keep_potentials(cta, p, ps, t + 1);
-  if (t + 1 == schedule.updates && schedule.pivot_last) return false;  // the plan is that of the potentials before
+  if (t + 1 == schedule.updates && schedule.pivot_last)
+    return false;  // the plan is that of the potentials before
   if (cta.warp == 0) set_trial(cta, p.pivots, resident, [&](int i) { return sm.h[i]; });
   cta_sync();
   return t + 1 < schedule.updates;
@@ -187,7 +195,8 @@ LOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& 
   for (int t = 0; exact || t < schedule.updates; ++t) {
     evaluate(cta, tiles, p.pivots, point);
     if (sm.control.flagged) return;
-    if (!(exact ? newton_step(cta, tiles, p, ps, point) : fixed_step(cta, p, ps, t, kResident, schedule))) break;
+    if (!(exact ? newton_step(cta, tiles, p, ps, point) : fixed_step(cta, p, ps, t, kResident, schedule)))
+      break;
   }
   if (!exact) return;
   keep_potentials(cta, p, ps, 0);
@@ -211,7 +220,8 @@ template <class L>
 LOT_DEVICE void keep_solution(const Cta<L>& cta, const PivotArgs& p, int ps) {
   const Shared<L>& sm = cta.shared;
   if (cta.rank != 0) return;
-  if (thread_index() < L::R) p.marginal[static_cast<int64_t>(ps) * L::R + thread_index()] = sm.marginal[thread_index()];
+  if (thread_index() < L::R)
+    p.marginal[static_cast<int64_t>(ps) * L::R + thread_index()] = sm.marginal[thread_index()];
   if (thread_index() == 0) {
     p.residual[ps] = sm.control.residual;
     p.passes[ps] = sm.control.passes;
@@ -225,13 +235,14 @@ LOT_DEVICE void keep_nothing(const Cta<L>& cta, const PivotArgs& p, int ps) {
   for (int t = 0; t <= p.steps; ++t) keep_potentials(cta, p, ps, t);
   if (cta.rank != 0) return;
   const int problems = p.batch * p.heads, count = L::R * p.padded_dim;
-  for (int e = thread_index(); e < count && ps >= problems; e += L::kThreads) p.pooled[static_cast<int64_t>(ps - problems) * count + e] = 0;
+  for (int e = thread_index(); e < count && ps >= problems; e += L::kThreads)
+    p.pooled[static_cast<int64_t>(ps - problems) * count + e] = 0;
   for (int e = thread_index(); e < L::R * L::R && p.mode == Mode::exact; e += L::kThreads)
     p.gram[static_cast<int64_t>(ps) * L::R * L::R + e] = 0;
 }
 
 template <class L, bool kResident>
-LOT_KERNEL(L::kThreads, kResident && L::kThreads <= 256 ? 2 : 1)
+LOT_KERNEL(L::kThreads, kResident&& L::kThreads <= 256 ? 2 : 1)
 pivot_solve(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 1);
   const int problems = p.batch * p.heads;
@@ -241,7 +252,8 @@ pivot_solve(PivotArgs p) {
   const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
   clear_shared(cta, p, h);
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim, p.log_scale);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
   cluster_sync();  // every CTA runs and has its shared memory in order, before a peer writes to it
   if (real == 0) {
     if (kResident && cta.rank == 0 && thread_index() == 0) p.flag[ps] = 0;
@@ -258,8 +270,9 @@ pivot_solve(PivotArgs p) {
   const RowSource values = row_source(p, p.v, b, h, real);
   float point[L::kCols];
   read_point<L, kResident>(cta, point);
-  weighted_sum<L, kResident, kMaxHeadDim>(cta, tiles, p, ps, point, &values, p.padded_dim,
-                                          p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
+  weighted_sum<L, kResident, kMaxHeadDim>(
+      cta, tiles, p, ps, point, &values, p.padded_dim,
+      p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
 }
 
 }  // namespace lotformer::lot_cuda

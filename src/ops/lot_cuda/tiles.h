@@ -31,7 +31,8 @@ struct Tiles<L, false> {
 
 /// S of one block: clamped, kNoScore at columns that are not pivots.
 template <class L>
-LOT_DEVICE void scores(const Cta<L>& cta, const RowSource& x, int block, float clamp, int pivots, Unit<L>& s) {
+LOT_DEVICE void scores(const Cta<L>& cta, const RowSource& x, int block, float clamp, int pivots,
+                       Unit<L>& s) {
   token_products(cta, x, block, cta.matrix[0], s);
   LOT_UNROLL
   for (int c = 0; c < L::kCols; ++c) {
@@ -60,12 +61,14 @@ LOT_DEVICE void for_blocks(const Cta<L>& cta, Tiles<L, false>& tiles, F f) {
 }
 
 template <class L>
-LOT_DEVICE void load_tiles(const Cta<L>& cta, Tiles<L, true>& tiles, const RowSource& x, float clamp, int pivots) {
+LOT_DEVICE void load_tiles(const Cta<L>& cta, Tiles<L, true>& tiles, const RowSource& x, float clamp,
+                           int pivots) {
   LOT_UNROLL
   for (int u = 0; u < L::kUnits; ++u) scores(cta, x, u, clamp, pivots, tiles.k[u]);
 }
 template <class L>
-LOT_DEVICE void load_tiles(const Cta<L>&, Tiles<L, false>& tiles, const RowSource& x, float clamp, int pivots) {
+LOT_DEVICE void load_tiles(const Cta<L>&, Tiles<L, false>& tiles, const RowSource& x, float clamp,
+                           int pivots) {
   tiles = {x, clamp, pivots};
 }
 
@@ -76,7 +79,7 @@ LOT_DEVICE void make_kernel(const Cta<L>& cta, Tiles<L, true>& tiles) {
   for (int u = 0; u < L::kUnits; ++u) {
     LOT_UNROLL
     for (int i = 0; i < L::kUnitRows; ++i) {
-      float (&k)[L::kCols] = tiles.k[u][i];
+      float(&k)[L::kCols] = tiles.k[u][i];
       float largest = k[0];
       LOT_UNROLL
       for (int c = 1; c < L::kCols; ++c) largest = fmaxf(largest, k[c]);
@@ -94,7 +97,8 @@ LOT_DEVICE void make_kernel(const Cta<L>&, Tiles<L, false>&) {}
 template <class L, bool kResident>
 LOT_DEVICE void read_point(const Cta<L>& cta, float (&point)[L::kCols]) {
   LOT_UNROLL
-  for (int c = 0; c < L::kCols; ++c) point[c] = (kResident ? cta.shared.weight : cta.shared.trial)[cta.column(c)];
+  for (int c = 0; c < L::kCols; ++c)
+    point[c] = (kResident ? cta.shared.weight : cta.shared.trial)[cta.column(c)];
 }
 
 /// A row's normaliser: p_ij = probability(...) below. `log_sum` is what the dual needs.
@@ -104,7 +108,8 @@ struct RowNorm {
 };
 
 template <class L>
-LOT_DEVICE RowNorm row_norm(const Tiles<L, true>&, const float (&k)[L::kCols], const float (&point)[L::kCols], bool live) {
+LOT_DEVICE RowNorm row_norm(const Tiles<L, true>&, const float (&k)[L::kCols], const float (&point)[L::kCols],
+                            bool live) {
   float sum = 0;
   LOT_UNROLL
   for (int c = 0; c < L::kCols; ++c) sum = fmaf(k[c], point[c], sum);
@@ -113,7 +118,8 @@ LOT_DEVICE RowNorm row_norm(const Tiles<L, true>&, const float (&k)[L::kCols], c
   return {divide_fast(1.0f, sum), log2_fast(sum), sum > kSmallestSum};
 }
 template <class L>
-LOT_DEVICE RowNorm row_norm(const Tiles<L, false>&, const float (&s)[L::kCols], const float (&point)[L::kCols], bool live) {
+LOT_DEVICE RowNorm row_norm(const Tiles<L, false>&, const float (&s)[L::kCols],
+                            const float (&point)[L::kCols], bool live) {
   float largest = s[0] + point[0], unweighted = s[0];
   LOT_UNROLL
   for (int c = 1; c < L::kCols; ++c) {
@@ -142,31 +148,31 @@ LOT_DEVICE float probability(const Tiles<L, false>&, float s, float point, const
 
 /// Stages p of one block.
 template <class L, bool kResident>
-LOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block, const Unit<L>& s,
-                                    const float (&point)[L::kCols], const Stage<L>& stage, int place) {
+LOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block,
+                                    const Unit<L>& s, const float (&point)[L::kCols], const Stage<L>& stage,
+                                    int place) {
   RowNorm norm[L::kUnitRows];
   LOT_UNROLL
-  for (int i = 0; i < L::kUnitRows; ++i) norm[i] = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
-  write_weights(cta, stage, place, [&](int i, int c) { return probability(tiles, s[i][c], point[c], norm[i]); });
+  for (int i = 0; i < L::kUnitRows; ++i)
+    norm[i] = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+  write_weights(cta, stage, place,
+                [&](int i, int c) { return probability(tiles, s[i][c], point[c], norm[i]); });
 }
 
 /// sum += p_i. u_i. over the rows of this CTA (outer_sum.h).
 template <class L, int kMaxColumns>
-LOT_DEVICE void sum_outer(const Cta<L>& cta, const Tiles<L, true>& tiles, const float (&point)[L::kCols], const RowSource* source,
-                          OuterSum<L, kMaxColumns>& sum) {
-  LOT_ROLLED
-  for (int block = 0; block < L::kUnits; ++block) {
-    add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
-      LOT_UNROLL
-      for (int u = 0; u < L::kUnits; ++u) {  // registers have no index at run time
-        if (u == block) write_probabilities(cta, tiles, block, tiles.k[u], point, stage, place);
-      }
+LOT_DEVICE void sum_outer(const Cta<L>& cta, const Tiles<L, true>& tiles, const float (&point)[L::kCols],
+                          const RowSource* source, OuterSum<L, kMaxColumns>& sum) {
+  LOT_UNROLL
+  for (int u = 0; u < L::kUnits; ++u) {  // registers have no index at run time
+    add_block(cta, sum, u, source, [&](const Stage<L>& stage, int place) {
+      write_probabilities(cta, tiles, u, tiles.k[u], point, stage, place);
     });
   }
 }
 template <class L, int kMaxColumns>
-LOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, false>& tiles, const float (&point)[L::kCols], const RowSource* source,
-                          OuterSum<L, kMaxColumns>& sum) {
+LOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, false>& tiles, const float (&point)[L::kCols],
+                          const RowSource* source, OuterSum<L, kMaxColumns>& sum) {
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
       write_probabilities(cta, tiles, block, s, point, stage, place);

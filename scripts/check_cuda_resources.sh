@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What ptxas gave every kernel against the committed table: registers at most as stated, stack and spills exactly as stated.
+#   scripts/check_cuda_resources.sh FOLDER TABLE          FOLDER: has *.resources of scripts/cmake/record_resources.sh somewhere below
+#   scripts/check_cuda_resources.sh --print FOLDER        the table that would pass
+# Table: lines of "kernel registers stack spills"; registers and the others are maxima over all targets; # begins a comment.
+set -euo pipefail
+
+# Prints "kernel target registers stack spills" of each kernel in the reports below FOLDER.
+measured() {
+  local reports
+  mapfile -t reports < <(find "$1" -name '*.resources' | sort)
+  ((${#reports[@]} > 0)) || { echo "error: $1: no *.resources below it; build the CUDA kernels first" >&2; return 1; }
+  awk '
+    /Compiling entry function/ {
+      split($0, quoted, "\047")
+      name = quoted[2]; target = quoted[4]; stack = 0; spills = 0
+      kernel = name
+      sub(/^_ZN9lotformer8lot_cuda[0-9]+/, "", kernel)
+      base = kernel; sub(/I.*/, "", base)
+      shape = ""
+      if (match(kernel, /Li[0-9]+ELi[0-9]+E/)) { shape = substr(kernel, RSTART + 2, RLENGTH - 3); sub(/ELi/, "x", shape) }
+      else if (match(kernel, /Li[0-9]+E/)) shape = substr(kernel, RSTART + 2, RLENGTH - 3)
+      if (kernel ~ /Lb1E/) shape = shape ",resident"
+      if (kernel ~ /Lb0E/) shape = shape ",streamed"
+    }
+    /bytes stack frame/ { stack = $1; spills = $5 + $9 }
+    /Used [0-9]+ registers/ {
+      match($0, /Used [0-9]+/)
+      print base "<" shape ">", target, substr($0, RSTART + 5, RLENGTH - 5), stack, spills
+    }' "${reports[@]}"
+}
+
+if [[ ${1:-} == --print && $# == 2 ]]; then
+  measured "$2" | awk '
+    { if ($3 > r[$1]) r[$1] = $3; if ($4 > s[$1]) s[$1] = $4; if ($5 > p[$1]) p[$1] = $5 }
+    END { for (k in r) print k, r[k] + 0, s[k] + 0, p[k] + 0 }' | sort -V
+  exit
+fi
+if (($# != 2)); then
+  sed -n '4,5s/^# //p' "$0" >&2
+  exit 2
+fi
+measured "$1" | awk -v table="$2" '
+  BEGIN {
+    while ((getline line < table) > 0) {
+      if (line ~ /^#/ || line ~ /^[ \t]*$/) continue
+      split(line, f, " ")
+      r[f[1]] = f[2]; s[f[1]] = f[3]; p[f[1]] = f[4]
+    }
+  }
+  {
+    ++count
+    if (!($1 in r)) { print $1 " for " $2 ": not in " table; ++wrong; next }
+    if ($3 > r[$1] || $4 > s[$1] || $5 > p[$1]) {
+      printf "%s for %s: %d registers, %d bytes of stack, %d of spills; stated: %d, %d, %d\n", $1, $2, $3, $4, $5, r[$1], s[$1], p[$1]
+      ++wrong
+    }
+  }
+  END {
+    printf "%d kernels, %d outside %s\n", count, wrong + 0, table
+    exit wrong || !count
+  }'
