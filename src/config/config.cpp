@@ -52,6 +52,23 @@ void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
   visitor.field({.key = "mask_zero_pixels",
                  .help = "image and pathfinder: black pixels are padding, as in the LOTFormer code"},
                 data.mask_zero_pixels);
+  visitor.field(
+      {.key = "input",
+       .help = "image and pathfinder: what the model sees of a pixel; ids: a learned vector for each "
+               "grey value; real: (grey / 255 - input_mean) / input_std through one linear layer",
+       .choices = {"ids", "real"}},
+      data.input);
+  visitor.field(
+      {.key = "input_mean",
+       .help =
+           "input real: mean of the grey values in [0, 1]; the S4 code has 0.480784 (122.6 / 255) for image",
+       .range = {.low = 0, .high = 1}},
+      data.input_mean);
+  visitor.field(
+      {.key = "input_std",
+       .help = "input real: their standard deviation; the S4 code has 0.239216 (61 / 255) for image",
+       .range = {.low = 0, .high = 1, .low_open = true}},
+      data.input_std);
 }
 
 }  // namespace
@@ -215,7 +232,7 @@ void EvalConfig::visit(FieldVisitor& visitor) {
       {.key = "batch_size", .help = "examples scored at once", .range = {.low = 1, .high = kMaxBatch}},
       batch_size);
   visitor.field({.key = "max_examples",
-                 .help = "score the first so many examples of a split; 0: every example",
+                 .help = "score so many examples of a split, at equal distances; 0: every example",
                  .range = {.low = 0, .high = 1e12}},
                 max_examples);
   visitor.field(

@@ -109,6 +109,11 @@ void validate_task_options(const std::string& task, const DataConfig& data, Rule
   belongs(data.grey == standard.grey || task == "image", "data.grey", "image");
   belongs(data.split == standard.split || pixels, "data.split", "image and pathfinder");
   belongs(!data.mask_zero_pixels || pixels, "data.mask_zero_pixels", "image and pathfinder");
+  belongs(data.input == standard.input || pixels, "data.input", "image and pathfinder");
+  rules.require(data.input == "real" || data.input_mean == standard.input_mean,
+                {"data.input_mean", "data.input"}, "belongs to data.input real; ids are not normalised");
+  rules.require(data.input == "real" || data.input_std == standard.input_std,
+                {"data.input_std", "data.input"}, "belongs to data.input real; ids are not normalised");
   belongs(data.difficulty == standard.difficulty || pathfinder, "data.difficulty", "pathfinder");
   belongs(!data.skip_empty_images || pathfinder, "data.skip_empty_images", "pathfinder");
   rules.require(

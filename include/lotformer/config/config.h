@@ -28,6 +28,9 @@ struct DataConfig final : Options {
   bool strict_counts = true;        // image, pathfinder: the official number of images
   bool skip_empty_images = false;   // pathfinder
   bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (protocol: lotformer)
+  std::string input = "ids";        // image, pathfinder: ids | real
+  double input_mean = 0.5;          // of real input: (grey / 255 - mean) / std
+  double input_std = 0.5;           // above 0
   bool bucket = false;              // training batches of similar lengths
   int64_t prefetch = 2;             // batches made ahead by a thread; 0: none
   std::string on_device = "auto";   // auto | true | false: the split lives on the device
@@ -72,7 +75,7 @@ struct TrainConfig final : Options {
 
 struct EvalConfig final : Options {
   int64_t batch_size = 32;
-  int64_t max_examples = 0;  // 0: every example; else the first k of the split, and results say so
+  int64_t max_examples = 0;  // 0: every example; else so many at equal distances, and results say so
   bool drop_last = false;    // true: a last partial batch is not scored (protocol: lotformer)
   void visit(FieldVisitor& visitor) override;
 };
