@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/model/classifier.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/relu.h>
 
@@ -17,22 +16,21 @@ ClassifierImpl::ClassifierImpl(const ClassifierOptions& options, const Attention
   head2_ = register_module("head2", torch::nn::Linear(e.ff_dim, options.classes));
 }
 
-at::Tensor ClassifierImpl::pool(const at::Tensor& x, const at::Tensor& lengths) const {
-  if (!lengths.defined()) return x.mean(1);
-  const at::Tensor real =
-      at::arange(x.size(1), lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);  // [B, N]
-  const at::Tensor sum = x.masked_fill(real.logical_not().unsqueeze(2), 0).sum(1);
-  if (options_.padded_mean) return sum / x.size(1);
-  return sum / lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
+at::Tensor ClassifierImpl::pool(const at::Tensor& x, const ops::TokenLayout& layout) const {
+  if (!layout.lengths().defined()) return x.mean(1);
+  const at::Tensor sum = ops::sum_tokens(x, layout);
+  if (options_.padded_mean) return sum / layout.width();
+  return sum / layout.lengths().clamp_min(1).unsqueeze(1).to(x.scalar_type());
 }
 
 at::Tensor ClassifierImpl::forward(const Batch& batch) {
   const int64_t sequences = batch.ids.size(0), examples = batch.ids.size(1);
   const auto flat = [](const at::Tensor& t) { return t.defined() ? t.flatten(0, 1) : t; };
-  const at::Tensor lengths = flat(batch.lengths);
-  const at::Tensor x = encoder_->forward(flat(batch.ids), lengths, flat(batch.positions));
+  const at::Tensor ids = flat(batch.ids);
+  const ops::TokenLayout layout = encoder_->layout(ids, flat(batch.lengths));
+  const at::Tensor x = encoder_->forward(ids, layout, flat(batch.positions));
   const ops::AutocastScope fp32(x.device().type(), std::nullopt);
-  at::Tensor features = pool(x.to(head1_->weight.scalar_type()), lengths);
+  at::Tensor features = pool(x.to(head1_->weight.scalar_type()), layout);
   if (sequences == 2) {
     const at::Tensor a = features.narrow(0, 0, examples), b = features.narrow(0, examples, examples);
     features = at::cat({a, b, a * b, a - b}, 1);

@@ -5,6 +5,8 @@
 #include <ATen/ops/gelu.h>
 #include <torch/nn/init.h>
 
+#include <algorithm>
+
 #include "lotformer/core/text.h"
 #include "lotformer/ops/dropout.h"
 
@@ -16,7 +18,7 @@ constexpr double kEmbeddingStd = 0.02;
 }  // namespace
 
 EncoderLayerImpl::EncoderLayerImpl(const EncoderOptions& o, const AttentionFactory& attention)
-    : heads_(o.heads), head_dim_(o.head_dim), dropout_(o.dropout) {
+    : heads_(o.heads), dropout_(o.dropout) {
   const int64_t inner = o.heads * o.head_dim;
   norm1_ = register_module("norm1", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
   qkv_ = register_module("qkv", torch::nn::Linear(o.dim, 3 * inner));
@@ -28,18 +30,15 @@ EncoderLayerImpl::EncoderLayerImpl(const EncoderOptions& o, const AttentionFacto
   ff2_ = register_module("ff2", torch::nn::Linear(o.ff_dim, o.dim));
 }
 
-at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const at::Tensor& lengths) {
-  const int64_t batch = x.size(0), tokens = x.size(1);
-  // [B, N, 3, H, D] -> three views [B, H, N, D]
-  const auto packed = qkv_(x).view({batch, tokens, 3, heads_, head_dim_}).permute({2, 0, 3, 1, 4}).unbind(0);
-  if (observer_) observer_(packed[0], packed[1], lengths);
-  const at::Tensor heads = attention_->forward(packed[0], packed[1], packed[2], lengths);
-  return out_(heads.transpose(1, 2).reshape({batch, tokens, heads_ * head_dim_}));
+at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const ops::TokenLayout& layout) {
+  const auto [q, k, v] = ops::split_heads(qkv_(x), layout, heads_);
+  if (observer_) observer_(q, k, layout.lengths());
+  return out_(ops::join_heads(attention_->forward(q, k, v, layout.lengths()), layout));
 }
 
-at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& lengths) {
+at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const ops::TokenLayout& layout) {
   const bool train = is_training();
-  const at::Tensor attended = ops::add_dropout(x, attend(norm1_(x), lengths), dropout_, train);
+  const at::Tensor attended = ops::add_dropout(x, attend(norm1_(x), layout), dropout_, train);
   const at::Tensor hidden = ops::dropout(at::gelu(ff1_(norm2_(attended))), dropout_, train);
   return ops::add_dropout(attended, ff2_(hidden), dropout_, train);
 }
@@ -55,16 +54,31 @@ EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attent
   norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
 }
 
-at::Tensor EncoderImpl::forward(const at::Tensor& ids, const at::Tensor& lengths,
+ops::TokenLayout EncoderImpl::layout(const at::Tensor& ids, const at::Tensor& lengths) const {
+  // Elsewhere than on a CPU the number of real tokens would have to be waited for.
+  const bool pack = lengths.defined() && ids.is_cpu() &&
+                    std::none_of(layers_.begin(), layers_.end(),
+                                 [](const auto& layer) { return layer->attention().padding_takes_part(); });
+  return pack ? ops::TokenLayout::packed(lengths, ids.size(1))
+              : ops::TokenLayout::dense(lengths, ids.size(1));
+}
+
+at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& layout,
                                 const at::Tensor& positions) {
-  const int64_t tokens = ids.size(-1);
+  const int64_t tokens = ids.size(1);
   TORCH_CHECK_VALUE(tokens <= position_->weight.size(0), "encoder: a sequence of ", tokens,
                     " tokens, the position table has ", position_->weight.size(0), " rows");
-  // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
-  const at::Tensor place =
-      positions.defined() ? position_(positions) : position_->weight.narrow(0, 0, tokens);
-  at::Tensor x = ops::dropout(token_(ids) + place, dropout_, is_training());
-  for (const auto& layer : layers_) x = layer->forward(x, lengths);
+  at::Tensor place;
+  if (layout.is_packed() || positions.defined()) {
+    const at::Tensor all =
+        positions.defined() ? positions : at::arange(tokens, ids.options()).expand(ids.sizes());
+    place = position_(layout.arrange(all));
+  } else {
+    // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
+    place = position_->weight.narrow(0, 0, tokens);
+  }
+  at::Tensor x = ops::dropout(token_(layout.arrange(ids)) + place, dropout_, is_training());
+  for (const auto& layer : layers_) x = layer->forward(x, layout);
   return norm_(x);
 }
 

@@ -81,7 +81,8 @@ class KeepingAllocator final : public c10::Allocator {
   Header* large(size_t bytes) {
     const size_t wanted = size_class(bytes + sizeof(Header));
     const std::lock_guard lock(mutex_);
-    if (const auto it = kept_.lower_bound(wanted); it != kept_.end() && it->first <= wanted + wanted / 8) {
+    // Up to half as large again: batches of other lengths then find a block, and the system need not clear new pages.
+    if (const auto it = kept_.lower_bound(wanted); it != kept_.end() && it->first <= wanted + wanted / 2) {
       Header* header = it->second;
       kept_bytes_ -= it->first;
       kept_.erase(it);

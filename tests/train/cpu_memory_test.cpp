@@ -89,12 +89,12 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("cpu memory: a block is at most 27 percent larger than its tensor") {
+TEST_CASE("cpu memory: a block is at most 69 percent larger than its tensor") {
   if (!installed()) return;
   for (int64_t bytes = kMiB; bytes < 64 * kMiB; bytes += bytes / 29) {
     const int64_t before = cpu_memory().large;
     const at::Tensor first = bytes_of(bytes);
-    CHECK(cpu_memory().large - before <= 127 * bytes / 100);
+    CHECK(cpu_memory().large - before <= 169 * bytes / 100);
   }
 }
 

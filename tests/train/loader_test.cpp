@@ -96,8 +96,11 @@ TEST_CASE("images with masked black pixels: the published arithmetic sees the im
   encoder.to(at::kDouble);
   encoder.eval();
   const at::NoGradGuard no_grad;
-  const at::Tensor expected = encoder.forward(natural.ids[0], {}, {});
-  const at::Tensor found = encoder.forward(front.ids[0], front.lengths[0], front.positions[0]);
+  const auto run = [&encoder](const at::Tensor& ids, const at::Tensor& lengths, const at::Tensor& positions) {
+    return encoder.forward(ids, encoder.layout(ids, lengths), positions);
+  };
+  const at::Tensor expected = run(natural.ids[0], {}, {});
+  const at::Tensor found = run(front.ids[0], front.lengths[0], front.positions[0]);
   const at::Tensor there = front.positions[0].unsqueeze(2).expand_as(found);
   CHECK((found - expected.gather(1, there)).abs().max().item<double>() < 1e-10);
 }

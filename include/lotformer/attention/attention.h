@@ -29,6 +29,9 @@ class AttentionImpl : public torch::nn::Module {
   virtual Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
     return probe_attention(*this, q, k, lengths);
   }
+  /// True where padded rows of q, k, v enter the result or padded rows of the output are not zero (`reference` modes): the encoder then
+  /// computes padding like any other token. Else it may leave padding out and hand over zeros there.
+  virtual bool padding_takes_part() const { return false; }
 };
 
 struct AttentionShape {

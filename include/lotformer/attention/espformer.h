@@ -28,6 +28,7 @@ class EspformerAttentionImpl final : public AttentionImpl {
   EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape);
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
+  bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// Sums of the map over its keys and over its queries, [B, H, N] each, without forming it, with exact weights. They are 1
   /// only as tau -> 0.

@@ -47,6 +47,7 @@ class LotformerAttentionImpl final : public AttentionImpl {
   LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape);
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
+  bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;

@@ -23,6 +23,7 @@ class PerformerAttentionImpl final : public AttentionImpl {
   PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape);
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
+  bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   at::Tensor projection;  // [m, D]
 

@@ -26,6 +26,7 @@ class SinkformerAttentionImpl final : public AttentionImpl {
   SinkformerAttentionImpl(const SinkformerOptions& options, const AttentionShape& shape);
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
+  bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// And, in mode `exact`, what the solver did to `eval_tolerance`.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;

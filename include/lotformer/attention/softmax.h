@@ -17,6 +17,7 @@ class SoftmaxAttentionImpl final : public AttentionImpl {
   SoftmaxAttentionImpl(const SoftmaxOptions& options, const AttentionShape& shape);
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths) override;
+  bool padding_takes_part() const override { return reference_; }
 
  private:
   bool reference_;

@@ -24,7 +24,7 @@ class ClassifierImpl final : public torch::nn::Module {
   EncoderImpl& encoder() { return *encoder_; }
 
  private:
-  at::Tensor pool(const at::Tensor& x, const at::Tensor& lengths) const;
+  at::Tensor pool(const at::Tensor& x, const ops::TokenLayout& layout) const;
   ClassifierOptions options_;
   std::shared_ptr<EncoderImpl> encoder_;
   torch::nn::Linear head1_{nullptr}, head2_{nullptr};

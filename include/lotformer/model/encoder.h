@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lotformer/attention/attention.h"
+#include "lotformer/ops/token_layout.h"
 
 namespace lotformer {
 
@@ -29,16 +30,16 @@ using AttentionFactory = std::function<std::shared_ptr<AttentionImpl>(const Atte
 class EncoderLayerImpl final : public torch::nn::Module {
  public:
   EncoderLayerImpl(const EncoderOptions& options, const AttentionFactory& attention);
-  /// x [B, N, C], lengths [B] or undefined -> [B, N, C]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& lengths);
+  /// x in the layout, [B, N, C] or [T, C] -> the same shape
+  at::Tensor forward(const at::Tensor& x, const ops::TokenLayout& layout);
   AttentionImpl& attention() { return *attention_; }
   /// Called with q, k [B, H, N, D] and lengths of every forward pass until it is taken away with nullptr.
   using Observer = std::function<void(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths)>;
   void observe(Observer observer) { observer_ = std::move(observer); }
 
  private:
-  at::Tensor attend(const at::Tensor& x, const at::Tensor& lengths);
-  int64_t heads_, head_dim_;
+  at::Tensor attend(const at::Tensor& x, const ops::TokenLayout& layout);
+  int64_t heads_;
   double dropout_;
   torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
   torch::nn::Linear qkv_{nullptr}, out_{nullptr}, ff1_{nullptr}, ff2_{nullptr};
@@ -49,9 +50,12 @@ class EncoderLayerImpl final : public torch::nn::Module {
 class EncoderImpl final : public torch::nn::Module {
  public:
   EncoderImpl(const EncoderOptions& options, const AttentionFactory& attention);
-  /// ids int64 [B, N], lengths int64 [B] or undefined, positions int64 [B, N] or undefined -> [B, N, C].
-  /// Rows of padding hold finite numbers without meaning.
-  at::Tensor forward(const at::Tensor& ids, const at::Tensor& lengths, const at::Tensor& positions);
+  /// How forward() is to lay out the tokens of ids int64 [B, N], lengths int64 [B] or undefined: without padding on a CPU, unless
+  /// padding takes part in the attention.
+  ops::TokenLayout layout(const at::Tensor& ids, const at::Tensor& lengths) const;
+  /// ids int64 [B, N], a layout of them, positions int64 [B, N] or undefined (0..N-1) -> [B, N, C] or [T, C].
+  /// Rows of padding in a dense layout hold finite numbers without meaning.
+  at::Tensor forward(const at::Tensor& ids, const ops::TokenLayout& layout, const at::Tensor& positions);
   const std::vector<std::shared_ptr<EncoderLayerImpl>>& layers() const { return layers_; }
 
  private:

@@ -9,7 +9,7 @@ namespace lotformer::ops {
 
 /// Replaces torch's CPU allocator for the whole process; call before the first tensor is made. Blocks below 1 MiB go to the C
 /// library. Larger ones are mapped in size classes (at most 1/8 above what is asked for), and a freed one is kept and serves
-/// requests of its own class or of one up to 1/8 smaller, so that a block is at most 27 % larger than its tensor. Live and kept
+/// requests of its own class or of one up to a third smaller, so that a block is at most 69 % larger than its tensor. Live and kept
 /// blocks together never exceed 1.25 times the largest amount of blocks that was live at once. Thread-safe; a block may be freed on
 /// another thread. Returns false and does nothing under AddressSanitizer, which must see every block.
 bool install_cpu_allocator();
