@@ -43,6 +43,9 @@ std::shared_ptr<ClassifierImpl> build_classifier(const Config& config, int64_t v
   ClassifierOptions options;
   const ModelConfig& m = config.model;
   options.encoder = {vocab_size, max_length, m.layers, m.dim, m.heads, m.head_dim, m.ff_dim, m.dropout};
+  options.encoder.real_input = config.data.input == "real";
+  options.encoder.input_mean = config.data.input_mean;
+  options.encoder.input_std = config.data.input_std;
   options.classes = classes;
   options.sequences = sequences;
   options.padded_mean = m.pooling == "padded_mean";

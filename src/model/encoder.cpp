@@ -43,15 +43,28 @@ at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const ops::TokenLayout
   return ops::add_dropout(attended, ff2_(hidden), dropout_, train);
 }
 
-EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attention) : dropout_(o.dropout) {
-  token_ = register_module("token", torch::nn::Embedding(o.vocab_size, o.dim));
+EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attention)
+    : dropout_(o.dropout), input_mean_(o.input_mean), input_std_(o.input_std) {
+  if (o.real_input) {
+    value_ = register_module("value", torch::nn::Linear(1, o.dim));
+  } else {
+    token_ = register_module("token", torch::nn::Embedding(o.vocab_size, o.dim));
+  }
   position_ = register_module("position", torch::nn::Embedding(o.max_length, o.dim));
-  torch::nn::init::normal_(token_->weight, 0.0, kEmbeddingStd);
+  if (!o.real_input) torch::nn::init::normal_(token_->weight, 0.0, kEmbeddingStd);
   torch::nn::init::normal_(position_->weight, 0.0, kEmbeddingStd);
   for (int64_t i = 0; i < o.layers; ++i) {
     layers_.push_back(register_module(concat("layer", i), std::make_shared<EncoderLayerImpl>(o, attention)));
   }
   norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
+}
+
+/// Token vectors [..., C]. The linear layer of real input is written as a product and a sum, which autocast leaves in the parameters'
+/// precision: bfloat16 would merge neighbouring grey values.
+at::Tensor EncoderImpl::embed(const at::Tensor& ids) {
+  if (value_.is_empty()) return token_(ids);
+  const at::Tensor grey = ids.to(value_->weight.scalar_type()) / 255;
+  return ((grey - input_mean_) / input_std_).unsqueeze(-1) * value_->weight.squeeze(1) + value_->bias;
 }
 
 ops::TokenLayout EncoderImpl::layout(const at::Tensor& ids, const at::Tensor& lengths) const {
@@ -77,7 +90,7 @@ at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& l
     // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
     place = position_->weight.narrow(0, 0, tokens);
   }
-  at::Tensor x = ops::dropout(token_(layout.arrange(ids)) + place, dropout_, is_training());
+  at::Tensor x = ops::dropout(embed(layout.arrange(ids)) + place, dropout_, is_training());
   for (const auto& layer : layers_) x = layer->forward(x, layout);
   return norm_(x);
 }

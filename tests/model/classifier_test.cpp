@@ -6,6 +6,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/outer.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
@@ -97,6 +98,38 @@ TEST_CASE("two sequences meet in the head as a, b, a*b, a-b", "[model]") {
   Batch swapped = batch;
   swapped.ids = batch.ids.flip(0);
   CHECK_FALSE(model->forward(swapped).equal(model->forward(batch)));
+}
+
+TEST_CASE("real input is one linear layer on normalised grey values", "[model]") {
+  constexpr double kMean = 122.6 / 255, kStd = 61.0 / 255;
+  Config config;
+  config.model.dim = 16;
+  config.model.head_dim = 8;
+  config.attention_kind = "softmax";
+  config.attention = find_attention("softmax").options();
+  config.data.input_mean = kMean;
+  config.data.input_std = kStd;
+  const auto build = [&config](const char* input) {
+    config.data.input = input;
+    auto model = build_classifier(config, 256, kMaxLength, kClasses, 1);
+    model->to(at::kDouble);
+    model->eval();
+    return model;
+  };
+  const auto real = build("real"), table = build("ids");
+  const torch::NoGradGuard no_grad;
+  const auto from = real->named_parameters();
+  CHECK_FALSE(from.contains("encoder.token.weight"));
+  for (auto& item : table->named_parameters()) {
+    if (item.key() != "encoder.token.weight") item.value().copy_(from[item.key()]);
+  }
+  // A table that holds what the layer computes for each of the 256 values.
+  const at::Tensor grey = (at::arange(256, at::kDouble) / 255 - kMean) / kStd;
+  table->named_parameters()["encoder.token.weight"].copy_(
+      at::outer(grey, from["encoder.value.weight"].squeeze(1)) + from["encoder.value.bias"]);
+  Batch batch = make_batch(18);
+  batch.ids = at::randint(0, 256, {1, 3, 18}, at::kLong);
+  CHECK((real->forward(batch) - table->forward(batch)).abs().max().item<double>() < 1e-12);
 }
 
 TEST_CASE("a sequence longer than the position table is refused", "[model]") {

@@ -22,6 +22,9 @@ struct EncoderOptions {
   int64_t max_length = 0;  ///< rows of the position table
   int64_t layers = 2, dim = 64, heads = 2, head_dim = 32, ff_dim = 128;
   double dropout = 0;
+  /// Ids are grey values 0..255, and (id / 255 - input_mean) / input_std goes through one linear layer in place of the table of vectors.
+  bool real_input = false;
+  double input_mean = 0.5, input_std = 0.5;
 };
 
 /// Builds the attention of one layer; the encoder does not know which.
@@ -59,8 +62,10 @@ class EncoderImpl final : public torch::nn::Module {
   const std::vector<std::shared_ptr<EncoderLayerImpl>>& layers() const { return layers_; }
 
  private:
-  double dropout_;
-  torch::nn::Embedding token_{nullptr}, position_{nullptr};
+  at::Tensor embed(const at::Tensor& ids);
+  double dropout_, input_mean_, input_std_;
+  torch::nn::Embedding token_{nullptr}, position_{nullptr};  // token_ or value_, not both
+  torch::nn::Linear value_{nullptr};
   std::vector<std::shared_ptr<EncoderLayerImpl>> layers_;
   torch::nn::LayerNorm norm_{nullptr};
 };
