@@ -46,6 +46,18 @@ inline Inputs random_inputs(const Shape& shape, Mode mode, double sharpness, boo
   return in;
 }
 
+/// Gives every token the same score, `depth` below 0 in units of epsilon, with the last pivot of each head: its column starves.
+inline void starve_last_pivot(Inputs& in, double depth) {
+  for (std::vector<float>* x : {&in.q, &in.k}) {
+    for (size_t i = 0; i < x->size(); i += in.head_dim) (*x)[i] = 1;
+  }
+  for (int64_t h = 0; h < in.heads; ++h) {
+    float* z = &in.z[((h + 1) * in.pivots - 1) * in.head_dim];
+    for (int64_t c = 0; c < in.head_dim; ++c) z[c] = 0;
+    z[0] = static_cast<float>(-depth * in.epsilon * std::sqrt(static_cast<double>(in.head_dim)));
+  }
+}
+
 /// "" when every |actual - expected| is within `tolerance`; else the worst. NaN never passes.
 template <class A, class B>
 std::string difference(const A& actual, const B& expected, double tolerance) {

@@ -15,12 +15,12 @@ namespace {
 /// Few small calls that between them meet every barrier.
 std::vector<Inputs> calls() {
   std::vector<Inputs> result;
-  result.push_back(random_inputs({1, 1, 260, 20, 32}, Mode::exact, 1.5, false));
+  result.push_back(random_inputs({1, 1, 260, 40, 32}, Mode::exact, 1.5, false));
+  result.push_back(random_inputs({1, 1, 260, 40, 32}, Mode::truncated, 1.0, false));
+  result.back().half_iterations = 5;
   result.push_back(random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 1.0, false));
-  result.back().half_iterations = 7;
-  result.push_back(
-      random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 80.0, false));  // flagged, starving columns
-  result.back().half_iterations = 6;
+  starve_last_pivot(result.back(), 200);  // flagged, and a starving column
+  result.back().half_iterations = 4;
   return result;
 }
 

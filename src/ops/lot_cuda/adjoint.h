@@ -13,19 +13,16 @@
 
 namespace lotformer::lot_cuda {
 
-/// dot_j = sum_d a_jd m_jd for the R rows of a [R][padded_dim] in global memory and m in shared memory; into `result`. Ends with a barrier.
+/// sum_d a_jd m_jd for this thread's j, a [R][padded_dim] in global memory, m in shared memory.
 template <class L>
-LOT_DEVICE void row_dots(const Cta<L>& cta, const float* a, const float* m, float* result) {
+LOT_DEVICE float row_dot(const Cta<L>& cta, const float* a, const float* m, int pivots) {
   const int dim = cta.stride - kRowPadding, j = thread_index();
-  if (j < L::R) {
-    float sum = 0;
-    for (int d = 0; d < dim; ++d) sum = fmaf(a[j * dim + d], m[j * cta.stride + d], sum);
-    result[j] = sum;
-  }
-  cta_sync();
+  float sum = 0;
+  for (int d = 0; d < dim && j < pivots; ++d) sum = fmaf(a[j * dim + d], m[j * cta.stride + d], sum);
+  return sum;
 }
 
-/// dU_j . U_j / mass_j, for this thread's j, from Y and dW in global memory; masses in shared.x. Mode exact. Ends with a barrier.
+/// dU_j . U_j / mass_j, for this thread's j, from Y and dW in global memory; masses in shared.x. Mode exact.
 template <class L>
 LOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const float* d_pooled, int pivots) {
   const Shared<L>& sm = cta.shared;
@@ -48,9 +45,7 @@ LOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const flo
     const float du = query.kept(j) * d_pooled[j * dim + d] + query.target(j) * cta.scratch[dim + d];
     dot = fmaf(u, du, dot);
   }
-  const float result = j < pivots ? dot / (sm.x[j] * sm.x[j]) : 0.0f;
-  cta_sync();
-  return result;
+  return j < pivots ? dot / (sm.x[j] * sm.x[j]) : 0.0f;
 }
 
 template <class L>
@@ -214,17 +209,15 @@ pivot_adjoint(PivotArgs p) {
                       p.side ? 1.0f / static_cast<float>(real) : 1.0f,
                       plan_potentials<L>(p, ps, p.side)};
   if (p.side == 0) pool_gradient(cta, p, side, problem);
-  Shared<L>& sm = cta.shared;
   const int64_t at = static_cast<int64_t>(problem) * L::R * p.padded_dim;
   float through_mass = 0;
-  const int j = thread_index();
   if (p.mode == Mode::exact && p.side == 1)
     through_mass = -mass_gradient(cta, p.pooled + at, p.d_pooled + at, p.pivots);
   if (p.mode == Mode::exact) {
     adjoint_exact(cta, p, side, ps, through_mass);
   } else {
-    row_dots(cta, p.side ? p.pooled + at : p.d_pooled + at, cta.matrix[1], sm.x);
-    adjoint_fixed(cta, p, side, ps, p.side, j < p.pivots ? sm.x[j] : 0.0f);
+    const float* other = p.side ? p.pooled + at : p.d_pooled + at;
+    adjoint_fixed(cta, p, side, ps, p.side, row_dot(cta, other, cta.matrix[1], p.pivots));
   }
 }
 

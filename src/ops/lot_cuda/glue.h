@@ -76,7 +76,7 @@ LOT_DEVICE RoundingColumn<L> rounding(const Cta<L>& cta, const float* c, int piv
   return {cta.shared.sigma, c, pivots, missing};
 }
 
-/// (R'^T c')_j, the mass by which summaries are divided, into shared.x. Ends with a barrier.
+/// (R'^T c')_j, the mass by which summaries are divided, into shared.x. A barrier must follow.
 template <class L>
 LOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
   Shared<L>& sm = cta.shared;
@@ -85,10 +85,9 @@ LOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
     key.transposed([&](int j) { return sm.extra[0][j]; },
                    [&](int j, float x) { sm.x[j] = fmaxf(x, kLeastMass); });
   }
-  cta_sync();
 }
 
-/// m (holding Y) becomes U. Mode exact, after load_masses. Ends with a barrier.
+/// m (holding Y) becomes U, a column a thread. Mode exact, after load_masses.
 template <class L>
 LOT_DEVICE void summaries(const Cta<L>& cta, float* m, int pivots) {
   const Shared<L>& sm = cta.shared;
@@ -97,7 +96,6 @@ LOT_DEVICE void summaries(const Cta<L>& cta, float* m, int pivots) {
     const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
     key.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x / sm.x[j]; });
   }
-  cta_sync();
 }
 
 /// Fills m with W of a problem. After load_gluing (and load_masses). Ends with a barrier.
@@ -120,7 +118,7 @@ LOT_DEVICE void load_summary(const Cta<L>& cta, const PivotArgs& p, int problem,
   cta_sync();
 }
 
-/// m (holding dW) becomes dU. Mode exact. Ends with a barrier.
+/// m (holding dW) becomes dU, a column a thread. Mode exact.
 template <class L>
 LOT_DEVICE void summary_gradient(const Cta<L>& cta, float* m, int pivots) {
   const RoundingColumn<L> query = rounding(cta, cta.shared.marginal, pivots);
@@ -128,7 +126,6 @@ LOT_DEVICE void summary_gradient(const Cta<L>& cta, float* m, int pivots) {
     const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
     query.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x; });
   }
-  cta_sync();
 }
 
 /// m (holding dW; mode exact: dU) becomes E. Ends with a barrier.

@@ -145,8 +145,7 @@ LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const Pivot
   if (last) return false;
   bool newton = !now.sinkhorn;
   if (newton) {
-    if (cta.warp == 0) set_right_side(cta, p.pivots);
-    cta_sync();
+    if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
     newton = solve_system(cta, gram, 1 - fmaxf(now.omega, kLeastDamping), p.pivots);
   }
   if (cta.warp == 0) {
@@ -200,6 +199,7 @@ LOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& 
   }
   if (!exact) return;
   keep_potentials(cta, p, ps, 0);
+  if (sm.control.accepted) return;  // the last trial is the solution
   if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
   cta_sync();
 }
@@ -241,8 +241,12 @@ LOT_DEVICE void keep_nothing(const Cta<L>& cta, const PivotArgs& p, int ps) {
     p.gram[static_cast<int64_t>(ps) * L::R * L::R + e] = 0;
 }
 
+/// CTAs that share a multiprocessor, as far as registers go without spills: one computes while another waits in the exchange.
 template <class L, bool kResident>
-LOT_KERNEL(L::kThreads, kResident&& L::kThreads <= 256 ? 2 : 1)
+constexpr int kSolveCtas = kResident&& L::R <= 16 ? 2 : 1;
+
+template <class L, bool kResident>
+LOT_KERNEL(L::kThreads, (kSolveCtas<L, kResident>))
 pivot_solve(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 1);
   const int problems = p.batch * p.heads;

@@ -61,7 +61,6 @@ LOT_DEVICE bool factorise(const Cta<L>& cta, float* m, int n) {
       for (int j = k + 1 + cta.lane; j <= i; j += kWarp) m[i * stride + j] -= factor * m[j * stride + k];
     }
   }
-  cta_sync();
   return positive;
 }
 
