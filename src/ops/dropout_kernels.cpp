@@ -13,6 +13,11 @@ namespace lotformer::ops {
 namespace {
 
 #define LOTFORMER_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define LOTFORMER_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define LOTFORMER_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 
 /// The type of the arithmetic on values stored as T.
 template <class T>
@@ -54,7 +59,7 @@ LOTFORMER_INLINE void drop_values(const DropoutMask& given, uint32_t n, const T*
   using A = typename Arithmetic<T>::Type;
   const DropoutMask mask = given;  // a copy that the stores below cannot change
   const A scale = static_cast<A>(mask.scale());
-#pragma GCC ivdep
+  LOTFORMER_INDEPENDENT
   for (uint32_t i = 0; i < n; ++i) {
     const A scaled = load(x[i]) * scale;
     A value = mask.keeps(i) ? scaled : A(0);
@@ -76,7 +81,7 @@ LOTFORMER_INLINE void softmax_backward(const DropoutMask& given, int64_t rows, u
   for (int64_t row = 0; row < rows; ++row) {
     const T row_inner = inner[row];
     const uint32_t place = static_cast<uint32_t>(row) * columns;
-#pragma GCC ivdep
+    LOTFORMER_INDEPENDENT
     for (uint32_t i = 0; i < columns; ++i) {
       const T factor = mask.keeps(place + i) ? scale : T(0);
       d[i] = w[i] * (d[i] * factor - row_inner);
