@@ -54,13 +54,13 @@ check_shell() {
 }
 
 # --- direction of includes ---------------------------------------------------------------------------------------------------------
-# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps; kernels <- ops.
+# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps; lot_cpu, lot_cuda <- ops.
 declare -A allowed=(
   [core]="core"
   [config]="core config"
   [data]="core data"
   [kernels]="kernels"
-  [ops]="core ops kernels"
+  [ops]="core ops lot_cpu lot_cuda"
   [attention]="core config ops attention"
   [model]="core config ops attention model"
   [train]="core config data ops attention model train"
