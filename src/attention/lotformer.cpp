@@ -6,6 +6,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -14,7 +15,10 @@
 #include <limits>
 #include <vector>
 
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
+#include "lotformer/ops/pivot_core.h"
 
 namespace lotformer {
 namespace {
@@ -100,9 +104,22 @@ ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& li
   return marginals;
 }
 
+/// Whether a registered core does the work. A core that is named must be able to.
+bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
+  if (options_.core == "aten") return false;
+  const bool by_pivot = options_.mode == "exact" && !options_.holds_keys() && options_.free_keys == "tokens";
+  if (options_.core == "auto") return !by_pivot && ops::pivot_core_on(q.device());
+  if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))
+    throw Error(ErrorKind::usage,
+                concat("model.attention.core: ", options_.core, " does not serve tensors on ",
+                       q.device().str(), "; use auto or aten"));
+  return true;
+}
+
 at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                              const at::Tensor& lengths) {
   const Scored x = scored(q, k, lengths);
+  if (through_core(q)) return transport_by_core(x, v, lengths);
   if (options_.mode == "reference") {
     return ops::pivot_attention_reference(x.q, x.k, v, x.z, options_.epsilon, options_.half_iterations);
   }
@@ -112,6 +129,26 @@ at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tens
   }
   return ops::pivot_attention_exact(x.q, x.k, v, x.z, at::softmax(mass_logits(q), -1), lengths,
                                     options_.epsilon, solver_options(), &stats_, pivot_marginals(q));
+}
+
+at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::Tensor& v,
+                                                     const at::Tensor& lengths) {
+  const double epsilon = options_.epsilon;
+  if (options_.mode == "reference")
+    return ops::pivot_core_reference(x.q, x.k, v, x.z, epsilon, options_.half_iterations);
+  if (options_.mode == "truncated") {
+    return ops::pivot_core_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(v), -1), lengths, epsilon,
+                                     options_.half_iterations);
+  }
+  const at::Tensor sigma = at::softmax(mass_logits(v), -1);
+  const ops::PivotMarginals marginals = pivot_marginals(v);
+  at::Tensor kappa;
+  if (!marginals.all_held()) {
+    const at::Tensor held = at::zeros({pivots.size(0)}, v.options().requires_grad(false));
+    const auto row = [&](const at::Tensor& own) { return own.defined() ? own : held; };
+    kappa = at::stack({row(marginals.query_kappa), row(marginals.key_kappa)});
+  }
+  return ops::pivot_core_exact(x.q, x.k, v, x.z, sigma, lengths, epsilon, solver_options(), &stats_, kappa);
 }
 
 ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Tensor& k,

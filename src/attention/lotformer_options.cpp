@@ -91,7 +91,12 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
                  .choices = {"0.02", "unit_score"}},
                 pivot_init);
   visit_variants(*this, visitor);
-  visitor.field({.key = "core", .help = "implementation", .choices = {"auto", "aten"}}, core);
+  visitor.field(
+      {.key = "core",
+       .help = "implementation: cpu, cuda: the LOT core of that device; aten: plain tensor operations; "
+               "auto: the core where the device has one",
+       .choices = {"auto", "aten", "cpu", "cuda"}},
+      core);
 }
 
 std::vector<Conflict> LotformerOptions::conflicts() const {
@@ -112,6 +117,8 @@ std::vector<Conflict> LotformerOptions::conflicts() const {
          "masses learned needs a side whose marginal is held, not marginals none");
   forbid(free_keys != "tokens" && holds_keys(), {"free_keys", "marginals"},
          concat("free_keys ", free_keys, " needs marginals query or none, not ", marginals));
+  forbid((core == "cpu" || core == "cuda") && !holds_keys() && free_keys == "tokens", {"core", "free_keys"},
+         concat("core ", core, " needs free_keys pivots where the key side is not held; core aten has both"));
   const auto rho = parse_relaxation();
   if (!rho) {
     found.push_back(

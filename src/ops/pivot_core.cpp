@@ -136,14 +136,14 @@ ExactGradients exact_backward_meta(const at::Tensor&, const at::Tensor& q, const
 struct ExactFunction : torch::autograd::Function<ExactFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                                const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& sigma,
-                               const at::Tensor& kappa, const at::Tensor& lengths, double epsilon,
+                               const Optional& kappa, const Optional& lengths, double epsilon,
                                double tolerance, int64_t max_passes, bool keep_gram) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    auto [out, potentials, marginal, gram, summary, residual, passes] =
-        exact_operator().call(q, k, v, pivots, sigma, optional_of(kappa), optional_of(lengths), epsilon,
-                              tolerance, max_passes, keep_gram);
+    auto [out, potentials, marginal, gram, summary, residual, passes] = exact_operator().call(
+        q, k, v, pivots, sigma, kappa, lengths, epsilon, tolerance, max_passes, keep_gram);
     ctx->saved_data["epsilon"] = epsilon;
-    ctx->save_for_backward({q, k, v, pivots, sigma, kappa, lengths, potentials, marginal, gram, summary});
+    ctx->save_for_backward({q, k, v, pivots, sigma, kappa.value_or(at::Tensor()),
+                            lengths.value_or(at::Tensor()), potentials, marginal, gram, summary});
     ctx->mark_non_differentiable({potentials, marginal, gram, summary, residual, passes});
     return {out, potentials, marginal, gram, summary, residual, passes};
   }
@@ -165,8 +165,7 @@ ExactOutputs exact_autograd(const at::Tensor& q, const at::Tensor& k, const at::
   const at::Tensor relaxation = kappa.value_or(at::Tensor());
   const bool keep = keep_gram || wants_gradient({q, k, v, pivots, sigma, relaxation});
   const variable_list o =
-      ExactFunction::apply(q, k, v, pivots, sigma, relaxation, lengths.value_or(at::Tensor()), epsilon,
-                           tolerance, max_passes, keep);
+      ExactFunction::apply(q, k, v, pivots, sigma, kappa, lengths, epsilon, tolerance, max_passes, keep);
   return {o[0], o[1], o[2], o[3], o[4], o[5], o[6]};
 }
 

@@ -11,7 +11,13 @@
 #include "lot_cpu/lot_cpu.h"
 #include "parallel_tasks.h"
 
-namespace lotformer::ops::core_cpu {
+namespace lotformer::ops {
+
+int64_t trajectory_rows(int64_t half_iterations) {
+  return lot::trajectory_length(half_iterations);
+}
+
+namespace core_cpu {
 namespace {
 
 void run_tasks(int64_t count, void (*task)(void*, int64_t), void* context) {
@@ -141,8 +147,5 @@ void unrolled_backward(const PivotArguments& arguments, const UnrolledRun& run, 
   });
 }
 
-}  // namespace lotformer::ops::core_cpu
-
-int64_t lotformer::ops::trajectory_rows(int64_t half_iterations) {
-  return lot::trajectory_length(half_iterations);
-}
+}  // namespace core_cpu
+}  // namespace lotformer::ops

@@ -99,15 +99,15 @@ InputGradients unrolled_backward_meta(const at::Tensor&, const at::Tensor& q, co
 struct UnrolledFunction : torch::autograd::Function<UnrolledFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                                const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& log_sigma,
-                               const at::Tensor& lengths, double epsilon, int64_t half_iterations,
+                               const Optional& lengths, double epsilon, int64_t half_iterations,
                                bool reference) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    const auto [out, trajectory, summary] = unrolled_operator().call(
-        q, k, v, pivots, log_sigma, optional_of(lengths), epsilon, half_iterations, reference);
+    const auto [out, trajectory, summary] =
+        unrolled_operator().call(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, reference);
     ctx->saved_data["epsilon"] = epsilon;
     ctx->saved_data["half_iterations"] = half_iterations;
     ctx->saved_data["reference"] = reference;
-    ctx->save_for_backward({q, k, v, pivots, log_sigma, lengths, trajectory, summary});
+    ctx->save_for_backward({q, k, v, pivots, log_sigma, lengths.value_or(at::Tensor()), trajectory, summary});
     ctx->mark_non_differentiable({trajectory, summary});
     return {out, trajectory, summary};
   }
@@ -126,8 +126,8 @@ struct UnrolledFunction : torch::autograd::Function<UnrolledFunction> {
 Outputs unrolled_autograd(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
                           double epsilon, int64_t half_iterations, bool reference) {
-  const variable_list o = UnrolledFunction::apply(q, k, v, pivots, log_sigma, lengths.value_or(at::Tensor()),
-                                                  epsilon, half_iterations, reference);
+  const variable_list o =
+      UnrolledFunction::apply(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, reference);
   return {o[0], o[1], o[2]};
 }
 

@@ -20,7 +20,7 @@ struct LotformerOptions final : Options {
   int64_t max_passes = 32;           // exact: passes over the tokens before rounding takes over
   std::string masses = "uniform";    // uniform | learned
   std::string pivot_init = "0.02";   // 0.02 (normal, as published) | unit_score
-  std::string core = "auto";         // auto | aten
+  std::string core = "auto";         // auto | aten | cpu | cuda
   std::string marginals = "both";    // both | query | key | none: sides whose pivot marginal is held
   std::string relaxation = "inf";    // rho, or QUERY/KEY: held by a penalty rho KL instead; inf: exactly
   bool relaxation_learned = false;   // rho per head and side, from there on learned
@@ -69,6 +69,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
   ops::PivotMarginals pivot_marginals(const at::Tensor& like) const;
   at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& lengths);
+  bool through_core(const at::Tensor& q) const;
+  at::Tensor transport_by_core(const Scored& x, const at::Tensor& v, const at::Tensor& lengths);
   at::Tensor mass_logits(const at::Tensor& like) const;
   ops::PivotSolverOptions solver_options() const;
 

@@ -10,7 +10,7 @@
 namespace lotformer::ops::lot {
 namespace {
 
-#if LOTFORMER_X86_CORES
+#ifdef LOTFORMER_X86_CORES
 bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
@@ -43,7 +43,7 @@ std::atomic<const Core*> chosen_core = nullptr;
 
 const Core* find_core(std::string_view name) {
   if (name == "portable") return portable_core();
-#if LOTFORMER_X86_CORES
+#ifdef LOTFORMER_X86_CORES
   if (name == "avx2" && has_avx2()) return avx2_core();
   if (name == "avx512" && has_avx512()) return avx512_core();
 #endif

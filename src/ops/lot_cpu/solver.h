@@ -209,20 +209,15 @@ inline double Solver<T>::compare(const Point& point) {
       mass += sigma_[j] * __builtin_exp(-kappa_ * (point.potentials[j] - lowest));
   }
   const double log_mass = kappa_ == 0 ? 0 : __builtin_log(mass);
-  double gain = 0;
+  double gain = 0;  // held: KL(sigma || c); relaxed: docs/lotformer.md
   for (int64_t j = 0; j < r_; ++j) {
     const double shift = kappa_ == 0 ? 0 : kappa_ * (point.potentials[j] - lowest) + log_mass;
     const double log_target = log_sigma_[j] - shift;
-    const double c = point.marginal[j];
-    log_ratio_[j] = log_target - __builtin_log(larger(c, P::kTiny));
-    if (kappa_ == 0) {
-      gain += sigma_[j] * log_ratio_[j];  // KL(sigma || c)
-    } else {
-      const double delta = log_ratio_[j] / (1 + kappa_);
-      gain -=
-          __builtin_exp(log_target) / kappa_ * __builtin_expm1(-kappa_ * delta) + c * __builtin_expm1(delta);
-    }
+    log_ratio_[j] = log_target - __builtin_log(larger(point.marginal[j], P::kTiny));
+    gain += kappa_ == 0 ? sigma_[j] * log_ratio_[j]
+                        : __builtin_exp(log_target) * __builtin_expm1(-kappa_ / (1 + kappa_) * log_ratio_[j]);
   }
+  if (kappa_ != 0) gain = -(1 + kappa_) / kappa_ * __builtin_log1p(gain);
   return gain;
 }
 

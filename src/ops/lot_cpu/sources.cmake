@@ -1,0 +1,23 @@
+# The LOT core, once for each instruction set. Its vectors are the compiler's; it includes nothing of torch.
+set(lot_cpu ${CMAKE_CURRENT_LIST_DIR})
+set(lot_options -fno-math-errno -ffp-contract=fast)
+set(lot_avx2 -mavx2 -mfma)
+set(lot_avx512 ${lot_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+target_sources(lotformer PRIVATE ${lot_cpu}/dispatch.cpp ${lot_cpu}/core_portable.cpp)
+set(lot_cores ${lot_cpu}/core_portable.cpp)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  target_sources(lotformer PRIVATE ${lot_cpu}/core_avx2.cpp ${lot_cpu}/core_avx512.cpp)
+  list(APPEND lot_cores ${lot_cpu}/core_avx2.cpp ${lot_cpu}/core_avx512.cpp)
+  set_source_files_properties(${lot_cpu}/dispatch.cpp TARGET_DIRECTORY lotformer
+                              PROPERTIES COMPILE_DEFINITIONS LOTFORMER_X86_CORES=1 SKIP_PRECOMPILE_HEADERS ON)
+endif()
+foreach(core IN LISTS lot_cores)
+  set(options ${lot_options})
+  if(core MATCHES "core_avx2")
+    list(APPEND options ${lot_avx2})
+  elseif(core MATCHES "core_avx512")
+    list(APPEND options ${lot_avx512})
+  endif()
+  set_source_files_properties(${core} TARGET_DIRECTORY lotformer
+                              PROPERTIES COMPILE_OPTIONS "${options}" SKIP_PRECOMPILE_HEADERS ON)
+endforeach()
