@@ -108,7 +108,8 @@ ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& li
 bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
   if (options_.core == "aten") return false;
   const bool by_pivot = options_.mode == "exact" && !options_.holds_keys() && options_.free_keys == "tokens";
-  if (options_.core == "auto") return !by_pivot && ops::pivot_core_on(q.device());
+  // Modes of T half-iterations stay with ATen: the core does not yet survive a pivot mass that underflows there.
+  if (options_.core == "auto") return options_.mode == "exact" && !by_pivot && ops::pivot_core_on(q.device());
   if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))
     throw Error(ErrorKind::usage,
                 concat("model.attention.core: ", options_.core, " does not serve tensors on ",
