@@ -57,6 +57,8 @@ const std::vector<Variant>& attention_variants() {
              {.kind = "espformer", .options = {"weights=sampled", "weight_samples=8"}, .random = true},
              {"lotformer", {"mode=truncated", "half_iterations=7"}},
              {"lotformer", {"masses=learned", "epsilon=0.5"}},
+             {"lotformer", {"core=aten"}},
+             {"lotformer", {"mode=truncated", "half_iterations=7", "core=cpu"}},
          }) {
       variants.push_back(variant);
     }

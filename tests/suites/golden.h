@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "lotformer/attention/attention.h"
 #include "support/golden.h"
@@ -13,11 +14,12 @@ namespace lotformer::test {
 /// How the module of a case is built in `type`; nullptr for a family the module does not have.
 struct GoldenModule {
   std::string kind;
+  std::string variant;  ///< of the implementation, for messages; empty: there is one
   std::shared_ptr<AttentionImpl> (*build)(const GoldenCase& golden, const AttentionShape& shape,
                                           at::ScalarType type);
 };
-/// The row of golden_modules.cpp, or nullptr.
-const GoldenModule* find_golden_module(const std::string& kind);
+/// The rows of golden_modules.cpp for a kind: one for each implementation.
+std::vector<GoldenModule> find_golden_modules(const std::string& kind);
 
 /// Attention modules: outputs, every named gradient, plans and sums, in float64 and float32.
 void run_attention_case(const GoldenCase& golden, Report& report);

@@ -42,11 +42,10 @@ class TokenOrder {
   bool full_;
 };
 
-std::shared_ptr<AttentionImpl> build(const GoldenCase& golden, at::ScalarType type) {
+std::shared_ptr<AttentionImpl> build(const GoldenModule& row, const GoldenCase& golden, at::ScalarType type) {
   const at::Tensor q = golden.tensor("q");
   const AttentionShape shape{.heads = q.size(1), .head_dim = q.size(3), .dropout = 0};
-  const GoldenModule* row = find_golden_module(golden.module);
-  const std::shared_ptr<AttentionImpl> module = row ? row->build(golden, shape, type) : nullptr;
+  const std::shared_ptr<AttentionImpl> module = row.build(golden, shape, type);
   if (!module) {
     throw Error(ErrorKind::data,
                 concat(golden.name, ": ", golden.module, " has no family ", quoted(golden.family)));
@@ -57,14 +56,15 @@ std::shared_ptr<AttentionImpl> build(const GoldenCase& golden, at::ScalarType ty
 /// Compares one run against the stored numbers; `kind` is f64 or f32.
 class CaseRun {
  public:
-  CaseRun(const GoldenCase& golden, Report& report, at::ScalarType type)
+  CaseRun(const GoldenModule& row, const GoldenCase& golden, Report& report, at::ScalarType type)
       : golden_(golden),
         report_(report),
         type_(type),
         kind_(type == at::kDouble ? "f64" : "f32"),
+        label_(row.variant.empty() ? kind_ : concat(row.variant, ", ", kind_)),
         tolerances_(json_get<Json>(golden.tolerance, kind_, golden.name + ": tolerance", ErrorKind::data)),
         order_(golden.tensor("mask")),
-        module_(build(golden, type)) {}
+        module_(build(row, golden, type)) {}
 
   void run() {
     q_ = input("q");
@@ -78,7 +78,7 @@ class CaseRun {
     if (golden_.has("p_qz")) check_plans();
     for (auto it = tolerances_.begin(); it != tolerances_.end(); ++it) {
       if (!compared_.count(it.key()))
-        report_.fail(golden_, concat(kind_, " ", it.key(), ": has a tolerance and no check"));
+        report_.fail(golden_, concat(label_, " ", it.key(), ": has a tolerance and no check"));
     }
   }
 
@@ -121,13 +121,13 @@ class CaseRun {
     const std::string key = tolerances_.contains(name) ? name : "out";
     const double tolerance =
         json_get<double>(tolerances_, key, golden_.name + ": tolerance", ErrorKind::data);
-    report_.compare(golden_, kind_ + " " + name, actual, golden_.tensor(name), tolerance);
+    report_.compare(golden_, label_ + " " + name, actual, golden_.tensor(name), tolerance);
   }
 
   const GoldenCase& golden_;
   Report& report_;
   at::ScalarType type_;
-  std::string kind_;
+  std::string kind_, label_;
   Json tolerances_;
   TokenOrder order_;
   std::shared_ptr<AttentionImpl> module_;
@@ -138,8 +138,12 @@ class CaseRun {
 }  // namespace
 
 void run_attention_case(const GoldenCase& golden, Report& report) {
-  CaseRun(golden, report, at::kDouble).run();
-  CaseRun(golden, report, at::kFloat).run();
+  const std::vector<GoldenModule> rows = find_golden_modules(golden.module);
+  if (rows.empty()) throw Error(ErrorKind::data, concat(golden.name, ": no module ", quoted(golden.module)));
+  for (const GoldenModule& row : rows) {
+    CaseRun(row, golden, report, at::kDouble).run();
+    CaseRun(row, golden, report, at::kFloat).run();
+  }
 }
 
 }  // namespace lotformer::test

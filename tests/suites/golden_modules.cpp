@@ -19,8 +19,9 @@ std::shared_ptr<AttentionImpl> build_softmax(const GoldenCase& golden, const Att
 }
 
 std::shared_ptr<AttentionImpl> build_lotformer(const GoldenCase& golden, const AttentionShape& shape,
-                                               at::ScalarType type) {
+                                               at::ScalarType type, const std::string& core) {
   LotformerOptions options;
+  options.core = core;
   options.mode = golden.family;
   options.pivots = golden.parameter<int64_t>("rank");
   options.epsilon = golden.parameter<double>("eps");
@@ -38,6 +39,16 @@ std::shared_ptr<AttentionImpl> build_lotformer(const GoldenCase& golden, const A
   module->pivots.set_data(golden.tensor("pivots").to(type));
   if (module->pivot_logits.defined()) module->pivot_logits.set_data(golden.tensor("pivot_logits").to(type));
   return module;
+}
+
+std::shared_ptr<AttentionImpl> build_lotformer_aten(const GoldenCase& golden, const AttentionShape& shape,
+                                                    at::ScalarType type) {
+  return build_lotformer(golden, shape, type, "aten");
+}
+
+std::shared_ptr<AttentionImpl> build_lotformer_cpu(const GoldenCase& golden, const AttentionShape& shape,
+                                                   at::ScalarType type) {
+  return build_lotformer(golden, shape, type, "cpu");
 }
 
 std::shared_ptr<AttentionImpl> build_performer(const GoldenCase& golden, const AttentionShape& shape,
@@ -82,15 +93,20 @@ std::shared_ptr<AttentionImpl> build_espformer(const GoldenCase& golden, const A
 
 }  // namespace
 
-const GoldenModule* find_golden_module(const std::string& kind) {
+std::vector<GoldenModule> find_golden_modules(const std::string& kind) {
   static const std::vector<GoldenModule> kModules = {
-      {"softmax", &build_softmax},     {"performer", &build_performer}, {"sinkformer", &build_sinkformer},
-      {"espformer", &build_espformer}, {"lotformer", &build_lotformer},
+      {"softmax", "", &build_softmax},
+      {"performer", "", &build_performer},
+      {"sinkformer", "", &build_sinkformer},
+      {"espformer", "", &build_espformer},
+      {"lotformer", "core aten", &build_lotformer_aten},
+      {"lotformer", "core cpu", &build_lotformer_cpu},
   };
+  std::vector<GoldenModule> found;
   for (const GoldenModule& module : kModules) {
-    if (module.kind == kind) return &module;
+    if (module.kind == kind) found.push_back(module);
   }
-  return nullptr;
+  return found;
 }
 
 }  // namespace lotformer::test
