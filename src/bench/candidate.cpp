@@ -52,6 +52,10 @@ std::shared_ptr<Options> make_options(const Setting& setting, const Candidate& c
     set(concat("pivots=", setting.pivots));
     set("epsilon=" + format_double(setting.epsilon));
   }
+  // The published iteration is the baseline of every ratio: in plain ATen, unless a core is asked for by name.
+  if (candidate.attention == "lotformer" &&
+      std::count(candidate.options.begin(), candidate.options.end(), "mode=reference"))
+    set("core=aten");
   for (const std::string& option : candidate.options) set(option);
   try {
     return load_config(request, attention_kinds()).attention;

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Problems for the tests of the LOT core, and one call with its gradients.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lotformer/ops/pivot_core.h"
+#include "ops/lot_cpu/lot_cpu.h"
+
+namespace lotformer::test {
+
+/// Uses one instruction set while alive.
+class CoreScope {
+ public:
+  explicit CoreScope(const ops::lot::Core* core) { ops::lot::use_core(core); }
+  ~CoreScope() { ops::lot::use_core(nullptr); }
+};
+
+/// Those that this machine has.
+inline std::vector<const ops::lot::Core*> cores() {
+  std::vector<const ops::lot::Core*> found;
+  for (const char* name : {"portable", "avx2", "avx512"}) {
+    if (const ops::lot::Core* core = ops::lot::find_core(name)) found.push_back(core);
+  }
+  return found;
+}
+
+struct LotCase {
+  at::Tensor q, k, v, pivots, mass_logits, upstream, lengths;
+  double epsilon = 0.5;
+};
+
+/// q, k, v as views of one packed projection, as a layer hands them over.
+inline LotCase lot_case(int64_t batch, int64_t heads, int64_t tokens, int64_t dim, int64_t r,
+                        at::ScalarType type, uint64_t seed = 1, double score_std = 1) {
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const auto normal = [&](at::IntArrayRef shape) {
+    return at::randn(shape, generator, at::kDouble).to(type);
+  };
+  const at::Tensor packed = normal({batch, tokens, 3, heads, dim});
+  const auto part = [&](int64_t i) { return packed.select(2, i).transpose(1, 2); };
+  return {part(0),
+          part(1),
+          part(2),
+          normal({heads, r, dim}) * score_std,
+          normal({heads, r}) * 0.7,
+          normal({batch, heads, tokens, dim}),
+          {}};
+}
+
+inline LotCase as_type(LotCase x, at::ScalarType type) {
+  for (at::Tensor* t : {&x.q, &x.k, &x.v, &x.pivots, &x.mass_logits, &x.upstream}) *t = t->to(type);
+  return x;
+}
+
+struct LotResult {
+  std::vector<at::Tensor> tensors;  // out, d_q, d_k, d_v, d_pivots, d_mass_logits (zeros where undefined)
+  ops::PivotSolveStats stats;
+};
+
+/// q, k, v, pivots, mass logits -> output.
+using LotCall = std::function<at::Tensor(const std::vector<at::Tensor>&, ops::PivotSolveStats*)>;
+
+inline LotResult run_lot(const LotCase& x, const LotCall& call) {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots, x.mass_logits})
+    leaves.push_back(t.detach().requires_grad_());
+  LotResult result;
+  const at::Tensor out = call(leaves, &result.stats);
+  out.backward(x.upstream);
+  result.tensors.push_back(out.detach());
+  for (const at::Tensor& leaf : leaves)
+    result.tensors.push_back(leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf.detach()));
+  return result;
+}
+
+inline LotCall core_exact(const LotCase& x, const ops::PivotSolverOptions& options) {
+  return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
+    return ops::pivot_core_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon, options,
+                                 stats);
+  };
+}
+
+inline LotCall aten_exact(const LotCase& x, const ops::PivotSolverOptions& options) {
+  return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
+    return ops::pivot_attention_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
+                                      options, stats);
+  };
+}
+
+inline LotCall core_unrolled(const LotCase& x, int64_t half_iterations, bool reference) {
+  return [&x, half_iterations, reference](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
+    return reference ? ops::pivot_core_reference(l[0], l[1], l[2], l[3], x.epsilon, half_iterations)
+                     : ops::pivot_core_truncated(l[0], l[1], l[2], l[3], at::log_softmax(l[4], -1), x.lengths,
+                                                 x.epsilon, half_iterations);
+  };
+}
+
+inline LotCall aten_unrolled(const LotCase& x, int64_t half_iterations, bool reference) {
+  return [&x, half_iterations, reference](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
+    return reference ? ops::pivot_attention_reference(l[0], l[1], l[2], l[3], x.epsilon, half_iterations)
+                     : ops::pivot_attention_truncated(l[0], l[1], l[2], l[3], at::log_softmax(l[4], -1),
+                                                      x.lengths, x.epsilon, half_iterations);
+  };
+}
+
+}  // namespace lotformer::test

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+// The CPU core against the ATen path, for every instruction set of this machine: values, gradients, repeatability.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <limits>
+
+#include "attention/lot_core_support.h"
+#include "lotformer/core/text.h"
+#include "support/attention_inputs.h"
+#include "support/catch.h"
+#include "support/finite_difference.h"
+#include "support/near.h"
+
+namespace lotformer::test {
+namespace {
+
+constexpr const char* kNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits"};
+
+/// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token), absolute.
+void check_close(const LotResult& actual, const LotResult& expected, double tolerance) {
+  for (size_t i = 0; i < actual.tensors.size(); ++i) {
+    INFO(kNames[i]);
+    const double largest = expected.tensors[i].abs().max().to(at::kDouble).item<double>();
+    CHECK_NEAR(actual.tensors[i], expected.tensors[i], tolerance * std::max(largest, 1e-2));
+  }
+}
+
+void check_same(const LotResult& a, const LotResult& b) {
+  for (size_t i = 0; i < a.tensors.size(); ++i) {
+    INFO(kNames[i]);
+    CHECK(same_bits(a.tensors[i], b.tensors[i]));
+  }
+}
+
+struct ShapeRow {
+  int64_t r, dim, tokens;
+};
+
+/// Every r and every d of the contract, a few lengths each.
+std::vector<ShapeRow> shape_table() {
+  std::vector<ShapeRow> rows;
+  const std::vector<int64_t> dims = {32, 64, 1, 5, 16, 33, 8}, lengths = {1, 2, 17, 1100, 200, 64, 65};
+  size_t turn = 0;
+  for (const int64_t r : {1, 2, 3, 4, 7, 8, 9, 16, 32, 33, 64, 128}) {
+    for (int i = 0; i < 3; ++i, ++turn)
+      rows.push_back({r, dims[turn % dims.size()], lengths[(turn + turn / 7) % lengths.size()]});
+  }
+  rows.push_back({64, 32, 1100});
+  rows.push_back({4, 32, 1100});
+  return rows;
+}
+
+LotCase ragged_case(const ShapeRow& row, at::ScalarType type) {
+  LotCase x = lot_case(4, 2, row.tokens, row.dim, row.r, type, 3 + static_cast<uint64_t>(row.r));
+  x.lengths = lengths_of({row.tokens, 1, 0, std::max<int64_t>(1, 2 * row.tokens / 3)});
+  return x;
+}
+
+TEST_CASE("lot core: exact mode against the ATen path") {
+  for (const ShapeRow& row : shape_table()) {
+    const LotCase wide = ragged_case(row, at::kFloat);  // float32 numbers in both precisions
+    const LotCase exact = as_type(wide, at::kDouble);
+    const LotResult expected = run_lot(exact, aten_exact(exact, {1e-12, 200}));
+    for (const ops::lot::Core* core : cores()) {
+      const CoreScope scope(core);
+      INFO(core->name << ", r " << row.r << ", d " << row.dim << ", n " << row.tokens);
+      check_close(run_lot(exact, core_exact(exact, {1e-12, 200})), expected, 1e-8);
+      check_close(run_lot(wide, core_exact(wide, {1e-6, 200})), expected, 3e-4);
+    }
+  }
+}
+
+TEST_CASE("lot core: half-iterations against the ATen path") {
+  for (const ShapeRow& row : shape_table()) {
+    if (row.tokens > 200 && row.r > 33) continue;
+    for (const int64_t half_iterations : {1, 2, 3, 6, 7}) {
+      for (const bool reference : {false, true}) {
+        LotCase x = ragged_case(row, at::kDouble);
+        if (reference) x.pivots.mul_(30);  // some scores beyond the clamp
+        if (reference) x.epsilon = 20;
+        const LotResult expected = run_lot(x, aten_unrolled(x, half_iterations, reference));
+        for (const ops::lot::Core* core : cores()) {
+          const CoreScope scope(core);
+          INFO(core->name << ", r " << row.r << ", d " << row.dim << ", n " << row.tokens << ", T "
+                          << half_iterations << (reference ? ", reference" : ""));
+          check_close(run_lot(x, core_unrolled(x, half_iterations, reference)), expected, 1e-9);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("lot core: half-iterations follow a pivot whose mass is far below the range of float32") {
+  LotCase x = lot_case(2, 2, 60, 16, 6, at::kDouble, 5, 40);
+  x.epsilon = 0.3;  // logits in the hundreds
+  for (const int64_t half_iterations : {4, 5, 20}) {
+    const LotResult expected = run_lot(x, aten_unrolled(x, half_iterations, false));
+    INFO("T " << half_iterations);
+    check_close(run_lot(x, core_unrolled(x, half_iterations, false)), expected, 1e-9);
+    const LotCase narrow = as_type(x, at::kFloat);
+    const LotResult own = run_lot(narrow, aten_unrolled(narrow, half_iterations, false));
+    const LotResult core = run_lot(narrow, core_unrolled(narrow, half_iterations, false));
+    for (size_t i = 0; i < own.tensors.size();
+         ++i) {  // as far from the truth as float32 arithmetic itself is
+      const auto error = [&](const LotResult& r) {
+        return (r.tensors[i].to(at::kDouble) - expected.tensors[i]).abs().max().item<double>();
+      };
+      INFO(kNames[i]);
+      CHECK(error(core) <= 4 * error(own) + 1e-5 * expected.tensors[i].abs().max().item<double>());
+    }
+  }
+}
+
+TEST_CASE("lot core: gradients against finite differences") {
+  LotCase x = lot_case(2, 2, 11, 4, 3, at::kDouble, 7);
+  x.lengths = lengths_of({11, 6});
+  const auto error = [&](const LotCall& call) {
+    return gradient_error(
+        [&](const std::vector<at::Tensor>& leaves) { return (call(leaves, nullptr) * x.upstream).sum(); },
+        {x.q, x.k, x.v, x.pivots, x.mass_logits}, 1e-3);
+  };
+  CHECK(error(core_exact(x, {1e-14, 100})) < 1e-8);
+  for (const int64_t half_iterations : {1, 2, 5, 8}) {
+    CHECK(error(core_unrolled(x, half_iterations, false)) < 1e-8);
+    CHECK(error(core_unrolled(x, half_iterations, true)) < 1e-8);
+  }
+}
+
+TEST_CASE("lot core: relaxed marginals against finite differences and their own equation") {
+  LotCase x = lot_case(2, 2, 40, 4, 3, at::kDouble, 9);
+  x.lengths = lengths_of({40, 13});
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const auto& [query, key] : {std::pair{0.3, 2.0}, {0.0, 0.7}, {5.0, 0.0}, {1e-4, 1e3}}) {
+    INFO("kappa " << query << " and " << key);
+    const at::Tensor kappa = at::tensor({query, query, key, 1.5 * key}, at::kDouble).view({2, 2});
+    const auto call = [&](const std::vector<at::Tensor>& l) {
+      return (ops::pivot_core_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
+                                    {1e-14, 200}, nullptr, l[5]) *
+              x.upstream)
+          .sum();
+    };
+    // Relative steps, so that kappa = 0, where the derivative is one-sided, stays where it is.
+    std::vector<at::Tensor> inputs = {x.q, x.k, x.v, x.pivots, x.mass_logits, at::zeros({2, 2}, at::kDouble)};
+    const double error = gradient_error(
+        [&](std::vector<at::Tensor> l) {
+          l[5] = kappa * l[5].exp();
+          return call(l);
+        },
+        inputs, 1e-3);
+    CHECK(error < 1e-7);
+  }
+  // A free side: tokens choose among pivots by a softmax.
+  const at::Tensor free = at::full({2, 2}, infinity, at::kDouble);
+  const at::Tensor sigma = at::softmax(x.mass_logits, -1);
+  const at::Tensor out =
+      ops::pivot_core_exact(x.q, x.k, x.v, x.pivots, sigma, {}, x.epsilon, {1e-12, 50}, nullptr, free);
+  const auto p = [&](const at::Tensor& t) {
+    return at::softmax(at::matmul(t, x.pivots.transpose(1, 2).unsqueeze(0)) / (2 * x.epsilon), -1);
+  };
+  const at::Tensor weights = p(x.k),
+                   summary = at::matmul(weights.transpose(2, 3), x.v) / weights.sum(2).unsqueeze(-1);
+  CHECK_NEAR(out, at::matmul(p(x.q), summary), 1e-12);
+}
+
+/// Restores the number of threads.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
+TEST_CASE("lot core: the number of threads changes no bit, nor does the batch") {
+  for (const int64_t batch : {1, 3}) {
+    for (const int64_t r : {4, 40}) {
+      LotCase x = lot_case(batch, batch == 1 ? 1 : 2, 1500, 24, r, at::kFloat, 11, 2);
+      x.lengths = batch == 1 ? at::Tensor() : lengths_of({1500, 700, 64});
+      // The masses themselves as leaves: torch's own softmax depends on the number of threads.
+      x.mass_logits = at::softmax(x.mass_logits, -1);
+      const LotCall exact = [&](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
+        return ops::pivot_core_exact(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, {1e-5, 32}, stats);
+      };
+      const LotCall unrolled = [&](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
+        return ops::pivot_core_truncated(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, 5);
+      };
+      for (const LotCall& call : {exact, unrolled}) {
+        INFO("batch " << batch << ", r " << r);
+        LotResult first;
+        for (const int threads : {1, 2, 3, 16}) {
+          const Threads scope(threads);
+          const LotResult result = run_lot(x, call);
+          if (threads == 1) first = result;
+          INFO(threads << " threads");
+          check_same(result, first);
+          check_same(run_lot(x, call), first);
+        }
+      }
+    }
+  }
+  const LotCase together = lot_case(5, 2, 400, 16, 12, at::kFloat, 13);
+  const LotResult all = run_lot(together, core_exact(together, {1e-5, 32}));
+  for (const int64_t b : {0, 3}) {
+    LotCase alone = together;
+    for (at::Tensor* t : {&alone.q, &alone.k, &alone.v, &alone.upstream}) *t = t->narrow(0, b, 1);
+    const LotResult one = run_lot(alone, core_exact(alone, {1e-5, 32}));
+    for (size_t i = 0; i < 4; ++i) CHECK(same_bits(one.tensors[i], all.tensors[i].narrow(0, b, 1)));
+  }
+}
+
+TEST_CASE("lot core: any layout of the inputs, and an output that joins the heads without a copy") {
+  const LotCase x = lot_case(2, 3, 70, 32, 5, at::kFloat, 15);
+  const LotResult packed = run_lot(x, core_exact(x, {1e-5, 32}));
+  LotCase copied = x;
+  for (at::Tensor* t : {&copied.q, &copied.k, &copied.v}) *t = t->contiguous();
+  copied.q = copied.q.transpose(2, 3).contiguous().transpose(2, 3);  // rows that are not contiguous
+  copied.upstream = x.upstream.transpose(0, 1).contiguous().transpose(0, 1);
+  check_same(run_lot(copied, core_exact(copied, {1e-5, 32})), packed);
+  const at::Tensor out = packed.tensors[0];
+  CHECK(out.transpose(1, 2).is_contiguous());
+  LotCase broadcast = x;
+  broadcast.upstream = at::ones({1}, at::kFloat).expand_as(x.upstream);
+  LotCase ones = x;
+  ones.upstream = at::ones_like(x.upstream);
+  check_same(run_lot(broadcast, core_exact(broadcast, {1e-5, 32})),
+             run_lot(ones, core_exact(ones, {1e-5, 32})));
+}
+
+TEST_CASE("lot core: padding changes no bit and gets zeros") {
+  LotCase x = lot_case(3, 2, 90, 16, 6, at::kFloat, 17);
+  x.lengths = lengths_of({90, 31, 0});
+  const LotResult clean = run_lot(x, core_exact(x, {1e-5, 32}));
+  LotCase dirty = x;
+  const at::Tensor padded = at::arange(90).unsqueeze(0).ge(x.lengths.unsqueeze(1)).view({3, 1, 90, 1});
+  for (at::Tensor* t : {&dirty.q, &dirty.k, &dirty.v, &dirty.upstream})
+    *t = t->masked_fill(padded, std::numeric_limits<double>::quiet_NaN());
+  check_same(run_lot(dirty, core_exact(dirty, {1e-5, 32})), clean);
+  for (size_t i = 0; i < 4; ++i)
+    CHECK(clean.tensors[i].masked_select(padded).abs().max().item<double>() == 0);
+}
+
+TEST_CASE("lot core: a problem with a NaN disturbs no other") {
+  const LotCase x = lot_case(3, 2, 50, 8, 4, at::kFloat, 19);
+  const LotResult clean = run_lot(x, core_exact(x, {1e-5, 32}));
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    LotCase broken = x;
+    broken.q = x.q.clone();
+    broken.q[1][0][20][3] = bad;
+    const LotResult result = run_lot(broken, core_exact(broken, {1e-5, 32}));
+    CHECK(result.tensors[0][1][0].isnan().any().item<bool>());
+    CHECK(result.stats.residual.isnan().sum().item<int64_t>() == 1);
+    for (const int64_t b : {0, 2}) CHECK(same_bits(result.tensors[0][b], clean.tensors[0][b]));
+    CHECK(same_bits(result.tensors[0][1][1], clean.tensors[0][1][1]));
+  }
+}
+
+TEST_CASE("lot core: extreme scores stay finite and doubly stochastic") {
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    for (const double score_std : {100.0, 3e4}) {
+      const LotCase x = lot_case(2, 2, 80, 8, 5, type, 21, score_std);
+      const LotResult result = run_lot(x, core_exact(x, {1e-6, 20}));
+      for (const at::Tensor& t : result.tensors) CHECK(t.isfinite().all().item<bool>());
+      LotCase ones = x;
+      ones.v = at::ones_like(x.v);
+      CHECK_NEAR(run_lot(ones, core_exact(ones, {1e-6, 20})).tensors[0], ones.v,
+                 type == at::kFloat ? 1e-5 : 1e-12);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lotformer::test
