@@ -86,9 +86,9 @@ std::vector<double> sinkhorn_residuals(const Study& s, int64_t passes) {
   return residuals;
 }
 
-/// A rejected trial costs a pass, so within the first few passes of a family with fewer tokens than pivots Sinkhorn can be ahead for a
-/// moment; from the ninth pass on it never is.
-TEST_CASE("lot core: ends never above the residual of as many Sinkhorn passes") {
+/// Not at every cap: a rejected trial costs a pass, and capped at 3, 4 or 6 passes the families with fewer tokens than pivots were found
+/// above Sinkhorn (0.605 against 0.580 at worst). So the property of the issue holds for the caps below and is open for the rest.
+TEST_CASE("lot core: at these caps ends not above the residual of as many Sinkhorn passes") {
   std::vector<Study> families = {study(600, 32, 1, 0.1, 1),     study(600, 64, 3.3, 0.05, 1, 2),
                                  study(600, 32, 3.3, 0.1, 3),   study(100, 128, 3.3, 0.1, 0, 3),
                                  study(20, 32, 3.3, 0.1, 0, 4), study(2048, 32, 3.3, 0.1, 1, 5),
