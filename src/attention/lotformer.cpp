@@ -100,16 +100,16 @@ ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& li
   };
   marginals.query_kappa = kappa(options_.holds_queries(), rho.query, 0);
   marginals.key_kappa = kappa(options_.holds_keys(), rho.key, options_.holds_queries() ? 1 : 0);
-  marginals.keys_by_pivot = !options_.holds_keys() && options_.free_keys == "tokens";
+  marginals.keys_by_pivot = options_.keys_by_pivot();
   return marginals;
 }
 
 /// Whether a registered core does the work. A core that is named must be able to.
 bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
   if (options_.core == "aten") return false;
-  const bool by_pivot = options_.mode == "exact" && !options_.holds_keys() && options_.free_keys == "tokens";
   // Modes of T half-iterations stay with ATen: the core does not yet survive a pivot mass that underflows there.
-  if (options_.core == "auto") return options_.mode == "exact" && !by_pivot && ops::pivot_core_on(q.device());
+  if (options_.core == "auto")
+    return options_.mode == "exact" && !options_.keys_by_pivot() && ops::pivot_core_on(q.device());
   if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))
     throw Error(ErrorKind::usage,
                 concat("model.attention.core: ", options_.core, " does not serve tensors on ",

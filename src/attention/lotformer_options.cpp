@@ -94,7 +94,7 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "core",
        .help = "implementation: cpu, cuda: the LOT core of that device; aten: plain tensor operations; "
-               "auto: the core where the device has one",
+               "auto: mode exact through the core where the device has one",
        .choices = {"auto", "aten", "cpu", "cuda"}},
       core);
 }
@@ -117,7 +117,7 @@ std::vector<Conflict> LotformerOptions::conflicts() const {
          "masses learned needs a side whose marginal is held, not marginals none");
   forbid(free_keys != "tokens" && holds_keys(), {"free_keys", "marginals"},
          concat("free_keys ", free_keys, " needs marginals query or none, not ", marginals));
-  forbid((core == "cpu" || core == "cuda") && !holds_keys() && free_keys == "tokens", {"core", "free_keys"},
+  forbid((core == "cpu" || core == "cuda") && keys_by_pivot(), {"core", "free_keys"},
          concat("core ", core, " needs free_keys pivots where the key side is not held; core aten has both"));
   const auto rho = parse_relaxation();
   if (!rho) {

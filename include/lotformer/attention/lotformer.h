@@ -33,6 +33,8 @@ struct LotformerOptions final : Options {
 
   bool holds_queries() const { return marginals == "both" || marginals == "query"; }
   bool holds_keys() const { return marginals == "both" || marginals == "key"; }
+  /// The key side is free and each pivot takes a softmax over tokens: only the ATen path computes that.
+  bool keys_by_pivot() const { return !holds_keys() && free_keys == "tokens"; }
   /// rho of each side, positive, infinity: exact; nothing when `relaxation` cannot be read.
   struct Relaxation {
     double query, key;
