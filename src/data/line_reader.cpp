@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "data/line_reader.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -13,15 +9,8 @@
 
 namespace lotformer::data {
 
-LineReader::LineReader(const std::filesystem::path& path, std::string name)
-    : name_(std::move(name)), buffer_(size_t{1} << 20) {
-  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd_ < 0) throw DataError::at_file(name_, concat("cannot be read: ", std::strerror(errno)));
-  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
-}
-
-LineReader::~LineReader() {
-  ::close(fd_);
+LineReader::LineReader(SourceFile file) : file_(std::move(file)), buffer_(size_t{1} << 20) {
+  file_.expect_sequential();
 }
 
 bool LineReader::next(std::string_view& line) {
@@ -53,18 +42,14 @@ bool LineReader::fill() {
   }
   if (end_ == buffer_.size()) {
     if (buffer_.size() >= kMaxLineBytes) {
-      throw DataError::at_line(name_, line_number_ + 1,
+      throw DataError::at_line(file_.name(), line_number_ + 1,
                                concat("line is longer than ", format_bytes(kMaxLineBytes)));
     }
     buffer_.resize(buffer_.size() * 2);
   }
-  while (true) {
-    const ssize_t got = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw DataError::at_file(name_, concat("read error: ", std::strerror(errno)));
-    end_ += static_cast<size_t>(got);
-    return got > 0;
-  }
+  const size_t got = file_.read(buffer_.data() + end_, buffer_.size() - end_);
+  end_ += got;
+  return got > 0;
 }
 
 }  // namespace lotformer::data

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/tasks/source_files.h"
 
 namespace lotformer::data {
 
@@ -14,12 +14,7 @@ class LineReader {
  public:
   static constexpr size_t kMaxLineBytes = size_t{16} << 20;
 
-  /// `name` is the file's name in error messages (relative to the data folder). DataError when it cannot be
-  /// opened.
-  LineReader(const std::filesystem::path& path, std::string name);
-  ~LineReader();
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
+  explicit LineReader(SourceFile file);
 
   /// Next line without its LF or CRLF; valid until the next call. A missing newline after the last line is
   /// fine.
@@ -30,8 +25,7 @@ class LineReader {
 
  private:
   bool fill();
-  std::string name_;
-  int fd_ = -1;
+  SourceFile file_;
   std::vector<char> buffer_;
   size_t begin_ = 0, end_ = 0;  // unread bytes of the buffer
   int64_t line_number_ = 0;

@@ -1,22 +1,40 @@
 // SPDX-License-Identifier: MIT
 #include "data/provenance.h"
 
+#include <vector>
+
+#include "data/tasks/layout.h"
+#include "data/tasks/source_files.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/hash.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t kMostRecordBytes = int64_t{16} << 20;
+
+std::string digest_of(SourceFile& file) {
+  Hasher hasher;
+  std::vector<char> buffer(size_t{1} << 20);
+  while (const size_t got = file.read(buffer.data(), buffer.size())) hasher.update(buffer.data(), got);
+  return hasher.digest();
+}
+
+}  // namespace
 
 Json read_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
   for (const fs::path& folder : {directory, root}) {
     const fs::path path = folder / kProvenanceFile;
     std::error_code code;
     if (!fs::exists(path, code)) continue;
-    const std::string name = path.lexically_relative(root).string();
+    const std::string prefix = message_prefix(root, folder), name = prefix + kProvenanceFile;
+    std::string text;
+    FileFence(folder, prefix).read(kProvenanceFile, kMostRecordBytes, text);
     Json record;
     try {
-      record = read_json(path, ErrorKind::data);
+      record = parse_json(text, path.string(), ErrorKind::data);
     } catch (const Error& error) {
       throw DataError::at_file(name, concat("provenance record cannot be read: ", error.what()));
     }
@@ -71,18 +89,20 @@ void check_files(const Json& provenance, const fs::path& directory, const std::s
     check_folders(*folders, directory, prefix, record);
   const auto files = provenance.find("files");
   if (files == provenance.end()) return;
+  FileFence fence(directory, prefix);
   for (const auto& [name, entry] : files->items()) {
     const fs::path relative = listed_path(name, record);
     const auto bytes = json_get<int64_t>(entry, "bytes", record, ErrorKind::data);
     std::error_code code;
-    const auto found = static_cast<int64_t>(fs::file_size(directory / relative, code));
-    if (code) throw DataError::at_file(prefix + name, concat("not found, but ", record, " lists it"));
+    if (!fs::exists(directory / relative, code))
+      throw DataError::at_file(prefix + name, concat("not found, but ", record, " lists it"));
+    SourceFile file = fence.open(relative.string());
+    const int64_t found = file.size();
     if (found != bytes) {
       throw DataError::at_file(prefix + name, concat("has ", found, " bytes, ", bytes, " wanted by ", record,
                                                      " (cut short or changed since it was generated?)"));
     }
-    if (contents && hash_file(directory / relative, ErrorKind::data) !=
-                        json_get<std::string>(entry, "xxh3_128", record, ErrorKind::data)) {
+    if (contents && digest_of(file) != json_get<std::string>(entry, "xxh3_128", record, ErrorKind::data)) {
       throw DataError::at_file(prefix + name, "contents differ from the digest in " + record);
     }
   }

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <string_view>
 
 #include "data/tasks/cifar_reader.h"
@@ -19,21 +18,14 @@
 namespace lotformer::fuzz {
 namespace {
 
-/// Bytes as a file without a disk, for readers that want a path.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::span<const uint8_t> bytes) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {
-    if (fd_ < 0 || ::write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-      std::abort();
-  }
-  ~MemoryFile() { ::close(fd_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::filesystem::path path() const { return concat("/proc/self/fd/", fd_); }
-
- private:
-  int fd_;
-};
+/// Bytes as a file without a disk, for readers that want a file.
+data::SourceFile memory_file(std::span<const uint8_t> bytes, const char* name) {
+  const int fd = ::memfd_create("fuzz", MFD_CLOEXEC);
+  if (fd < 0 || ::write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()) ||
+      ::lseek(fd, 0, SEEK_SET) != 0)
+    std::abort();
+  return {fd, name};
+}
 
 std::string_view text_of(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -56,10 +48,9 @@ void expect_data_error(const Body& body) {
 }  // namespace
 
 void listops_tsv(std::span<const uint8_t> bytes) {
-  const MemoryFile file(bytes);
   for (const bool verify : {false, true}) {
     expect_data_error([&] {
-      data::listops::read_rows(file.path(), "fuzz.tsv", verify, [](const data::listops::Row& row) {
+      data::listops::read_rows(memory_file(bytes, "fuzz.tsv"), verify, [](const data::listops::Row& row) {
         demand(!row.tokens.empty() && row.label >= 0 && row.label <= 9 && row.depth >= 1);
       });
     });
@@ -67,18 +58,16 @@ void listops_tsv(std::span<const uint8_t> bytes) {
 }
 
 void retrieval_tsv(std::span<const uint8_t> bytes) {
-  const MemoryFile file(bytes);
   expect_data_error([&] {
-    data::retrieval::read_pairs(file.path(), "fuzz.tsv", [](const data::retrieval::Pair& pair) {
+    data::retrieval::read_pairs(memory_file(bytes, "fuzz.tsv"), [](const data::retrieval::Pair& pair) {
       demand((pair.label == 0 || pair.label == 1) && !pair.texts[0].empty() && !pair.texts[1].empty());
     });
   });
 }
 
 void cifar(std::span<const uint8_t> bytes) {
-  const MemoryFile file(bytes);
   expect_data_error([&] {
-    data::cifar::read_records(file.path(), "fuzz.bin", false, [](const data::cifar::Record& record) {
+    data::cifar::read_records(memory_file(bytes, "fuzz.bin"), false, [](const data::cifar::Record& record) {
       demand(record.label >= 0 && record.label <= 9 && record.colours.size() == 3072);
     });
   });

@@ -2,10 +2,8 @@
 #include "data/tasks/cifar_reader.h"
 
 #include <algorithm>
-#include <fstream>
 #include <string_view>
 
-#include "data/tasks/source_files.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
@@ -58,18 +56,15 @@ void parse_records(std::span<const uint8_t> bytes, int64_t first, const std::str
   }
 }
 
-void read_records(const fs::path& path, const std::string& name, bool strict,
-                  const std::function<void(const Record&)>& take) {
-  std::error_code code;
-  if (!fs::is_regular_file(path, code)) throw DataError::at_file(name, "is not a regular file");
-  const int64_t records = count_records(fs::file_size(path), name, strict);
+void read_records(SourceFile file, bool strict, const std::function<void(const Record&)>& take) {
+  const std::string& name = file.name();
+  const int64_t records = count_records(static_cast<uint64_t>(file.size()), name, strict);
   constexpr int64_t kAtOnce = 256;
   std::vector<uint8_t> buffer(kAtOnce * kRecordBytes);
-  std::ifstream in(path, std::ios::binary);
   for (int64_t done = 0; done < records; done += kAtOnce) {
     const auto bytes = static_cast<size_t>(std::min(kAtOnce, records - done) * kRecordBytes);
-    if (!in.read(reinterpret_cast<char*>(buffer.data()), static_cast<std::streamsize>(bytes)))
-      throw DataError::at_file(name, "read error, or it changed while it was read");
+    if (file.read(buffer.data(), bytes) != bytes)
+      throw DataError::at_file(name, "it changed while it was read");
     parse_records(std::span(buffer).first(bytes), done, name, take);
   }
 }

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "data/tasks/source_files.h"
+
 namespace lotformer::data::cifar {
 
 inline constexpr int64_t kPixels = 1024, kRecordBytes = 1 + 3 * kPixels, kOfficialRecords = 10000;
@@ -34,8 +36,7 @@ void parse_records(std::span<const uint8_t> bytes, int64_t first, const std::str
                    const std::function<void(const Record&)>& take);
 
 /// All records of a file, in bounded memory.
-void read_records(const std::filesystem::path& path, const std::string& name, bool strict,
-                  const std::function<void(const Record&)>& take);
+void read_records(SourceFile file, bool strict, const std::function<void(const Record&)>& take);
 
 /// The ten names of `batches.meta.txt`, of the official file when there is none. DataError when they are not
 /// ten different words.

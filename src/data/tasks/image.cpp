@@ -15,7 +15,7 @@
 namespace lotformer::data {
 namespace {
 
-constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
 const std::vector<std::string> kTrainFiles = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                               "data_batch_4.bin", "data_batch_5.bin"};
 const std::vector<std::string> kTestFiles = {"test_batch.bin"};
@@ -58,10 +58,10 @@ ImageTask::ImageTask(const DataOptions& options) : DirectoryTask(options) {
                                  "it is the binary version of CIFAR-10, see scripts/get_lra.sh");
   prefix_ = message_prefix(options_.root, directory_);
   read_record("image");
+  FileFence fence(directory_, prefix_);
   for (const std::string& file : layout().required) {  // all at once, before anything is decoded
-    std::error_code code;
-    const uint64_t bytes = std::filesystem::file_size(directory_ / file, code);
-    cifar::count_records(code ? 0 : bytes, prefix_ + file, strict());
+    const SourceFile opened = fence.open(file);
+    cifar::count_records(static_cast<uint64_t>(opened.size()), opened.name(), strict());
   }
   class_names_ = cifar::class_names(directory_, prefix_);
 }
@@ -75,8 +75,9 @@ std::string ImageTask::source_digest(const std::vector<std::string>& files) cons
 void ImageTask::decode(const std::vector<std::string>& files, CacheBuilder& builder) const {
   const auto to_grey = options_.grey == "pil" ? cifar::grey_pil : cifar::grey;
   std::array<uint8_t, cifar::kPixels> pixels{};
+  FileFence fence(directory_, prefix_);
   for (const std::string& file : files) {
-    cifar::read_records(directory_ / file, prefix_ + file, strict(), [&](const cifar::Record& record) {
+    cifar::read_records(fence.open(file), strict(), [&](const cifar::Record& record) {
       uint32_t ink = 0;
       for (size_t i = 0; i < pixels.size(); ++i) {
         pixels[i] = to_grey(record.colours[i], record.colours[i + 1024], record.colours[i + 2048]);

@@ -14,6 +14,7 @@
 #include "data/tasks/listops_reader.h"
 #include "data/tasks/listops_vocabulary.h"
 #include "data/tasks/option_rules.h"
+#include "data/tasks/source_files.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 #include "lotformer/data/listops_generator.h"
@@ -22,7 +23,7 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kNoUpperBound = std::numeric_limits<int64_t>::max();
 constexpr int64_t kFullLength = 0, kDepth = 1;  // indices of Dataset::property
 
@@ -142,7 +143,7 @@ std::shared_ptr<const Cache> ListopsTask::open_encoded(Split split, const listop
     std::array<uint64_t, listops::kTokens> counts{};
     std::vector<uint8_t> ids;
     const std::string file = listops::file_name(split);
-    listops::read_rows(directory_ / file, prefix_ + file, options_.verify_labels,
+    listops::read_rows(FileFence(directory_, prefix_).open(file), options_.verify_labels,
                        [&](const listops::Row& row) {
                          for (const uint8_t token : row.tokens) ++counts[token];
                          const bool cut = encoding.encode(row.tokens, ids);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/line_reader.h"
@@ -128,13 +129,11 @@ void check_header(const std::string& name, std::string_view line) {
 
 }  // namespace
 
-void read_rows(const std::filesystem::path& path, const std::string& name, bool verify_labels,
-               const std::function<void(const Row&)>& take) {
-  std::error_code code;
-  if (!std::filesystem::is_regular_file(path, code)) throw DataError::at_file(name, "is not a regular file");
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, code));
+void read_rows(SourceFile file, bool verify_labels, const std::function<void(const Row&)>& take) {
+  const std::string name = file.name();
+  const int64_t bytes = file.size();
   if (bytes == 0) throw DataError::at_file(name, "file is empty (0 bytes)");
-  LineReader reader(path, name);
+  LineReader reader(std::move(file));
   RowParser parser(name, verify_labels);
   Progress progress("reading " + name, bytes, "bytes");
   std::string_view line;

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <span>
-#include <string>
+
+#include "data/tasks/source_files.h"
 
 namespace lotformer::data::listops {
 
@@ -16,10 +16,8 @@ struct Row {
   int64_t depth = 0;
 };
 
-/// Calls `take` for each row of `path`. Throws DataError with `name` (the file relative to the folder the
-/// loader was pointed at) and line for anything that is not an official row; with `verify_labels` also for a
+/// Calls `take` for each row of `file`. Throws DataError with its name and line for anything that is not an official row; with `verify_labels` also for a
 /// label that its expression does not have.
-void read_rows(const std::filesystem::path& path, const std::string& name, bool verify_labels,
-               const std::function<void(const Row&)>& take);
+void read_rows(SourceFile file, bool verify_labels, const std::function<void(const Row&)>& take);
 
 }  // namespace lotformer::data::listops

@@ -22,7 +22,7 @@ namespace {
 
 using pathfinder::Image;
 
-constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kOfficialImages = 200000;
 constexpr int64_t kMostBytes = int64_t{1} << 20;       // of one PNG file
 constexpr size_t kTfdsRank = 1;                        // index of Dataset::property

@@ -66,6 +66,7 @@ Image parse_line(std::string_view line, const std::string& name, int64_t number)
 
 std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::string& prefix) {
   constexpr std::string_view kEnding = ".npy";
+  FileFence(directory, prefix).require_folder("metadata");
   std::vector<MetadataFile> result;
   std::error_code code;
   for (fs::directory_iterator entry(directory / "metadata", code); !code && entry != fs::directory_iterator();

@@ -20,7 +20,7 @@ namespace {
 
 using retrieval::Pair;
 
-constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr TextLengths kLengths = {.bytes = 4000, .characters = 4000, .least_frequency = 1};
 constexpr std::array<const char*, 3> kFiles = {"new_aan_pairs.train.tsv", "new_aan_pairs.eval.tsv",
                                                "new_aan_pairs.test.tsv"};
@@ -101,7 +101,7 @@ std::string RetrievalTask::source_digest(Split split) const {
 void RetrievalTask::number_characters() {
   encoder_ = TextEncoder(kLengths, options_);
   const std::string name = prefix_ + kFiles[0];
-  retrieval::read_pairs(directory_ / kFiles[0], name, [&](const Pair& pair) {
+  retrieval::read_pairs(FileFence(directory_, prefix_).open(kFiles[0]), [&](const Pair& pair) {
     for (const size_t document : {0, 1}) {
       if (!encoder_.count(pair.texts[document])) fail_not_utf8(pair, document, name);
     }
@@ -129,7 +129,7 @@ void RetrievalTask::add_pair(const Pair& pair, const std::string& name, KnownDoc
 void RetrievalTask::decode(Split split, CacheBuilder& builder) {
   const std::string file = kFiles[static_cast<size_t>(split)];
   KnownDocuments known;
-  retrieval::read_pairs(directory_ / file, prefix_ + file,
+  retrieval::read_pairs(FileFence(directory_, prefix_).open(file),
                         [&](const Pair& pair) { add_pair(pair, prefix_ + file, known, builder); });
 }
 

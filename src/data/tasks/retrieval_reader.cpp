@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "data/line_reader.h"
 #include "data/progress.h"
-#include "data/tasks/source_files.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
@@ -62,13 +62,11 @@ Pair parse_pair(std::string_view line, int64_t number, const std::string& name) 
   return pair;
 }
 
-void read_pairs(const std::filesystem::path& path, const std::string& name,
-                const std::function<void(const Pair&)>& take) {
-  std::error_code code;
-  if (!std::filesystem::is_regular_file(path, code)) throw DataError::at_file(name, "is not a regular file");
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, code));
+void read_pairs(SourceFile file, const std::function<void(const Pair&)>& take) {
+  const std::string name = file.name();
+  const int64_t bytes = file.size();
   if (bytes == 0) throw DataError::at_file(name, "file is empty (0 bytes)");
-  LineReader reader(path, name);
+  LineReader reader(std::move(file));
   Progress progress("reading " + name, bytes, "bytes");
   std::string_view line;
   while (reader.next(line)) {

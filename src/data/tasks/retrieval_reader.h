@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
+
+#include "data/tasks/source_files.h"
 
 namespace lotformer::data::retrieval {
 
@@ -20,7 +21,6 @@ struct Pair {
 Pair parse_pair(std::string_view line, int64_t number, const std::string& name);
 
 /// Calls `take` for each pair of the file, in bounded memory. DataError: see parse_pair; empty file.
-void read_pairs(const std::filesystem::path& path, const std::string& name,
-                const std::function<void(const Pair&)>& take);
+void read_pairs(SourceFile file, const std::function<void(const Pair&)>& take);
 
 }  // namespace lotformer::data::retrieval

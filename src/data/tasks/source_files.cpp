@@ -38,6 +38,38 @@ std::string SourceIdentity::digest() const {
   return hash_bytes(text_);
 }
 
+SourceFile::SourceFile(int fd, std::string name) : fd_(fd), name_(std::move(name)) {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd_);
+    throw DataError::at_file(name_, "is not a regular file");
+  }
+  size_ = info.st_size;
+}
+
+SourceFile::~SourceFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+SourceFile::SourceFile(SourceFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_)), size_(other.size_) {}
+
+size_t SourceFile::read(void* bytes, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(fd_, static_cast<char*>(bytes) + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw DataError::at_file(name_, concat("read error: ", std::strerror(errno)));
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+void SourceFile::expect_sequential() const {
+  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
+}
+
 FileFence::FileFence(const fs::path& directory, std::string prefix)
     : directory_(directory), canonical_(fs::weakly_canonical(directory)), prefix_(std::move(prefix)) {}
 
@@ -56,7 +88,7 @@ void FileFence::require_inside(const fs::path& parent, const std::string& name) 
   last_parent_ = parent.native();
 }
 
-int FileFence::open(const std::string& name) {
+int FileFence::open_inside(const std::string& name) {
   fs::path path = directory_ / name;
   require_inside(path.parent_path(), name);
   constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a pipe must not hold us up
@@ -73,27 +105,18 @@ int FileFence::open(const std::string& name) {
   return fd;
 }
 
+SourceFile FileFence::open(const std::string& name) {
+  return {open_inside(name), prefix_ + name};
+}
+
 void FileFence::read(const std::string& name, int64_t max_bytes, std::string& bytes) {
-  const int fd = open(name);
-  struct stat info {};
-  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const bool fits = regular && info.st_size <= max_bytes;
-  size_t done = 0;
-  if (fits) {
-    bytes.resize(static_cast<size_t>(info.st_size));
-    while (done < bytes.size()) {
-      const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      done += static_cast<size_t>(got);
-    }
-  }
-  ::close(fd);
-  if (!regular) throw DataError::at_file(prefix_ + name, "is not a regular file");
-  if (!fits)
-    throw DataError::at_file(prefix_ + name,
-                             concat("has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
-  if (done != bytes.size()) throw DataError::at_file(prefix_ + name, "read error, or it changed meanwhile");
+  SourceFile file = open(name);
+  if (file.size() > max_bytes)
+    throw DataError::at_file(file.name(),
+                             concat("has ", file.size(), " bytes, at most ", max_bytes, " are accepted"));
+  bytes.resize(static_cast<size_t>(file.size()));
+  if (file.read(bytes.data(), bytes.size()) != bytes.size())
+    throw DataError::at_file(file.name(), "it changed while it was read");
 }
 
 }  // namespace lotformer::data

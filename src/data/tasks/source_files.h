@@ -3,8 +3,9 @@
 // cache knows its sources again.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -26,11 +27,39 @@ class SourceIdentity {
   std::string text_;
 };
 
-/// Reads files below one folder. A link is followed only when its target lies below that folder too.
+/// A regular file that is open for reading. Readers get it instead of a path, so that what was checked is what
+/// is read.
+class SourceFile {
+ public:
+  /// Takes over `fd`; `name` is the file's name in messages. DataError when it is no regular file.
+  SourceFile(int fd, std::string name);
+  ~SourceFile();
+  SourceFile(SourceFile&& other) noexcept;
+  SourceFile& operator=(SourceFile&&) = delete;
+  SourceFile(const SourceFile&) = delete;
+  SourceFile& operator=(const SourceFile&) = delete;
+  const std::string& name() const { return name_; }
+  int64_t size() const { return size_; }  ///< bytes, when it was opened
+  /// Up to `size` next bytes; fewer only at the end of the file. DataError: read error.
+  size_t read(void* bytes, size_t size);
+  /// Tells the kernel that the file will be read from front to back.
+  void expect_sequential() const;
+
+ private:
+  int fd_;
+  std::string name_;
+  int64_t size_ = 0;
+};
+
+/// Opens files below one folder. A link is followed only when its target lies below that folder too.
 class FileFence {
  public:
   /// `prefix` is put before names in errors.
   FileFence(const std::filesystem::path& directory, std::string prefix);
+  /// The file `name` (relative to the folder). DataError: not found, outside, no regular file.
+  SourceFile open(const std::string& name);
+  /// DataError when the folder `name` lies outside by a link, or is not there.
+  void require_folder(const std::string& name) { require_inside(directory_ / name, name); }
   /// The whole file `name` (relative to the folder) into `bytes`. DataError: not found, outside, no regular
   /// file, more than `max_bytes` bytes, read error.
   void read(const std::string& name, int64_t max_bytes, std::string& bytes);
@@ -39,7 +68,7 @@ class FileFence {
  private:
   bool is_inside(const std::filesystem::path& path) const;
   void require_inside(const std::filesystem::path& parent, const std::string& name);
-  int open(const std::string& name);
+  int open_inside(const std::string& name);
   std::filesystem::path directory_, canonical_;
   std::string prefix_;
   std::string last_parent_;  // the folder that was found inside last: files come in runs

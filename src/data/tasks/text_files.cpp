@@ -46,6 +46,7 @@ std::vector<Review> list(const fs::path& directory, const std::string& prefix, c
   std::vector<Review> result;
   for (const int label : {0, 1}) {
     const std::string folder = concat(split, "/", kFolders[label]);
+    FileFence(directory, prefix).require_folder(folder);
     std::error_code code;
     fs::directory_iterator entry(directory / folder, code);
     if (code) throw DataError::at_file(prefix + folder, "cannot be read: " + code.message());
