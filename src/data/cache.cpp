@@ -8,6 +8,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "data/cache_contents.h"
 #include "data/file_lock.h"
 #include "data/progress.h"
 #include "lotformer/core/log.h"
@@ -48,6 +49,7 @@ bool is_plausible(const CacheFooter& footer, uint64_t file_size) {
   if (footer.token_bytes > file_size || footer.rows < 1 || footer.rows > file_size / 4) return false;
   if (footer.sequences < 1 || footer.sequences > 2 || footer.properties > 16) return false;
   const uint64_t sequences = footer.rows * footer.sequences;
+  if (footer.cut_rows > footer.rows) return false;
   if (footer.documents < 1 || footer.documents > sequences || footer.indexed > 1) return false;
   if (footer.indexed == 0 && footer.documents != sequences) return false;
   return footer.row_bytes == 0 || (footer.token_bytes % footer.row_bytes == 0 &&
@@ -66,8 +68,10 @@ std::string check_sizes(const CacheFooter& footer, uint64_t file_size, Layout& l
   return "";
 }
 
-/// Digest of the first `size` bytes, through a buffer: a mapping would stay resident.
-std::string digest_of_start(std::ifstream& in, uint64_t size, const std::string& name) {
+/// Digest of the first `size` bytes, through a buffer: a mapping would stay resident. `largest` becomes the
+/// largest of the first `documents` bytes.
+std::string digest_of_start(std::ifstream& in, uint64_t size, const std::string& name, uint64_t documents,
+                            uint8_t& largest) {
   Hasher hasher;
   std::vector<char> buffer(size_t{1} << 20);
   Progress progress("checking the cache " + name, static_cast<int64_t>(size), "bytes");
@@ -78,6 +82,9 @@ std::string digest_of_start(std::ifstream& in, uint64_t size, const std::string&
     if (!in.read(buffer.data(), static_cast<std::streamsize>(piece))) return "";
     hasher.update(buffer.data(), piece);
     size -= piece;
+    for (uint64_t i = 0; i < std::min(piece, documents); ++i)
+      largest = std::max(largest, static_cast<uint8_t>(buffer[i]));
+    documents -= std::min(piece, documents);
     progress.update(static_cast<int64_t>(all - size));
   }
   return hasher.digest();
@@ -103,19 +110,6 @@ std::string check_footer(std::ifstream& in, uint64_t file_size, const CacheReque
   return "";
 }
 
-/// Offsets rise from 0 to the end of the documents, and rows name documents that exist.
-bool is_consistent(const Cache& cache) {
-  const CacheFooter& footer = cache.footer;
-  for (const uint32_t document : cache.index) {
-    if (document >= footer.documents) return false;
-  }
-  if (footer.row_bytes != 0) return true;
-  for (size_t i = 0; i + 1 < cache.offsets.size(); ++i) {
-    if (cache.offsets[i] > cache.offsets[i + 1]) return false;
-  }
-  return cache.offsets.front() == 0 && cache.offsets.back() == footer.token_bytes;
-}
-
 std::shared_ptr<const Cache> map_cache(const fs::path& path, const CacheFooter& footer,
                                        const Layout& layout) {
   auto cache = std::make_shared<Cache>();
@@ -132,7 +126,7 @@ std::shared_ptr<const Cache> map_cache(const fs::path& path, const CacheFooter& 
                     footer.rows * footer.sequences};
   cache->properties = {reinterpret_cast<const uint32_t*>(bytes.data() + layout.properties),
                        footer.rows * footer.properties};
-  return is_consistent(*cache) ? cache : nullptr;
+  return cache;
 }
 
 }  // namespace
@@ -152,13 +146,16 @@ std::shared_ptr<const Cache> read_cache(const fs::path& path, const CacheRequest
   Layout layout{};
   reason = check_footer(in, file_size, request, footer, layout);
   if (!reason.empty()) return nullptr;
-  if (to_array(digest_of_start(in, layout.footer, path.filename().string())) != footer.content) {
+  const uint64_t documents = limited_bytes(footer, request.limits) ? footer.token_bytes : 0;
+  uint8_t largest = 0;
+  if (to_array(digest_of_start(in, layout.footer, path.filename().string(), documents, largest)) !=
+      footer.content) {
     reason = "its checksum is wrong";
     return nullptr;
   }
   auto cache = map_cache(path, footer, layout);
-  if (!cache) reason = "its offsets are wrong";
-  return cache;
+  reason = cache ? contents_problem(*cache, largest, request.limits) : "it was replaced meanwhile";
+  return reason.empty() ? cache : nullptr;
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -98,12 +99,28 @@ struct Cache {
   }
 };
 
+/// What the numbers of a valid cache lie within. A program uses them as indices and sizes.
+struct CacheLimits {
+  int64_t classes = 0;   ///< labels are 0 .. classes - 1
+  uint64_t longest = 0;  ///< tokens of a document, where they differ
+  /// Number of ids; 0 when the footer's own numbers (a character table) are wrong.
+  std::function<uint64_t(const CacheFooter&)> vocabulary;
+  bool ink = false;                ///< property 0 counts bytes of the row's document
+  std::optional<uint64_t> rank{};  ///< this property is a permutation of the rows
+};
+
+/// The vocabulary of a task that always has the same.
+inline std::function<uint64_t(const CacheFooter&)> fixed_vocabulary(int64_t ids) {
+  return [ids](const CacheFooter&) { return static_cast<uint64_t>(ids); };
+}
+
 struct CacheRequest {
   std::filesystem::path
       source_directory;  ///< folder of the data files; caches lie in `.lotformer-cache` below it
   std::string name;      ///< file name of the cache
   std::string source;    ///< 32 hex digits
   CacheShape shape;
+  CacheLimits limits;
   uint64_t required_flags = 0;
   bool rebuild = false;
   std::function<void(CacheBuilder&)> build;  ///< reads the source; called when no valid cache is there

@@ -100,6 +100,7 @@ std::shared_ptr<const Cache> ImageTask::decoded(bool test) {
   request.source = source_digest(files);
   request.shape.properties = 2;
   request.shape.row_bytes = cifar::kPixels;
+  request.limits = {.classes = 10, .vocabulary = fixed_vocabulary(vocab_size()), .ink = true};
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     decode(files, builder);

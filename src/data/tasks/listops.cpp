@@ -137,6 +137,9 @@ std::shared_ptr<const Cache> ListopsTask::open_encoded(Split split, const listop
   request.name = concat(to_string(split), "-", encoding.name(), ".cache");
   request.source = source_digest(split, encoding);
   request.shape.properties = 2;
+  request.limits = {.classes = 10,
+                    .longest = static_cast<uint64_t>(encoding.max_length()),
+                    .vocabulary = fixed_vocabulary(encoding.vocab_size())};
   request.required_flags = options_.verify_labels ? kCacheLabelsVerified : 0;
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {

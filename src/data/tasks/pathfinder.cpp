@@ -215,6 +215,8 @@ std::shared_ptr<const Cache> PathfinderTask::decoded() {
   request.source = source_digest();
   request.shape.properties = 4;
   request.shape.row_bytes = static_cast<uint64_t>(edge_ * edge_);
+  request.limits = {
+      .classes = 2, .vocabulary = fixed_vocabulary(vocab_size()), .ink = true, .rank = kTfdsRank};
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     decode(builder);

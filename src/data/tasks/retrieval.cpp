@@ -145,6 +145,7 @@ std::shared_ptr<const Cache> RetrievalTask::decoded(Split split) {
   request.shape.properties = 2;
   request.shape.id_offset = encoder_.id_offset();
   request.shape.indexed = true;
+  request.limits = encoder_.limits(split == Split::train);
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     const bool numbers = encoder_.by_character() && split == Split::train;

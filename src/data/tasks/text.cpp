@@ -130,6 +130,7 @@ std::shared_ptr<const Cache> TextTask::decoded(const std::string& folder) {
   request.source = source_digest(reviews, folder);
   request.shape.properties = 1;
   request.shape.id_offset = encoder_.id_offset();
+  request.limits = encoder_.limits(folder == "train");
   request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     const bool numbers = encoder_.by_character() && folder == "train";

@@ -7,6 +7,21 @@
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
+namespace {
+
+/// The numbering that store() left. False when it is none of ours.
+bool load_table(const CacheFooter& footer, CharacterVocabulary& vocabulary) {
+  const auto& extras = footer.extras;
+  if (extras[0] >= extras.size()) return false;
+  std::vector<char32_t> table;
+  for (size_t i = 1; i <= extras[0]; ++i) {
+    if (extras[i] > 0x10FFFF) return false;
+    table.push_back(static_cast<char32_t>(extras[i]));
+  }
+  return vocabulary.set_table(std::move(table));
+}
+
+}  // namespace
 
 TextEncoder::TextEncoder(const TextLengths& lengths, const DataOptions& options)
     : by_character_(options.tokenizer == "char"),
@@ -52,12 +67,21 @@ void TextEncoder::store(CacheBuilder& builder) const {
 }
 
 void TextEncoder::load(const Cache& cache) {
-  const auto& extras = cache.footer.extras;
-  const size_t size = std::min<size_t>(extras[0], extras.size() - 1);
-  std::vector<char32_t> table;
-  for (size_t i = 0; i < size; ++i) table.push_back(static_cast<char32_t>(extras[i + 1]));
-  if (!vocabulary_.set_table(std::move(table)))
+  if (!load_table(cache.footer, vocabulary_))
     throw Error(ErrorKind::internal, "the character table of a cache is not one of ours");
+}
+
+CacheLimits TextEncoder::limits(bool train) const {
+  CacheLimits limits{.classes = 2,
+                     .longest = static_cast<uint64_t>(max_length_),
+                     .vocabulary = fixed_vocabulary(vocab_size())};
+  if (by_character_ && train) {
+    limits.vocabulary = [](const CacheFooter& footer) {
+      CharacterVocabulary stored;
+      return load_table(footer, stored) ? static_cast<uint64_t>(stored.size()) : 0;
+    };
+  }
+  return limits;
 }
 
 std::optional<TextEncoder::Encoded> TextEncoder::encode(std::string_view text) {

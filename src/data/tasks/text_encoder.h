@@ -47,6 +47,8 @@ class TextEncoder {
     uint32_t full_length = 0;      ///< before the cut, without end token
     bool cut = false;
   };
+  /// What a cache of ours says; that of the training split has the numbering of characters in it.
+  CacheLimits limits(bool train) const;
   /// Nothing when characters are wanted and `text` is not valid UTF-8.
   std::optional<Encoded> encode(std::string_view text);
 
