@@ -83,6 +83,40 @@ TEST_CASE("png: sizes and kinds that are not wanted, with right checksums") {
   CHECK(decode(with_header(32, 32, kind(8, 9))) != "");
 }
 
+/// `bytes` as stored blocks of a zlib stream.
+std::string stored(const std::string& bytes) {
+  uint32_t a = 1, b = 0;
+  for (const char c : bytes) {
+    a = (a + static_cast<uint8_t>(c)) % 65521;
+    b = (b + a) % 65521;
+  }
+  const auto size = static_cast<uint16_t>(bytes.size());
+  std::string block = "\x78\x01\x01";
+  for (const uint16_t part : {size, static_cast<uint16_t>(~size)}) {
+    block += static_cast<char>(part);
+    block += static_cast<char>(part >> 8);
+  }
+  return block + bytes + big_endian(b << 16 | a);
+}
+
+TEST_CASE("png: nothing follows the pixels") {
+  const std::string end = chunk("IEND", "");
+  const auto image = [&](const std::string& data, const std::string& more = "") {
+    return decode(kImage.substr(0, 33) + chunk("IDAT", data) + more + end);
+  };
+  const std::string rows(32 * 33, '\0');
+  const std::string surplus = "PNG has more image data than its pixels need";
+  CHECK(image(stored(rows)) == "");
+  CHECK(decode(kImage + "x") == "PNG has 1 bytes after its end (IEND)");
+  CHECK(decode(kImage + kImage) == concat("PNG has ", kImage.size(), " bytes after its end (IEND)"));
+  CHECK(image(stored(rows + '\0')) == surplus);                   // part of a row
+  CHECK(image(stored(rows + std::string(33, '\0'))) == surplus);  // a row, then many
+  CHECK(image(stored(rows + std::string(5000, '\0'))) == surplus);
+  CHECK(image(stored(rows) + "more") == surplus);                // behind the stream, in its chunk
+  CHECK(image(stored(rows), chunk("IDAT", "more")) == surplus);  // and in another
+  CHECK(image(stored(rows), chunk("tEXt", std::string("a\0b", 3)) + chunk("IDAT", "more")) == surplus);
+}
+
 TEST_CASE("png: lengths of chunks that the file does not have") {
   for (const uint32_t length : {0x7FFFFFFFU, 0xFFFFFFFFU, 1000000U, 0U}) {
     std::string file = kImage;

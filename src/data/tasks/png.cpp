@@ -2,6 +2,7 @@
 #include "data/tasks/png.h"
 
 #include <png.h>
+#include <zlib.h>
 
 #include <csetjmp>
 #include <cstring>
@@ -18,6 +19,7 @@ struct Source {
   const char* bytes = nullptr;
   size_t left = 0;
   char problem[160] = {};
+  bool surplus = false;  // image data beyond the last pixel
 };
 
 void take_bytes(png_structp png, png_bytep target, png_size_t size) {
@@ -34,7 +36,13 @@ void on_error(png_structp png, png_const_charp message) {
   png_longjmp(png, 1);
 }
 
-void on_warning(png_structp /*png*/, png_const_charp /*message*/) {}
+/// libpng only warns of image data that no pixel needs ("IDAT: Extra compressed data", "Too much image data",
+/// "Too many IDATs found"); its other warnings concern chunks that are not read.
+void on_warning(png_structp png, png_const_charp message) {
+  auto* source = static_cast<Source*>(png_get_error_ptr(png));
+  for (const char* piece : {"IDAT", "image data", "compressed data"})
+    source->surplus = source->surplus || std::strstr(message, piece) != nullptr;
+}
 
 /// libpng's two structures; a wrong checksum is an error in every chunk.
 class Reader {
@@ -101,6 +109,30 @@ std::string check_header(const Reader& reader, int64_t edge) {
   return "";
 }
 
+/// Whether IDAT chunks go on behind the end of their zlib stream: libpng looks no further than the chunk in
+/// which the stream ends. For a file that libpng has read to its end; its stream holds at most `most` bytes.
+bool has_data_behind_stream(std::string_view file, size_t most) {
+  std::string data;
+  int chunks = 0;
+  constexpr size_t kFrame = 12;  // length, type, checksum
+  for (size_t at = 8; at + kFrame <= file.size();) {
+    uint32_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<uint8_t>(file[at + i]);
+    if (length > file.size() - at - kFrame) break;
+    if (file.substr(at + 4, 4) == "IDAT") {
+      data += file.substr(at + 8, length);
+      ++chunks;
+    }
+    at += kFrame + length;
+  }
+  if (chunks < 2) return false;
+  std::vector<Bytef> rows(most);
+  uLongf size = rows.size();
+  uLong used = data.size();
+  const int result = uncompress2(rows.data(), &size, reinterpret_cast<const Bytef*>(data.data()), &used);
+  return result == Z_OK && used != data.size();
+}
+
 }  // namespace
 
 std::string decode_grey_png(std::string_view file, int64_t edge, std::span<uint8_t> pixels) {
@@ -110,13 +142,18 @@ std::string decode_grey_png(std::string_view file, int64_t edge, std::span<uint8
     return "is not a PNG file (wrong signature)";
   std::vector<png_bytep> rows;
   for (int64_t y = 0; y < edge; ++y) rows.push_back(pixels.data() + y * edge);
-  Source source{file.data(), file.size(), {}};
+  Source source{file.data(), file.size(), {}, false};
   const Reader reader(source);
   if (!reader.ready()) return "PNG cannot be decoded: libpng does not start";
   const auto problem = [&source] { return concat("PNG cannot be decoded: ", source.problem); };
   if (!read_header(reader)) return problem();
   if (std::string wrong = check_header(reader, edge); !wrong.empty()) return wrong;
-  return read_rows(reader, rows.data()) ? "" : problem();
+  if (!read_rows(reader, rows.data())) return problem();
+  const auto most = static_cast<size_t>(edge * (edge + 4) + 64);  // interlaced rows have more filter bytes
+  if (source.surplus || has_data_behind_stream(file, most))
+    return "PNG has more image data than its pixels need";
+  if (source.left != 0) return concat("PNG has ", source.left, " bytes after its end (IEND)");
+  return "";
 }
 
 }  // namespace lotformer::data
