@@ -74,14 +74,14 @@ Json check_task(const std::string& name, DataOptions options) {
   Json summary = {{"task", name},
                   {"root", options.root.string()},
                   {"data_origin", task->data_origin()},
+                  {"val_is_test", task->val_is_test()},
                   {"vocab_size", task->vocab_size()},
                   {"max_length", task->max_length()}};
   for (const Split split : {Split::train, Split::val, Split::test}) {
     summary["splits"][std::string(to_string(split))] = summarise(task->open(split), *task);
   }
-  options.rebuild_cache = false;  // read a moment ago; the reference lines may use the caches
   summary["references"] = Json::array();
-  for (const Reference& reference : open_task(name, options)->references()) {
+  for (const Reference& reference : task->references()) {
     summary["references"].push_back(
         {{"name", reference.name}, {"accuracy", reference.accuracy}, {"source", reference.source}});
   }
@@ -98,6 +98,7 @@ std::string describe_check(const Json& summary) {
     out += " (" + to_line(record["parameters"]) + ")";
   }
   out += "\n";
+  if (summary["val_is_test"].get<bool>()) out += "validation and test are the same examples\n";
   for (const auto& [name, split] : summary["splits"].items()) describe_split(name, split, out);
   for (const Json& reference : summary["references"]) {
     out += concat("reference: ", reference["name"].get<std::string>(), " -> ",

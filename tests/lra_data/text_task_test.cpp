@@ -164,6 +164,16 @@ TEST_CASE("text: what is not UTF-8, for characters only") {
   }
 }
 
+TEST_CASE("text: one id and rating may not come twice; one id with two ratings may") {
+  TemporaryFolder folder;
+  write_reviews(folder.path());
+  const auto open = [&] { open_task("text", options_for(folder.path()))->open(Split::train); };
+  write_text(folder.path() / "train/pos/0_8.txt", "another");
+  CHECK(error_of(open) == "no error");
+  write_text(folder.path() / "train/pos/00_7.txt", "the same");
+  CHECK(error_of(open) == "3: train/pos/00_7.txt: has the id and rating of train/pos/0_7.txt");
+}
+
 TEST_CASE("text: links may not leave the folder") {
   TemporaryFolder folder, outside;
   write_reviews(folder.path());

@@ -48,9 +48,11 @@ class ListopsTask final : public Task {
   [[noreturn]] void fail_not_found() const;
   std::string source_digest(Split split, const listops::Encoding& encoding) const;
   std::shared_ptr<const Cache> open_encoded(Split split, const listops::Encoding& encoding);
+  void warn_unofficial_size(Split split, int64_t rows) const;
   bool has_official_distribution();
 
   DataOptions options_;
+  std::array<std::shared_ptr<const Cache>, 3> opened_;
   listops::Encoding encoding_;
   bool numbered_ = false;  // encoding_ knows the training file's token counts, where it needs them
   fs::path directory_;
@@ -170,13 +172,28 @@ Dataset ListopsTask::open(Split split) {
     encoding_.number_by_frequency(train->footer.extras);
     numbered_ = true;
   }
-  const Dataset dataset = all_rows(open_encoded(split, encoding_));
+  std::shared_ptr<const Cache>& opened = opened_[static_cast<size_t>(split)];
+  if (opened) return all_rows(opened);
+  opened = open_encoded(split, encoding_);
+  const Dataset dataset = all_rows(opened);
+  warn_unofficial_size(split, dataset.size());
   if (dataset.cut_examples() > 0) {
     log::info(concat("listops ", to_string(split), ": ", format_count(dataset.cut_examples()), " of ",
                      format_count(dataset.size()), " rows are longer than ", encoding_.max_length(),
                      " tokens and were cut"));
   }
   return dataset;
+}
+
+/// Files without a record are taken for the official ones, whose sizes are known.
+void ListopsTask::warn_unofficial_size(Split split, int64_t rows) const {
+  const ListopsParameters official;
+  const int64_t wanted = split == Split::train ? official.train
+                         : split == Split::val ? official.val
+                                               : official.test;
+  if (!provenance_.is_null() || rows == wanted) return;
+  log::warning(concat("listops ", to_string(split), ": ", format_count(rows), " rows; the official set has ",
+                      format_count(wanted)));
 }
 
 bool ListopsTask::has_official_distribution() {

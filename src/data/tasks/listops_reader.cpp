@@ -61,7 +61,7 @@ class RowParser {
         ++opening;
         ++i;
       } else if (c == ')') {
-        ++closing;
+        close(++closing, opening);
         ++i;
       } else {
         i = parse_token(text, i, opening, closing);
@@ -73,6 +73,10 @@ class RowParser {
       fail(concat("parentheses do not match the brackets: ", opening, " '(' and ", closing, " ')' around ",
                   expression_.tokens(), " tokens, ", pairs, " of each wanted"));
     }
+  }
+
+  void close(int64_t closing, int64_t opening) const {
+    if (closing > opening) fail(concat("parentheses do not nest: ')' number ", closing, " closes nothing"));
   }
 
   /// Takes the token that begins at `begin` and returns where the next piece begins.
@@ -87,7 +91,7 @@ class RowParser {
         if (text[end] == '(')
           ++opening;
         else if (text[end] == ')')
-          ++closing;
+          close(++closing, opening);
         else
           glued_ += text[end];
       }
@@ -107,6 +111,7 @@ class RowParser {
       fail("label " + quoted(text) + " is not an integer");
     }
     if (result.ec != std::errc{} || value < 0 || value > 9) fail(concat("label ", text, " outside 0..9"));
+    if (text.size() != 1) fail("label " + quoted(text) + " is not one digit");
     return static_cast<int>(value);
   }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <unordered_set>
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
@@ -87,6 +88,10 @@ std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::st
   std::sort(result.begin(), result.end(), [](const MetadataFile& a, const MetadataFile& b) {
     return a.number != b.number ? a.number < b.number : a.name < b.name;
   });
+  for (size_t i = 1; i < result.size(); ++i) {
+    if (result[i].number == result[i - 1].number)
+      throw DataError::at_file(prefix + result[i].name, concat("has the number of ", result[i - 1].name));
+  }
   return result;
 }
 
@@ -113,9 +118,16 @@ void read_metadata(const fs::path& directory, const std::string& prefix,
                    const std::function<void(const Image&)>& take) {
   FileFence fence(directory, prefix);
   std::string text;
+  std::unordered_set<std::string> listed;  // 200,000 names of about 25 bytes
   for (const MetadataFile& file : list_metadata(directory, prefix)) {
     fence.read(file.name, kMostBytes, text);
-    parse_metadata(text, prefix + file.name, file.number, take);
+    parse_metadata(text, prefix + file.name, file.number, [&](const Image& image) {
+      const std::string path = (fs::path(image.folder) / image.file).lexically_normal().string();
+      if (!listed.insert(path).second)
+        throw DataError::at_line(prefix + file.name, image.line,
+                                 concat("image ", printable(path), " is listed twice"));
+      take(image);
+    });
   }
 }
 

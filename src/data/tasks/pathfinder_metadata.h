@@ -25,8 +25,8 @@ struct MetadataFile {
   int64_t number = 0;
 };
 
-/// The metadata files `*.npy` by their number (2 before 10). DataError when there are none or one has another
-/// name. Files with other endings are no metadata.
+/// The metadata files `*.npy` by their number (2 before 10). DataError when there are none, one has another
+/// name or two have the same number. Files with other endings are no metadata.
 std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix);
 
 /// Calls `take` for each line of `text`, the contents of the file `name` with number `batch`. DataError for
@@ -34,7 +34,7 @@ std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, 
 void parse_metadata(std::string_view text, const std::string& name, int64_t batch,
                     const std::function<void(const Image&)>& take);
 
-/// All images of the set in canonical order.
+/// All images of the set in canonical order. DataError: see parse_metadata; an image that is listed twice.
 void read_metadata(const std::filesystem::path& directory, const std::string& prefix,
                    const std::function<void(const Image&)>& take);
 

@@ -67,6 +67,11 @@ std::vector<Review> list(const fs::path& directory, const std::string& prefix, c
   std::sort(result.begin(), result.end(), [](const Review& a, const Review& b) {
     return std::tie(a.label, a.id, a.rating, a.name) < std::tie(b.label, b.id, b.rating, b.name);
   });
+  for (size_t i = 1; i < result.size(); ++i) {  // 2_2.txt and 02_2.txt
+    const Review &one = result[i - 1], &other = result[i];
+    if (one.label == other.label && one.id == other.id && one.rating == other.rating)
+      throw DataError::at_file(prefix + one.name, "has the id and rating of " + other.name);
+  }
   return result;
 }
 

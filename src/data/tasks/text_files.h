@@ -18,7 +18,7 @@ struct Review {
 };
 
 /// The reviews of `split` ("train" or "test"): neg before pos, in each by id, then rating. DataError for a
-/// file whose name or rating does not belong where it lies.
+/// file whose name or rating does not belong where it lies, and for two of one id and rating.
 std::vector<Review> list(const std::filesystem::path& directory, const std::string& prefix,
                          const std::string& split);
 
