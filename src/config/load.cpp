@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/config/load.h"
 
+#include <algorithm>
+#include <array>
+
 #include "layers.h"
 #include "loading.h"
 
@@ -13,6 +16,22 @@ Loaded resolve_and_check(std::vector<Layer> layers, const AttentionKinds& kinds,
   validate(resolved, diagnostics);
   diagnostics.throw_if_any();
   return {std::move(diagnostics), std::move(resolved)};
+}
+
+/// Stands for every attention module where none matters.
+struct NoOptions final : Options {
+  void visit(FieldVisitor&) override {}
+};
+
+/// Drops the sections of a file that have nothing to do with data.
+void keep_data_sections(Node& root) {
+  constexpr std::array<std::string_view, 4> kKept = {"base", "task", "protocol", "data"};
+  if (!root.entries) return;
+  auto kept = std::make_shared<std::vector<Entry>>();
+  for (const Entry& entry : *root.entries) {
+    if (std::find(kKept.begin(), kKept.end(), entry.key) != kKept.end()) kept->push_back(entry);
+  }
+  root.entries = std::move(kept);
 }
 
 }  // namespace
@@ -28,6 +47,18 @@ Loaded load(const ConfigRequest& request, const AttentionKinds& kinds) {
 
 Config load_config(const ConfigRequest& request, const AttentionKinds& kinds) {
   return config::load(request, kinds).resolved.config;
+}
+
+Config load_data_config(const ConfigRequest& request) {
+  config::Diagnostics diagnostics;
+  std::vector<config::Layer> layers = config::file_layers(request.file, diagnostics);
+  for (config::Layer& layer : layers) {
+    for (config::Node& root : layer.roots) config::keep_data_sections(root);
+  }
+  layers.push_back(config::assignment_layer(request.assignments, diagnostics));
+  const AttentionKinds kinds = {{Config{}.attention_kind},
+                                [](const std::string&) { return std::make_unique<config::NoOptions>(); }};
+  return config::resolve_and_check(std::move(layers), kinds, std::move(diagnostics)).resolved.config;
 }
 
 Config config_from_json(const Json& json, const std::vector<std::string>& assignments,

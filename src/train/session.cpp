@@ -7,29 +7,13 @@
 
 #include "lotformer/core/rng.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/options.h"
 #include "lotformer/train/device.h"
 
 namespace lotformer {
 
 data::DataOptions data_options(const Config& config) {
-  const DataConfig& d = config.data;
-  data::DataOptions options;
-  options.root = d.root;
-  options.generate_missing = d.generate_missing;
-  options.max_length = d.max_length;
-  options.pad_to = d.pad_to;
-  options.tokenizer = d.tokenizer;
-  options.vocab = d.vocab;
-  options.append_eos = d.append_eos;
-  options.verify_labels = d.verify_labels;
-  options.val = d.val;
-  options.split = d.split;
-  options.grey = d.grey;
-  options.difficulty = d.difficulty;
-  options.strict_counts = d.strict_counts;
-  options.skip_empty_images = d.skip_empty_images;
-  options.mask_zero_pixels = d.mask_zero_pixels;
-  return options;
+  return data::options_of(config.data);
 }
 
 std::string attention_name(const Config& config) {

@@ -64,15 +64,71 @@ TEST_CASE("lotformer-data: generate, find it again, check") {
   CHECK(broken.err.rfind("lotformer-data: error: listops-1000/basic_val.tsv: has ", 0) == 0);
 }
 
+TEST_CASE("lotformer-data: reads data as a configuration does") {
+  TemporaryFolder folder;
+  fs::copy(fs::path(LOTFORMER_TEST_DATA) / "fixtures", folder.path(), fs::copy_options::recursive);
+  const std::string root = " --root '" + folder.path().string() + "' ";
+  const auto json = [&](const std::string& arguments) {
+    const Result result = run(arguments + " --json" + root);
+    INFO(arguments << "\n" << result.err);
+    REQUIRE(result.code == 0);
+    return Json::parse(result.out);
+  };
+  // What the message advises can be done.
+  const Result counted = run("check --task image" + root);
+  CHECK(counted.code == 3);
+  CHECK(contains(counted.err, "data.strict_counts=false takes any number"));
+  const std::string image = "check --task image --set data.strict_counts=false";
+  const Json grey = json(image), pil = json(image + " --set data.grey=pil");
+  CHECK(grey["splits"]["train"]["examples"] == 225);
+  CHECK(grey["splits"]["train"]["fingerprint"] != pil["splits"]["train"]["fingerprint"]);
+  const Json order = json(image + " --set data.split=sequential");
+  CHECK(order["splits"]["val"]["fingerprint"] != grey["splits"]["val"]["fingerprint"]);
+  CHECK(order["splits"]["test"]["fingerprint"] == grey["splits"]["test"]["fingerprint"]);
+
+  CHECK(json("check --task text --set data.val=holdout")["val_is_test"] == false);
+  CHECK(json("check --task text")["val_is_test"] == true);
+  CHECK(json("check --task listops --set data.tokenizer=alnum")["vocab_size"] == 16);
+  CHECK(json("show --task listops --set data.max_length=7")["sequences"][0]["length"] == 7);
+  CHECK(json("stats --task retrieval --set data.max_length=50")["splits"]["train"]["cut_examples"] > 0);
+
+  // The last --set wins; the file is below it; its other sections are no matter.
+  const fs::path file = folder.path() / "run.yaml";
+  write_text(file,
+             "task: listops\nprotocol: lotformer\ndata: {max_length: 40, pad_to: 64}\n"
+             "model: {attention: {kind: softmax, whatever: 3}}\ntrain: {steps: -1}\n");
+  const std::string configured = "check --config '" + file.string() + "'";
+  CHECK(json(configured)["vocab_size"] == 16);
+  CHECK(json(configured)["max_length"] == 64);
+  CHECK(json(configured + " --set data.pad_to=70 --set data.pad_to=80")["max_length"] == 80);
+  CHECK(json(configured + " --task text")["task"] == "text");
+  const Result wrong = run("check --task listops --set data.pad_ot=80" + root);
+  CHECK(wrong.code == 2);
+  CHECK(contains(wrong.err, "data.pad_to"));
+}
+
 TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
-  for (const std::string arguments :
-       {"", "frobnicate", "generate", "check", "generate --task txt", "generate --task text --val 5",
-        "generate --task image --max-depth 3", "check --task listop", "generate --task listops --seed -1",
-        "generate --task listops --train x", "generate --task listops --train 1e3",
-        "generate --task listops --val -1", "generate --task listops --seed 18446744073709551616",
-        "generate --task listops --max-depth 2", "check --task listops --seed 1",
-        "generate --task listops --min-length 500 --max-length 501",
-        "generate --task listops --root /dev/null"}) {
+  for (const std::string arguments : {"",
+                                      "frobnicate",
+                                      "generate",
+                                      "check",
+                                      "generate --task txt",
+                                      "generate --task text --val 5",
+                                      "generate --task image --max-depth 3",
+                                      "check --task listop",
+                                      "generate --task listops --seed -1",
+                                      "generate --task listops --train x",
+                                      "generate --task listops --train 1e3",
+                                      "generate --task listops --val -1",
+                                      "generate --task listops --seed 18446744073709551616",
+                                      "generate --task listops --max-depth 2",
+                                      "check --task listops --seed 1",
+                                      "check --task listops --set train.steps=3",
+                                      "check --set data.val=test",
+                                      "check --config none.yaml",
+                                      "generate --task text --set data.val=test",
+                                      "generate --task listops --min-length 500 --max-length 501",
+                                      "generate --task listops --root /dev/null"}) {
     const Result result = run(arguments);
     INFO(arguments << "\n" << result.err);
     CHECK(result.code == 2);

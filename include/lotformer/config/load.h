@@ -20,6 +20,10 @@ struct ConfigRequest {
 /// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base files, file, --set.
 Config load_config(const ConfigRequest& request, const AttentionKinds& kinds);
 
+/// `task`, `protocol` and `data.*` alone, as load_config resolves them, for programs that read data and know no attention module:
+/// every other section of a file is passed over.
+Config load_data_config(const ConfigRequest& request);
+
 /// Resolved YAML; with `origins`, each line ends in a comment that says where its value came from (default, protocol, file:line, --set).
 /// Needs the provenance of load_config, so it takes the request.
 std::string print_config(const ConfigRequest& request, const AttentionKinds& kinds);

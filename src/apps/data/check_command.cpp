@@ -10,8 +10,10 @@ Command add_check(CLI::App& program) {
   auto target = std::make_shared<Target>();
   CLI::App* app = program.add_subcommand("check", "read every file, verify what can be verified, sum up");
   target->add_to(*app);
+  target->add_configuration(*app);
   return {app, [target] {
-            const Json found = data::check_task(target->task, target->options());
+            const Source source = target->source();
+            const Json found = data::check_task(source.task, source.options);
             target->print(found, data::describe_check(found));
             return 0;
           }};

@@ -3,15 +3,16 @@
 
 #include <charconv>
 
+#include "lotformer/config/load.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/options.h"
 
 namespace lotformer::data_program {
 
 void Target::add_to(CLI::App& command) {
-  command
-      .add_option("--task", task,
-                  "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx) or -256")
-      ->required();
+  command_ = &command;
+  command.add_option("--task", task,
+                     "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx) or -256");
   command.add_option("--root", root, "data folder, as data.root")->capture_default_str();
   command
       .add_option("--difficulty", difficulty,
@@ -20,10 +21,42 @@ void Target::add_to(CLI::App& command) {
   command.add_flag("--json", json, "one JSON object on stdout and nothing else there");
 }
 
-data::DataOptions Target::options() const {
-  data::DataOptions result;
-  result.root = root;
-  result.difficulty = difficulty;
+void Target::add_configuration(CLI::App& command) {
+  command.add_option("--config", config,
+                     "configuration file: its task, protocol and data.* say how the data are read");
+  command
+      .add_option("--set", assignments,
+                  "data.KEY=VALUE or protocol=NAME, as for training; may be given again, the last one wins")
+      ->allow_extra_args(false);
+}
+
+namespace {
+
+/// What this program does not read must not be given to it: it would have no effect.
+void require_data_key(const std::string& assignment) {
+  if (assignment.starts_with("data.") || assignment.starts_with("protocol=")) return;
+  throw Error(ErrorKind::usage, concat("--set ", quoted(assignment, 200),
+                                       ": lotformer-data takes data.KEY=VALUE and protocol=NAME"));
+}
+
+}  // namespace
+
+Source Target::source() const {
+  Source result{task, {}};
+  const bool configured = !config.empty() || !assignments.empty();
+  if (task.empty() && config.empty())
+    throw Error(ErrorKind::usage,
+                "--task is required, or --config with a file that names the task (see --help)");
+  if (configured) {
+    ConfigRequest request{config, assignments};
+    for (const std::string& assignment : assignments) require_data_key(assignment);
+    if (!task.empty()) request.assignments.push_back("task=" + task);
+    const Config loaded = load_data_config(request);
+    result = {loaded.task, data::options_of(loaded.data)};
+    result.options.generate_missing = false;  // looking at data makes none
+  }
+  if (!configured || command_->count("--root") > 0) result.options.root = root;
+  if (!configured || command_->count("--difficulty") > 0) result.options.difficulty = difficulty;
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "lotformer/core/json.h"
 #include "lotformer/data/task.h"
@@ -22,18 +23,32 @@ Command add_check(CLI::App& program);
 Command add_stats(CLI::App& program);
 Command add_show(CLI::App& program);
 
+/// What to open, and how.
+struct Source {
+  std::string task;
+  data::DataOptions options;
+};
+
 /// The options that every subcommand has.
 struct Target {
   std::string task;
   std::string root = data::DataOptions{}.root.string();
   std::string difficulty = data::DataOptions{}.difficulty;
+  std::string config;
+  std::vector<std::string> assignments;
   bool json = false;
 
   void add_to(CLI::App& command);
-  /// For reading. `pathx` is pathfinder128.
-  data::DataOptions options() const;
+  /// --config and --set, for the subcommands that read data as a configuration says.
+  void add_configuration(CLI::App& command);
+  /// For reading: the configuration's data section, then --set, then --task, --root and --difficulty where they
+  /// are given. Error(usage) when neither --task nor a configuration names the task.
+  Source source() const;
   /// Prints one of the two on stdout; with --json only the object.
   void print(const Json& object, const std::string& text) const;
+
+ private:
+  const CLI::App* command_ = nullptr;
 };
 
 /// "train", "val" or "test", checked before.

@@ -168,6 +168,7 @@ Command add_generate(CLI::App& program) {
       "make a data set; equal parameters give equal bytes. ListOps is made by the official algorithm, "
       "all others are synthetic stand-ins");
   arguments->target.add_to(*app);
+  app->get_option("--task")->required();
   add_options(*app, *arguments);
   return {app, [arguments, app] {
             const Generator& generator = find_generator(arguments->target.task);

@@ -21,11 +21,12 @@ struct Arguments {
 
 int show(const Arguments& a) {
   const bool colours = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
-  const data::Example example = data::show_example(a.target.task, a.target.options(), split_of(a.split),
-                                                   a.row, colours ? data::Ink::grey : data::Ink::plain);
+  const Source source = a.target.source();
+  const data::Example example = data::show_example(source.task, source.options, split_of(a.split), a.row,
+                                                   colours ? data::Ink::grey : data::Ink::plain);
   if (!a.png.empty()) {
     if (example.png.empty())
-      throw Error(ErrorKind::usage, concat("show: --png: an example of ", a.target.task, " is no picture"));
+      throw Error(ErrorKind::usage, concat("show: --png: an example of ", source.task, " is no picture"));
     write_atomic(a.png, example.png);
   }
   a.target.print(example.object, example.text);
@@ -39,6 +40,7 @@ Command add_show(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("show", "one example: a tree, a review, a pair of documents, a picture");
   arguments->target.add_to(*app);
+  arguments->target.add_configuration(*app);
   app->add_option("--split", arguments->split, "train, val or test")
       ->capture_default_str()
       ->check(CLI::IsMember({"train", "val", "test"}));

@@ -15,12 +15,14 @@ Command add_stats(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("stats", "class balance, histogram of lengths, most frequent tokens");
   arguments->target.add_to(*app);
+  arguments->target.add_configuration(*app);
   app->add_option("--split", arguments->split, "train, val or test (default: all)")
       ->check(CLI::IsMember({"train", "val", "test"}));
   return {app, [arguments] {
             std::optional<data::Split> only;
             if (!arguments->split.empty()) only = split_of(arguments->split);
-            const Json found = data::task_stats(arguments->target.task, arguments->target.options(), only);
+            const Source source = arguments->target.source();
+            const Json found = data::task_stats(source.task, source.options, only);
             arguments->target.print(found, data::describe_stats(found));
             return 0;
           }};
