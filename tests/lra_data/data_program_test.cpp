@@ -89,7 +89,7 @@ TEST_CASE("lotformer-data: reads data as a configuration does") {
   CHECK(json("check --task text --set data.val=holdout")["val_is_test"] == false);
   CHECK(json("check --task text")["val_is_test"] == true);
   CHECK(json("check --task listops --set data.tokenizer=alnum")["vocab_size"] == 16);
-  CHECK(json("show --task listops --set data.max_length=7")["sequences"][0]["length"] == 7);
+  CHECK(json("show --task listops --set data.max_length=3")["sequences"][0]["length"] == 3);
   CHECK(json("stats --task retrieval --set data.max_length=50")["splits"]["train"]["cut_examples"] > 0);
 
   // The last --set wins; the file is below it; its other sections are no matter.
@@ -104,7 +104,7 @@ TEST_CASE("lotformer-data: reads data as a configuration does") {
   CHECK(json(configured + " --task text")["task"] == "text");
   const Result wrong = run("check --task listops --set data.pad_ot=80" + root);
   CHECK(wrong.code == 2);
-  CHECK(contains(wrong.err, "data.pad_to"));
+  CHECK(contains(wrong.err, "data.pad_ot"));
 }
 
 TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
