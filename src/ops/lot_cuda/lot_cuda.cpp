@@ -78,7 +78,7 @@ std::string option_refusal(const Problem& p) {
   if (fixed_iterations(p) && (p.half_iterations < 2 || p.half_iterations > kMaxHalfIterations))
     return "the CUDA core has 2 to 100000 half-iterations, not " + std::to_string(p.half_iterations);
   if (!fixed_iterations(p) && p.max_passes < 1) return "max_passes must be at least 1";
-  if (p.relaxation[0] != 0 || p.relaxation[1] != 0) return "the CUDA core has no relaxed marginals";
+  if (p.kappa) return "the CUDA core has no relaxed marginals";
   return {};
 }
 

@@ -23,10 +23,12 @@ struct Problem {
   int64_t half_iterations = 50;      ///< truncated and reference
   double tolerance = 1e-4;           ///< exact: |c - sigma|_1
   int64_t max_passes = 32;           ///< exact
-  double relaxation[2] = {0, 0};     ///< kappa = epsilon / rho of queries and keys; only 0 is served
   RowTensor q{}, k{}, v{};           ///< [batch, heads, tokens, head_dim]
   const float* z = nullptr;          ///< pivots [heads, pivots, head_dim], contiguous
   const float* sigma = nullptr;      ///< [heads, pivots], contiguous, rows sum to 1
+  /// exact: [2, heads], kappa = epsilon / rho of queries and keys: 0 the pivot marginal is held, infinity it is free. null: held on both
+  /// sides. Refused so far.
+  const float* kappa = nullptr;
   const int64_t* lengths = nullptr;  ///< [batch]; null: every token is real. Not looked at in mode reference.
 };
 
@@ -34,6 +36,7 @@ struct Gradients {
   RowTensor d_out{}, d_q{}, d_k{}, d_v{};
   float* d_z = nullptr;      ///< [heads, pivots, head_dim]
   float* d_sigma = nullptr;  ///< [heads, pivots]; defined up to a constant over the pivots in mode exact
+  float* d_kappa = nullptr;  ///< [2, heads], null: not wanted; 0 where a marginal is held or free
 };
 
 /// What the plan depends on. max_cluster 1: no clusters.

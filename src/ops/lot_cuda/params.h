@@ -29,8 +29,6 @@ struct PivotArgs {
   int max_passes;       // exact
   float log_scale;      // log2(e) / (sqrt(head_dim) epsilon): scores in powers of two
   float clamp;          // bound of |score| in powers of two, infinity for none
-  float relaxation
-      [2];  // kappa = epsilon / rho of the sides; 0: the marginal holds exactly (the only value served so far)
   // launch
   int only_flagged;  // solve: leave alone what is not flagged
   int side;          // adjoint: which side
@@ -39,9 +37,11 @@ struct PivotArgs {
   RowTensor q, k, v, out, d_out, d_q, d_k, d_v;
   const float* z;          // pivots [heads, pivots, head_dim]
   const float* sigma;      // [heads, pivots], rows sum to 1
+  const float* kappa;      // [2, heads] or null: marginals are held
   const int64_t* lengths;  // [batch] or null: every token is real
   float* d_z;              // [heads, pivots, head_dim]
   float* d_sigma;          // [heads, pivots]
+  float* d_kappa;          // [2, heads] or null
   // state kept from forward to backward
   float* potentials;  // [2P, steps + 1, R]; exact: steps = 0
   float* marginal;    // c [2P, R], exact
