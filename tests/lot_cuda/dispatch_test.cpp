@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every row of the dispatch table against the definition in float64, gradients against finite differences of it.
 #include <functional>
+#include <limits>
 
 #include "inputs.h"
 #include "oracle.h"
@@ -38,6 +39,9 @@ void check_gradient(Exact& e, std::vector<double>& x, const std::vector<float>& 
   double size = 0, along = 0, norm = 0;
   const int64_t masses = what == "sigma" ? e.shape.pivots : 0;
   for (double& d : direction) d = normal(engine);
+  for (size_t i = 0; what == "kappa" && i < x.size(); ++i) {  // a marginal that is held or free stays so
+    if (x[i] == 0 || std::isinf(x[i])) direction[i] = 0;
+  }
   for (size_t i = 0; masses && i < x.size(); i += masses) {  // sigma moves inside its simplex
     double mean = 0;
     for (int64_t j = 0; j < masses; ++j) mean += direction[i + j] / static_cast<double>(masses);
@@ -71,6 +75,7 @@ void check_gradients(const Inputs& in, const Results& got) {
   check_gradient(e, e.z, got.d_z, tolerance, "pivots");
   if (in.mode != Mode::reference && in.pivots > 1)
     check_gradient(e, e.sigma, got.d_sigma, tolerance, "sigma");
+  if (!in.kappa.empty()) check_gradient(e, e.kappa, got.d_kappa, tolerance, "kappa");
 }
 
 void check_padding_is_zero(const Inputs& in, const Results& got) {
@@ -150,6 +155,51 @@ TEST_CASE(
     check_output(in, got);
     check_gradients(in, got);
     check_padding_is_zero(in, got);
+  }
+}
+
+TEST_CASE("Relaxed and free marginals: every row, resident and streamed") {
+  const float kFree = std::numeric_limits<float>::infinity();
+  struct Case {
+    int64_t pivots, head_dim;
+    bool bf16;
+    std::vector<float> kappa;  // queries of head 0 and 1, keys of head 0 and 1
+  };
+  for (const Case& c :
+       {Case{4, 32, false, {0.5f, 0, 0, 2}}, Case{7, 64, false, {kFree, 0.3f, 0.1f, kFree}},
+        Case{16, 32, true, {0, kFree, kFree, 1}}, Case{20, 64, false, {1e-3f, 50, 3, 0.02f}},
+        Case{64, 32, false, {kFree, 0.7f, kFree, 0.2f}}, Case{100, 32, false, {0.2f, 1, 0.4f, 0}}}) {
+    Inputs in = random_inputs({1, 2, 90, c.pivots, c.head_dim}, Mode::exact, 1.0, c.bf16);
+    in.lengths = {71};
+    in.kappa = c.kappa;
+    INFO("pivots " << c.pivots << (c.bf16 ? " bf16" : ""));
+    const Results got = both_orders(in, two_ctas);
+    check_output(in, got);
+    check_gradients(in, got);
+    check_padding_is_zero(in, got);
+    check_output(in, run_emulated(in, kLargeDevice, streamed));
+    for (size_t i = 0; i < c.kappa.size(); ++i) {
+      CHECK(got.residual[i] <= in.tolerance);
+      if (c.kappa[i] == 0 || c.kappa[i] == kFree) CHECK(got.d_kappa[i] == 0);
+      if (c.kappa[i] == kFree) CHECK(got.passes[i] == 1);
+    }
+  }
+}
+
+TEST_CASE("A vanishing penalty is the constraint, an enormous one frees the marginal") {
+  Inputs in = random_inputs({1, 1, 60, 6, 32}, Mode::exact, 1.0, false);
+  in.tolerance = 1e-6;
+  const auto with = [&](float kappa) {
+    in.kappa.assign(2, kappa);
+    return run_emulated(in);
+  };
+  const Results held = with(0), small = with(2e-9f), large = with(4e8f),
+                free = with(std::numeric_limits<float>::infinity());
+  in.kappa.clear();
+  CHECK(run_emulated(in).out == held.out);
+  for (auto member : {&Results::out, &Results::d_q, &Results::d_k, &Results::d_v, &Results::d_z}) {
+    CHECK(difference(small.*member, held.*member, 1e-4 * largest(held.*member)) == "");
+    CHECK(difference(large.*member, free.*member, 1e-4 * largest(free.*member)) == "");
   }
 }
 
@@ -234,5 +284,7 @@ TEST_CASE("Refusals say what is served") {
   refused([](Inputs& x) { x.mode = Mode::truncated, x.half_iterations = 1; },
           "2 to 100000 half-iterations, not 1");
   refused([](Inputs& x) { x.max_passes = 0; }, "max_passes must be at least 1");
+  refused([](Inputs& x) { x.mode = Mode::truncated, x.kappa.assign(2, 1.0f); },
+          "relaxed marginals are defined for mode exact only");
   refused([](Inputs& x) { x.epsilon = 0; }, "epsilon must be above 0");
 }

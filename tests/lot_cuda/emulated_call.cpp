@@ -114,6 +114,7 @@ Problem problem_of(const Inputs& in) {
   p.max_passes = in.max_passes;
   p.z = in.z.data();
   p.sigma = in.sigma.data();
+  p.kappa = in.kappa.empty() ? nullptr : in.kappa.data();
   p.lengths = in.lengths.empty() ? nullptr : in.lengths.data();
   return p;
 }
@@ -130,12 +131,14 @@ Results run_emulated(const Inputs& in, const Device& device, void (*change)(Plan
   Results results;
   results.d_z.assign(in.z.size(), kNan);
   results.d_sigma.assign(in.sigma.size(), kNan);
+  results.d_kappa.assign(in.kappa.size(), kNan);
   Problem p = problem_of(in);
   p.q = q.view();
   p.k = k.view();
   p.v = v.view();
-  const Gradients g{d_out.view(), d_q.view(),         d_k.view(),
-                    d_v.view(),   results.d_z.data(), results.d_sigma.data()};
+  const Gradients g{
+      d_out.view(),          d_q.view(), d_k.view(), d_v.view(), results.d_z.data(), results.d_sigma.data(),
+      results.d_kappa.data()};
   check(refusal(p, g, device));
   Plan plan = make_plan(p, device);
   if (change) change(plan);
@@ -167,8 +170,8 @@ bool same_bits(const Results& a, const Results& b) {
            (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0);
   };
   return same(a.out, b.out) && same(a.d_q, b.d_q) && same(a.d_k, b.d_k) && same(a.d_v, b.d_v) &&
-         same(a.d_z, b.d_z) && same(a.d_sigma, b.d_sigma) && same(a.residual, b.residual) &&
-         a.passes == b.passes;
+         same(a.d_z, b.d_z) && same(a.d_sigma, b.d_sigma) && same(a.d_kappa, b.d_kappa) &&
+         same(a.residual, b.residual) && a.passes == b.passes;
 }
 
 }  // namespace lotformer::lot_cuda::test

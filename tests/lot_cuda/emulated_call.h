@@ -19,10 +19,11 @@ struct Inputs {
   int64_t half_iterations = 50, max_passes = 64;
   std::vector<int64_t> lengths;  // empty: every token is real
   std::vector<float> q, k, v, d_out, z, sigma;
+  std::vector<float> kappa;  // [2, heads]; empty: marginals are held
 };
 
 struct Results {
-  std::vector<float> out, d_q, d_k, d_v, d_z, d_sigma, residual;
+  std::vector<float> out, d_q, d_k, d_v, d_z, d_sigma, d_kappa, residual;
   std::vector<int> passes;
   int launches_forward = 0, launches_backward = 0;
 };

@@ -12,7 +12,7 @@ namespace lotformer::lot_cuda::test {
 struct Exact {
   explicit Exact(const Inputs& inputs);
   const Inputs& shape;
-  std::vector<double> q, k, v, z, sigma;
+  std::vector<double> q, k, v, z, sigma, kappa;
 
   /// [batch, heads, tokens, head_dim]; padded rows 0.
   std::vector<double> output() const;

@@ -3,10 +3,11 @@
 //
 // With w_ij = dO_i . W_j on the query side and V_i . E_j / n on the key side (the gradient with respect to p_ij, multipliers held fixed)
 //   h'_j = sum_i p_ij (y_ij - sum_l p_il y_il),  y_ij = w_ij - correction_j / n
-// exact                correction 0, then (diag(c) - G) lambda = h'; lambda is the correction that the next kernel applies
+// exact                correction 0, then ((1 + kappa) diag(c) - G) lambda = h' (free marginal: lambda = 0); lambda is the correction
+//                      that the next kernel applies; keys whose mass c' is not held: U_j . E_j is added to both
 // truncated, reference correction_j = sum_i p_ij w_ij / c_j where the schedule ends with a pivot update; then backwards through the
 //                      updates: x_t = h' / c_t,  h'_j := sum_i p_ij(h_t) (p_i(h_t) . x_t) / n        (docs/lotformer.md, README.md)
-// Written: correction, x_t and the last h' into p.adjoint; the gradient of sigma; on the query side dW = sum_i p_ij dO_i.
+// Written: correction, x_t and the last h' into p.adjoint; the gradients of sigma and kappa; on the query side dW = sum_i p_ij dO_i.
 #pragma once
 
 #include "output.h"
@@ -26,8 +27,7 @@ LOT_DEVICE float row_dot(const Cta<L>& cta, const float* a, const float* m, int 
 template <class L>
 LOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const float* d_pooled, int pivots) {
   const Shared<L>& sm = cta.shared;
-  const RoundingColumn<L> query = rounding(cta, sm.marginal, pivots),
-                          key = rounding(cta, sm.extra[0], pivots);
+  const RoundingColumn<L> query = rounding(cta, 0, pivots), key = rounding(cta, 1, pivots);
   const int dim = cta.stride - kRowPadding, j = thread_index();
   for (int d = thread_index(); d < dim; d += L::kThreads) {
     float moved = 0, d_moved = 0;
@@ -119,25 +119,33 @@ LOT_DEVICE void step_back(Cta<L>& cta, AdjointSide<L>& side, const float* h) {
   reduce_columns<L, Sum>(cta, sum, 0, 0);
 }
 
-/// Mode exact: lambda, and the gradient of sigma: lambda, on the key side lambda' - dU_j . U_j / mass_j (`through_mass`).
+/// Mode exact: correction, gradients of sigma and kappa. `by_mass` (keys; this thread's j) = U_j . E_j, what the loss loses by c'_j.
 template <class L>
-LOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps,
-                              float through_mass) {
+LOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps, float by_mass) {
   Shared<L>& sm = cta.shared;
   const int j = thread_index();
-  if (j < L::R) sm.extra[1][j] = 0;
+  const float kappa = sm.kappa[p.side];
+  const bool held = kappa == 0, free = is_free(kappa), column = j < p.pivots;
+  if (j < L::R) sm.extra[1][j] = held ? 0.0f : by_mass;
   cta_sync();
   potential_gradient(cta, side);
   if (j < L::R) {
-    sm.x[j] = sm.total[j];
+    sm.x[j] = free ? 0.0f : sm.total[j];
     sm.marginal[j] = p.marginal[static_cast<int64_t>(ps) * L::R + j];
   }
   cta_sync();
-  solve_system(cta, p.gram + static_cast<int64_t>(ps) * L::R * L::R, 1.0f, p.pivots);
-  if (cta.rank != 0 || j >= L::R) return;
-  const float lambda = j < p.pivots ? sm.x[j] : 0.0f;
-  p.adjoint[static_cast<int64_t>(ps) * (p.steps + 2) * L::R + j] = lambda;
-  p.sigma_part[static_cast<int64_t>(ps) * L::R + j] = lambda + through_mass;
+  if (!free) solve_system(cta, p.gram + static_cast<int64_t>(ps) * L::R * L::R, 1.0f, kappa, p.pivots);
+  if (cta.rank != 0) return;
+  if (cta.warp == 0) {  // d kappa = -sum_j lambda_j c_j h_j
+    const float slope =
+        column_sum(cta, p.pivots, [&](int i) { return sm.x[i] * sm.marginal[i] * side.plan[i]; });
+    if (cta.lane == 0) p.kappa_part[ps] = held ? 0.0f : -kLn2 * slope;
+  }
+  if (j >= L::R) return;
+  const float lambda = column ? sm.x[j] : 0.0f;
+  p.adjoint[static_cast<int64_t>(ps) * (p.steps + 2) * L::R + j] = lambda + sm.extra[1][j];
+  const float through_target = held ? 1.0f : column ? sm.marginal[j] / fmaxf(sm.sigma[j], kTiny) : 0.0f;
+  p.sigma_part[static_cast<int64_t>(ps) * L::R + j] = lambda * through_target - (held ? by_mass : 0.0f);
 }
 
 /// Fixed number of half-iterations. `weighted_j` = sum_i p_ij w_ij.
@@ -179,6 +187,7 @@ LOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& s
 template <class L>
 LOT_DEVICE void adjoint_of_nothing(const Cta<L>& cta, const PivotArgs& p, int ps, int problem) {
   if (cta.rank != 0) return;
+  if (thread_index() == 0) p.kappa_part[ps] = 0;
   for (int e = thread_index(); e < (p.steps + 2) * L::R; e += L::kThreads)
     p.adjoint[static_cast<int64_t>(ps) * (p.steps + 2) * L::R + e] = 0;
   for (int e = thread_index(); e < L::R; e += L::kThreads)
@@ -210,11 +219,9 @@ pivot_adjoint(PivotArgs p) {
                       plan_potentials<L>(p, ps, p.side)};
   if (p.side == 0) pool_gradient(cta, p, side, problem);
   const int64_t at = static_cast<int64_t>(problem) * L::R * p.padded_dim;
-  float through_mass = 0;
-  if (p.mode == Mode::exact && p.side == 1)
-    through_mass = -mass_gradient(cta, p.pooled + at, p.d_pooled + at, p.pivots);
   if (p.mode == Mode::exact) {
-    adjoint_exact(cta, p, side, ps, through_mass);
+    const float by_mass = p.side == 1 ? mass_gradient(cta, p.pooled + at, p.d_pooled + at, p.pivots) : 0.0f;
+    adjoint_exact(cta, p, side, ps, by_mass);
   } else {
     const float* other = p.side ? p.pooled + at : p.d_pooled + at;
     adjoint_fixed(cta, p, side, ps, p.side, row_dot(cta, other, cta.matrix[1], p.pivots));

@@ -81,7 +81,6 @@ pivot_apply(PivotArgs p) {
   const RowSource gradient = row_source(p, side ? p.v : p.d_out, b, h, real);
   const RowTarget d_x = row_target(p, side ? p.d_k : p.d_q, b, h), d_v = row_target(p, p.d_v, b, h);
   const float share = real > 0 ? 1.0f / static_cast<float>(real) : 0.0f;
-  const float kLn2 = 0.6931471805599453f;
   OuterSum<L, kMaxHeadDim> d_z;
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     Unit<L> weights, y;

@@ -15,8 +15,17 @@ constexpr int kScalars = 2;  // numbers that are reduced beside the columns
 /// State of the solver that all threads read (newton.h).
 struct Control {
   float residual, best, dual, divergence, omega;
-  int sinkhorn, failures, passes, active, accepted, flagged, shifted;
+  float kappa;  // 0 where the pivot marginal is held, and where it is free
+  int sinkhorn, failures, passes, active, accepted, flagged, free;
 };
+
+/// epsilon / rho of a side: 0 its pivot marginal is held, infinity it is free.
+LOT_DEVICE float relaxation_of(const PivotArgs& p, int side, int head) {
+  return p.kappa ? p.kappa[side * p.heads + head] : 0.0f;
+}
+LOT_DEVICE bool is_free(float kappa) {
+  return kappa > 3e38f;
+}
 
 template <class L>
 struct Shared {
@@ -30,8 +39,10 @@ struct Shared {
   float shift[L::R];     // log domain: added to exponents of a starving column
   float marginal[L::R];  // c of the accepted point
   float log_c[L::R];     // log2 c of the trial
+  float log_b[L::R];     // log2 of what c is to become, at the accepted point
   float x[L::R];         // right-hand side and solution of the pivot system
   float extra[2][L::R];
+  float kappa[2];  // of both sides (glue.h)
   Control control;
 };
 

@@ -3,7 +3,8 @@
 // numbers in shared memory, done again by every CTA that needs them.
 //
 // exact      W = R U, U = (R'^T Y) / (R'^T c'), with the rounding matrices R_lj = s_l [l = j] + (1 - s_l) f_j, s = min(1, sigma / c),
-//            f = (sigma - c)^+ normalised: p R has pivot marginal exactly sigma (docs/lotformer.md). Primes: key side.
+//            f = (sigma - c)^+ normalised: p R has pivot marginal exactly sigma (docs/lotformer.md). Primes: key side. A side with
+//            a relaxed or free marginal is not rounded: R is the identity.
 // truncated  W_j = e_j e'_j Y_j / sigma_j, e = sigma / c where the schedule ends with a pivot update, else 1
 // reference  the same with 1/r in the place of 1/sigma
 #pragma once
@@ -21,6 +22,7 @@ template <class L>
 LOT_DEVICE void load_gluing(const Cta<L>& cta, const PivotArgs& p, int problem) {
   Shared<L>& sm = cta.shared;
   const int j = thread_index(), problems = p.batch * p.heads;
+  if (j < 2) sm.kappa[j] = relaxation_of(p, j, problem % p.heads);
   if (j < L::R) {
     const bool real = j < p.pivots;
     sm.sigma[j] = real ? p.sigma[problem % p.heads * p.pivots + j] : 0.0f;
@@ -50,8 +52,9 @@ struct RoundingColumn {
   const float* c;
   int pivots;
   float missing;  // sum of (sigma - c)^+
+  bool held;
 
-  LOT_DEVICE float kept(int j) const { return fminf(1.0f, sigma[j] / fmaxf(c[j], kTiny)); }
+  LOT_DEVICE float kept(int j) const { return held ? fminf(1.0f, sigma[j] / fmaxf(c[j], kTiny)) : 1.0f; }
   LOT_DEVICE float target(int j) const {
     return missing > 0 ? fmaxf(sigma[j] - c[j], 0.0f) / fmaxf(missing, kTiny) : sigma[j];
   }
@@ -69,11 +72,14 @@ struct RoundingColumn {
   }
 };
 
+/// Of a side, after load_gluing.
 template <class L>
-LOT_DEVICE RoundingColumn<L> rounding(const Cta<L>& cta, const float* c, int pivots) {
+LOT_DEVICE RoundingColumn<L> rounding(const Cta<L>& cta, int side, int pivots) {
+  const Shared<L>& sm = cta.shared;
+  const float* c = side ? sm.extra[0] : sm.marginal;
   float missing = 0;
-  for (int j = 0; j < pivots; ++j) missing += fmaxf(cta.shared.sigma[j] - c[j], 0.0f);
-  return {cta.shared.sigma, c, pivots, missing};
+  for (int j = 0; j < pivots; ++j) missing += fmaxf(sm.sigma[j] - c[j], 0.0f);
+  return {sm.sigma, c, pivots, missing, sm.kappa[side] == 0};
 }
 
 /// (R'^T c')_j, the mass by which summaries are divided, into shared.x. A barrier must follow.
@@ -81,7 +87,7 @@ template <class L>
 LOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
   Shared<L>& sm = cta.shared;
   if (thread_index() == 0) {
-    const RoundingColumn<L> key = rounding(cta, sm.extra[0], pivots);
+    const RoundingColumn<L> key = rounding(cta, 1, pivots);
     key.transposed([&](int j) { return sm.extra[0][j]; },
                    [&](int j, float x) { sm.x[j] = fmaxf(x, kLeastMass); });
   }
@@ -91,7 +97,7 @@ LOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
 template <class L>
 LOT_DEVICE void summaries(const Cta<L>& cta, float* m, int pivots) {
   const Shared<L>& sm = cta.shared;
-  const RoundingColumn<L> key = rounding(cta, sm.extra[0], pivots);
+  const RoundingColumn<L> key = rounding(cta, 1, pivots);
   for (int d = thread_index(); d < cta.stride - kRowPadding; d += L::kThreads) {
     const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
     key.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x / sm.x[j]; });
@@ -106,7 +112,7 @@ LOT_DEVICE void load_summary(const Cta<L>& cta, const PivotArgs& p, int problem,
   cta_sync();
   if (p.mode == Mode::exact) {
     summaries(cta, m, p.pivots);
-    const RoundingColumn<L> query = rounding(cta, sm.marginal, p.pivots);
+    const RoundingColumn<L> query = rounding(cta, 0, p.pivots);
     for (int d = thread_index(); d < p.padded_dim; d += L::kThreads) {
       const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
       query.direct([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x; });
@@ -121,7 +127,7 @@ LOT_DEVICE void load_summary(const Cta<L>& cta, const PivotArgs& p, int problem,
 /// m (holding dW) becomes dU, a column a thread. Mode exact.
 template <class L>
 LOT_DEVICE void summary_gradient(const Cta<L>& cta, float* m, int pivots) {
-  const RoundingColumn<L> query = rounding(cta, cta.shared.marginal, pivots);
+  const RoundingColumn<L> query = rounding(cta, 0, pivots);
   for (int d = thread_index(); d < cta.stride - kRowPadding; d += L::kThreads) {
     const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
     query.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x; });
@@ -133,7 +139,7 @@ template <class L>
 LOT_DEVICE void pooled_gradient(const Cta<L>& cta, const PivotArgs& p, float* m) {
   const Shared<L>& sm = cta.shared;
   if (p.mode == Mode::exact) {
-    const RoundingColumn<L> key = rounding(cta, sm.extra[0], p.pivots);
+    const RoundingColumn<L> key = rounding(cta, 1, p.pivots);
     for (int d = thread_index(); d < p.padded_dim; d += L::kThreads) {
       const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
       key.direct([&](int j) { return at(j) / sm.x[j]; }, [&](int j, float x) { at(j) = x; });

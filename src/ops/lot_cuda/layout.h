@@ -16,6 +16,7 @@ constexpr int kMaxCluster = 8;
 constexpr int kMaxHeadDim = 64;
 constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
 constexpr int kResidentValues = 64;  // registers a thread that the resident solver gives to the scores
+constexpr float kLn2 = 0.6931471805599453f;
 constexpr int kRowPadding =
     4;  // floats after each row in shared memory: no bank conflicts in either direction
 

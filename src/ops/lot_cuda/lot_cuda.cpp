@@ -78,7 +78,7 @@ std::string option_refusal(const Problem& p) {
   if (fixed_iterations(p) && (p.half_iterations < 2 || p.half_iterations > kMaxHalfIterations))
     return "the CUDA core has 2 to 100000 half-iterations, not " + std::to_string(p.half_iterations);
   if (!fixed_iterations(p) && p.max_passes < 1) return "max_passes must be at least 1";
-  if (p.kappa) return "the CUDA core has no relaxed marginals";
+  if (p.kappa && fixed_iterations(p)) return "relaxed marginals are defined for mode exact only";
   return {};
 }
 
@@ -126,6 +126,7 @@ std::size_t carve_scratch(const Problem& p, const Plan& plan, PivotArgs& args, v
   carver.take(args.adjoint, 2 * problems * (steps_of(p) + 2) * r);
   carver.take(args.sigma_part, 2 * problems * r);
   carver.take(args.z_part, 2 * problems * plan.splits * r * plan.padded_dim);
+  carver.take(args.kappa_part, 2 * problems);
   return carver.used();
 }
 
@@ -153,6 +154,7 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.v = p.v;
   args.z = p.z;
   args.sigma = p.sigma;
+  args.kappa = p.kappa;
   args.lengths = p.mode == Mode::reference ? nullptr : p.lengths;
   carve_state(p, plan, args, state);
   carve_scratch(p, plan, args, scratch);
@@ -253,12 +255,13 @@ std::string backward(const Problem& p, const Plan& plan, const Gradients& g, voi
   args.d_v = g.d_v;
   args.d_z = g.d_z;
   args.d_sigma = g.d_sigma;
+  args.d_kappa = p.kappa ? g.d_kappa : nullptr;
   const int64_t problems = p.batch * p.heads;
   std::string error;
   for (args.side = 0; args.side < 2 && error.empty(); ++args.side)
     error = run(set.adjoint, problems, plan.stream_cluster, args, stream);
   if (error.empty()) error = run(set.apply, 2 * problems * plan.splits, 1, args, stream);
-  const int64_t shared_numbers = p.heads * p.pivots * (p.head_dim + 1);
+  const int64_t shared_numbers = p.heads * (p.pivots * (p.head_dim + 1) + 2);
   if (error.empty()) error = run(set.reduce, divide_up(shared_numbers, set.reduce.rows), 1, args, stream);
   return error;
 }

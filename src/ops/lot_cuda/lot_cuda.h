@@ -20,14 +20,14 @@ struct Problem {
   bool bf16 = false;  ///< q, k, v, out and their gradients: bf16, else float32. All else is float32.
   Mode mode = Mode::exact;
   double epsilon = 0.1;
-  int64_t half_iterations = 50;      ///< truncated and reference
-  double tolerance = 1e-4;           ///< exact: |c - sigma|_1
-  int64_t max_passes = 32;           ///< exact
-  RowTensor q{}, k{}, v{};           ///< [batch, heads, tokens, head_dim]
-  const float* z = nullptr;          ///< pivots [heads, pivots, head_dim], contiguous
-  const float* sigma = nullptr;      ///< [heads, pivots], contiguous, rows sum to 1
+  int64_t half_iterations = 50;  ///< truncated and reference
+  double tolerance = 1e-4;       ///< exact: |c - sigma|_1
+  int64_t max_passes = 32;       ///< exact
+  RowTensor q{}, k{}, v{};       ///< [batch, heads, tokens, head_dim]
+  const float* z = nullptr;      ///< pivots [heads, pivots, head_dim], contiguous
+  const float* sigma = nullptr;  ///< [heads, pivots], contiguous, rows sum to 1
   /// exact: [2, heads], kappa = epsilon / rho of queries and keys: 0 the pivot marginal is held, infinity it is free. null: held on both
-  /// sides. Refused so far.
+  /// sides. Numbers below 0 have no meaning.
   const float* kappa = nullptr;
   const int64_t* lengths = nullptr;  ///< [batch]; null: every token is real. Not looked at in mode reference.
 };

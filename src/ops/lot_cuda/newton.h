@@ -30,10 +30,56 @@ LOT_DEVICE void set_trial(const Cta<L>& cta, int pivots, bool resident, F value)
   if (cta.lane == 0 && resident && !(high - low < kWidestSpread)) sm.control.flagged = 1;
 }
 
-/// log2(sigma / c) of the accepted point.
+/// What c(h) is to become: sigma where the marginal is held, b_j = sigma_j 2^(-kappa h_j) / sum where it is relaxed.
+struct Target {
+  float kappa, lowest, log_mass;  // log2 sum_j sigma_j 2^(-kappa (h_j - lowest))
+
+  template <class L>
+  LOT_DEVICE float log_b(const Shared<L>& sm, int j, float h) const {
+    const float log_sigma = safe_log2(sm.sigma[j]);
+    return kappa > 0 ? log_sigma - kappa * (h - lowest) - log_mass : log_sigma;
+  }
+  /// -(1/kappa) log2 sum_j sigma_j 2^(-kappa h_j)
+  LOT_DEVICE float dual() const { return lowest - log_mass / kappa; }
+};
+
+/// At potentials value(j). Two forms of the sum, each where it is accurate: a small kappa divides the rounding of differences from 1.
+/// Warp 0 only.
+template <class L, class F>
+LOT_DEVICE Target target_at(const Cta<L>& cta, int pivots, F value) {
+  const Shared<L>& sm = cta.shared;
+  const float kappa = sm.control.kappa;
+  if (!(kappa > 0)) return {0, 0, 0};
+  const float lowest = -column_max(cta, pivots, [&](int j) { return -value(j); });
+  if (kappa * (column_max(cta, pivots, value) - lowest) < 0.7f) {
+    const float loss = column_sum(
+        cta, pivots, [&](int j) { return sm.sigma[j] * expm1f(-kLn2 * kappa * (value(j) - lowest)); });
+    return {kappa, lowest, log1pf(loss) / kLn2};
+  }
+  const float mass =
+      column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * exp2f(-kappa * (value(j) - lowest)); });
+  return {kappa, lowest, safe_log2(mass)};
+}
+
+/// log2(b / c) of the accepted point.
 template <class L>
 LOT_DEVICE float log_ratio(const Shared<L>& sm, int j) {
-  return fminf(safe_log2(sm.sigma[j]) - safe_log2(sm.marginal[j]), kLongestStep);
+  return fminf(sm.log_b[j] - safe_log2(sm.marginal[j]), kLongestStep);
+}
+
+/// What a Sinkhorn step from the evaluated trial is sure to add to the dual (docs/lotformer.md). Warp 0 only.
+template <class L>
+LOT_DEVICE float sure_gain(const Cta<L>& cta, int pivots, const Target& target) {
+  const Shared<L>& sm = cta.shared;
+  const auto ratio = [&](int j) {
+    return fminf(target.log_b(sm, j, sm.trial[j]) - fmaxf(sm.log_c[j], -kLongestStep), kLongestStep);
+  };
+  const float kappa = target.kappa;
+  if (!(kappa > 0)) return column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * ratio(j); });
+  const float loss = column_sum(cta, pivots, [&](int j) {
+    return exp2f(target.log_b(sm, j, sm.trial[j])) * expm1f(-kLn2 * kappa / (1 + kappa) * ratio(j));
+  });
+  return -(1 + kappa) / kappa * log1pf(loss) / kLn2;
 }
 
 /// Right-hand side of Newton's step. Warp 0 only.
@@ -47,7 +93,9 @@ LOT_DEVICE void set_right_side(const Cta<L>& cta, int pivots) {
 template <class L>
 LOT_DEVICE void propose(const Cta<L>& cta, int pivots, bool resident, bool newton) {
   Shared<L>& sm = cta.shared;
-  const auto moved = [&](int j) { return sm.h[j] + (newton ? sm.x[j] : log_ratio(sm, j)); };
+  const auto moved = [&](int j) {
+    return sm.h[j] + (newton ? sm.x[j] : log_ratio(sm, j) / (1 + sm.control.kappa));
+  };
   const float mean = column_sum(cta, pivots, moved) / static_cast<float>(pivots);
   set_trial(cta, pivots, resident, [&](int j) { return moved(j) - mean; });
 }
@@ -58,10 +106,15 @@ LOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float toler
   Shared<L>& sm = cta.shared;
   Control next = sm.control;
   const float high = resident ? column_max(cta, pivots, [&](int j) { return sm.trial[j]; }) : 0.0f;
-  const float dual =
-      column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * sm.trial[j]; }) - high - sm.total[L::R];
-  const float residual =
-      column_sum(cta, pivots, [&](int j) { return fabsf(exp2f(sm.log_c[j]) - sm.sigma[j]); });
+  const Target target = target_at(cta, pivots, [&](int j) { return sm.trial[j]; });
+  const bool relaxed = target.kappa > 0;
+  const float linear =
+      relaxed ? target.dual() : column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * sm.trial[j]; });
+  const float dual = linear - high - sm.total[L::R];
+  const float distance = column_sum(cta, pivots, [&](int j) {
+    return fabsf(exp2f(sm.log_c[j]) - (relaxed ? exp2f(target.log_b(sm, j, sm.trial[j])) : sm.sigma[j]));
+  });
+  const float residual = next.free ? 0.0f : distance;  // one evaluation is all that a free side needs
   const bool first = next.passes == 0;
   const bool gained = next.divergence > kDualNoise ? dual - next.dual >= next.divergence
                                                    : residual <= kLeastProgress * next.residual;
@@ -72,10 +125,9 @@ LOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float toler
     for_columns(cta, pivots, [&](int j) {
       sm.h[j] = sm.trial[j];
       sm.marginal[j] = exp2f(sm.log_c[j]);
+      sm.log_b[j] = target.log_b(sm, j, sm.trial[j]);
     });
-    next.divergence = column_sum(cta, pivots, [&](int j) {
-      return sm.sigma[j] * fminf(safe_log2(sm.sigma[j]) - fmaxf(sm.log_c[j], -kLongestStep), kLongestStep);
-    });
+    next.divergence = sure_gain(cta, pivots, target);
     next.dual = dual;
     next.residual = residual;
     next.best = first ? residual : fminf(next.best, residual);
@@ -94,6 +146,15 @@ LOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float toler
   const bool stalled = next.failures >= 2 && next.residual <= 16 * 1.2e-7f * (1 + spread);
   next.active = next.residual > tolerance && !stalled;  // false for NaN: such a problem is over
   if (cta.lane == 0) sm.control = next;
+}
+
+/// The constant in h, which c does not see, such that log2 c + kappa h = log2 sigma itself holds at the solution; the gradient of kappa
+/// needs it. Warp 0 only; a CTA barrier must follow.
+template <class L>
+LOT_DEVICE void place_constant(const Cta<L>& cta, int pivots) {
+  Shared<L>& sm = cta.shared;
+  const float constant = target_at(cta, pivots, [&](int j) { return sm.h[j]; }).dual();
+  for_columns(cta, pivots, [&](int j) { sm.h[j] -= constant; });
 }
 
 }  // namespace lotformer::lot_cuda

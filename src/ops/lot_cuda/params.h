@@ -57,6 +57,7 @@ struct PivotArgs {
   float* adjoint;     // [2P, steps + 2, R]
   float* sigma_part;  // [2P, R]
   float* z_part;      // [2P, splits, R, D]
+  float* kappa_part;  // [2P], exact
 };
 
 /// What the fixed number of half-iterations comes to on one side. Keys begin with a pivot update, from which potentials[0] comes; then,

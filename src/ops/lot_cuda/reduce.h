@@ -8,12 +8,24 @@ namespace lotformer::lot_cuda {
 
 constexpr int kReduceThreads = 128;
 
+/// `element` = side * heads + head of d_kappa.
+LOT_DEVICE void reduce_relaxation(const PivotArgs& p, int element) {
+  if (!p.d_kappa || element >= 2 * p.heads) return;
+  const int64_t first = static_cast<int64_t>(element / p.heads) * p.batch * p.heads + element % p.heads;
+  float sum = 0;
+  for (int b = 0; b < p.batch; ++b) sum += p.kappa_part[first + b * p.heads];
+  p.d_kappa[element] = sum;
+}
+
 template <int R>
 LOT_KERNEL(kReduceThreads, 1)
 pivot_reduce(PivotArgs p) {
   const int element = cta_index() * kReduceThreads + thread_index();
   const int each = p.pivots * (p.head_dim + 1);  // the last column is sigma
-  if (element >= p.heads * each) return;
+  if (element >= p.heads * each) {
+    reduce_relaxation(p, element - p.heads * each);
+    return;
+  }
   const int h = element / each, j = element % each / (p.head_dim + 1), d = element % (p.head_dim + 1);
   const int problems = p.batch * p.heads;
   float sum = 0;

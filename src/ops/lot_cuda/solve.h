@@ -146,7 +146,7 @@ LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const Pivot
   bool newton = !now.sinkhorn;
   if (newton) {
     if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
-    newton = solve_system(cta, gram, 1 - fmaxf(now.omega, kLeastDamping), p.pivots);
+    newton = solve_system(cta, gram, 1 - fmaxf(now.omega, kLeastDamping), now.kappa, p.pivots);
   }
   if (cta.warp == 0) {
     if (cta.lane == 0) sm.control.sinkhorn = !newton;
@@ -198,6 +198,10 @@ LOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& 
       break;
   }
   if (!exact) return;
+  if (sm.control.kappa > 0) {
+    if (cta.warp == 0) place_constant(cta, p.pivots);
+    cta_sync();
+  }
   keep_potentials(cta, p, ps, 0);
   if (sm.control.accepted) return;  // the last trial is the solution
   if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
@@ -206,14 +210,19 @@ LOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& 
 
 /// Numbers that are read by name before anything was computed, and a sequence without a token.
 template <class L>
-LOT_DEVICE void clear_shared(const Cta<L>& cta, const PivotArgs& p, int h) {
+LOT_DEVICE void clear_shared(const Cta<L>& cta, const PivotArgs& p, int side, int h) {
   Shared<L>& sm = cta.shared;
   for (int j = thread_index(); j < L::R; j += L::kThreads) {
     sm.sigma[j] = j < p.pivots ? p.sigma[h * p.pivots + j] : 0.0f;
-    sm.h[j] = sm.trial[j] = sm.shift[j] = sm.log_c[j] = sm.x[j] = 0;
+    sm.h[j] = sm.trial[j] = sm.shift[j] = sm.log_c[j] = sm.log_b[j] = sm.x[j] = 0;
     sm.marginal[j] = sm.sigma[j];
   }
-  if (thread_index() == 0) sm.control = Control{};
+  if (thread_index() == 0) {
+    const float kappa = relaxation_of(p, side, h);
+    sm.control = Control{};
+    sm.control.free = is_free(kappa);
+    sm.control.kappa = sm.control.free ? 0.0f : kappa;
+  }
 }
 
 template <class L>
@@ -255,7 +264,7 @@ pivot_solve(PivotArgs p) {
   Shared<L>& sm = cta.shared;
   const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
-  clear_shared(cta, p, h);
+  clear_shared(cta, p, side, h);
   load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
               p.log_scale);
   cluster_sync();  // every CTA runs and has its shared memory in order, before a peer writes to it

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The r x r system of Newton's step and of the implicit gradient: (diag(c) - theta G) x = rhs, all CTAs of a cluster redundantly.
+// The r x r system of Newton's step and of the implicit gradient: ((1 + kappa) diag(c) - theta G) x = rhs, all CTAs of a cluster redundantly.
 //
-// Scaled by q = sqrt(c) to unit diagonal; theta q q^T lifts the null vector q (at theta = 1) and leaves the rest as it is; a jitter
+// Scaled by q = sqrt(c) to the diagonal 1 + kappa; theta q q^T lifts the null vector q (at theta = 1) and leaves the rest as it is; a jitter
 // keeps float32 positive definite. L D L^T, one CTA barrier a column; triangular solves by warp 0, numbers in registers.
 #pragma once
 
@@ -80,7 +80,11 @@ LOT_DEVICE void substitute(const Cta<L>& cta, const float* m, int n, float (&v)[
       }
     }
   }
-  for_columns(cta, n, [&](int j) { v[j / kWarp] /= m[j * stride + j]; });
+  LOT_UNROLL
+  for (int s = 0; s < kSlots<L>; ++s) {
+    const int j = s * kWarp + cta.lane;
+    if (j < n) v[s] /= m[j * stride + j];
+  }
   LOT_UNROLL
   for (int s = kSlots<L> - 1; s >= 0; --s) {
     LOT_ROLLED
@@ -95,10 +99,10 @@ LOT_DEVICE void substitute(const Cta<L>& cta, const float* m, int n, float (&v)[
   }
 }
 
-/// Solves for shared.x (in: right-hand side, out: solution with mean zero); c in shared.marginal, G [R][R] in global memory. False, and
+/// Solves for shared.x (in: right-hand side, out: solution with mean zero, c . x = 0 where kappa > 0); c in shared.marginal, G [R][R] in global memory. False, and
 /// shared.x = 0, when the matrix is not numerically positive definite. All threads of the CTA call it; ends with a barrier.
 template <class L>
-LOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, int n) {
+LOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, float kappa, int n) {
   Shared<L>& sm = cta.shared;
   float* m = cta.scratch;
   constexpr int stride = L::R + 1;
@@ -106,7 +110,8 @@ LOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, 
     const float qi = sqrtf(fmaxf(sm.marginal[i], kTiny));
     for (int j = cta.lane; j <= i; j += kWarp) {
       const float qj = sqrtf(fmaxf(sm.marginal[j], kTiny));
-      m[i * stride + j] = theta * (qi * qj - gram[i * L::R + j] / (qi * qj)) + (i == j ? 1 + kJitter : 0.0f);
+      m[i * stride + j] =
+          theta * (qi * qj - gram[i * L::R + j] / (qi * qj)) + (i == j ? 1 + kappa + kJitter : 0.0f);
     }
   }
   const bool positive = factorise(cta, m, n);
@@ -126,8 +131,11 @@ LOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, 
     }
     float total = 0;
     LOT_UNROLL
-    for (int s = 0; s < kSlots<L>; ++s) total += v[s];
-    const float mean = warp_sum(total) / static_cast<float>(n);
+    for (int s = 0; s < kSlots<L>; ++s) {  // v is indexed by constants only: registers
+      const int j = s * kWarp + cta.lane;
+      total += kappa > 0 && j < n ? v[s] * sm.marginal[j] : v[s];
+    }
+    const float mean = warp_sum(total) / (kappa > 0 ? 1.0f : static_cast<float>(n));
     LOT_UNROLL
     for (int s = 0; s < kSlots<L>; ++s) {
       const int j = s * kWarp + cta.lane;
