@@ -36,15 +36,19 @@ double microseconds(c10::Device device, Work&& work) {
 /// Forward, then forward and backward.
 struct Measured {
   std::array<std::vector<double>, 2> microseconds;
-  std::array<int64_t, 2> peak_bytes{};
+  std::array<int64_t, 2> peak_bytes{}, result_bytes{};
 };
 constexpr std::array<const char*, 2> kPasses = {"forward", "forward+backward"};
 
 /// Every candidate once a round, so that a slow minute of the machine falls on all of them.
 std::vector<Measured> measure(const Request& request, std::vector<Subject>& subjects) {
   std::vector<Measured> measured(subjects.size());
-  for (size_t i = 0; i < subjects.size(); ++i)  // the warm-up round
-    measured[i].peak_bytes = {subjects[i].peak_bytes(false), subjects[i].peak_bytes(true)};
+  for (size_t i = 0; i < subjects.size(); ++i) {  // the warm-up round
+    for (size_t pass = 0; pass < kPasses.size(); ++pass) {
+      measured[i].peak_bytes[pass] = subjects[i].peak_bytes(pass == 1);
+      measured[i].result_bytes[pass] = subjects[i].result_bytes();
+    }
+  }
   for (int64_t round = 0; round < request.rounds; ++round) {
     for (size_t i = 0; i < subjects.size(); ++i) {
       auto& [forward, both] = measured[i].microseconds;
@@ -68,7 +72,10 @@ Json measure_setting(const Request& request, const Setting& setting) {
                   {"batch", request.batch},
                   {"pass", kPasses[pass]},
                   {"median_us", median(measured[i].microseconds[pass])},
-                  {"peak_bytes", measured[i].peak_bytes[pass]}});
+                  {"peak_bytes", measured[i].peak_bytes[pass]},
+                  // The control "none" hands out its input, so that nothing is left.
+                  {"working_bytes",
+                   std::max<int64_t>(0, measured[i].peak_bytes[pass] - measured[i].result_bytes[pass])}});
       rows.push_back(std::move(row));
     }
   }

@@ -168,4 +168,12 @@ int64_t Subject::peak_bytes(bool backward) {
   return ops::cpu_memory().peak - before;
 }
 
+int64_t Subject::result_bytes() const {
+  auto bytes = static_cast<int64_t>(q_.nbytes());  // the output has the shape and dtype of q
+  const auto add = [&](const at::Tensor& t) { bytes += t.grad().defined() ? t.grad().nbytes() : 0; };
+  for (const at::Tensor* t : {&q_, &k_, &v_}) add(*t);
+  for (const at::Tensor& parameter : module_->parameters()) add(parameter);
+  return bytes;
+}
+
 }  // namespace lotformer::bench

@@ -21,6 +21,8 @@ class Subject {
   void forward_backward();
   /// Extra bytes that a pass needs at most, beyond inputs and parameters.
   int64_t peak_bytes(bool backward);
+  /// Bytes of what the last pass was asked for: the output and the gradients it left.
+  int64_t result_bytes() const;
   /// attention, mode, options, pivots: what the rows of a report begin with.
   const Json& description() const { return description_; }
 

@@ -52,24 +52,27 @@ std::string preface(const Json& report) {
 }  // namespace
 
 std::string attention_table(const Json& report) {
-  std::string text = preface(report) + table_head({"task", "n", "attention", "forward, ms", "to softmax",
-                                                   "to reference", "forward+backward, ms", "to softmax",
-                                                   "to reference", "to its default", "extra memory, MiB"});
+  std::string text =
+      preface(report) + table_head({"task", "n", "attention", "forward, ms", "to softmax", "to reference",
+                                    "forward+backward, ms", "to softmax", "to reference", "to its default",
+                                    "extra memory, MiB", "of it working, MiB"});
   const Json& rows = report["rows"];
   for (size_t i = 0; i + 1 < rows.size(); i += 2) {
     const Json &forward = rows[i], &both = rows[i + 1];
-    text += table_row({both["task"].get<std::string>(), concat(both["n"]), name_of(both),
-                       milliseconds(forward), ratio_text(forward["ratio_to_softmax"]),
-                       ratio_text(forward["ratio_to_reference"]), milliseconds(both),
-                       ratio_text(both["ratio_to_softmax"]), ratio_text(both["ratio_to_reference"]),
-                       ratio_text(both["ratio_to_default"]), mebibytes(both["peak_bytes"])});
+    text +=
+        table_row({both["task"].get<std::string>(), concat(both["n"]), name_of(both), milliseconds(forward),
+                   ratio_text(forward["ratio_to_softmax"]), ratio_text(forward["ratio_to_reference"]),
+                   milliseconds(both), ratio_text(both["ratio_to_softmax"]),
+                   ratio_text(both["ratio_to_reference"]), ratio_text(both["ratio_to_default"]),
+                   mebibytes(both["peak_bytes"]), mebibytes(both["working_bytes"])});
   }
   return text + concat("\nMedians of ", report["rounds"],
                        " interleaved rounds. Ratios are times over those of softmax, of the published "
                        "iteration (lotformer, "
                        "reference: T = 50, plain ATen) and of the same module with default options; the "
                        "extra memory is that of "
-                       "forward and backward together.\n");
+                       "forward and backward together, the working memory what is left of it without the "
+                       "output and the gradients.\n");
 }
 
 std::string memory_table(const Json& report) {

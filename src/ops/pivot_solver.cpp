@@ -25,6 +25,8 @@
 namespace lotformer::ops {
 namespace {
 
+constexpr int64_t kFewPasses = 16;
+
 /// Constants of a floating point type.
 struct Precision {
   double epsilon;          // machine epsilon
@@ -117,16 +119,22 @@ struct Working {
   at::Tensor index;  // [W], place among the P problems
   at::Tensor logits, sigma, share, real, kappa;
   at::Tensor potentials, marginal, gram, dual, residual;  // the last accepted point
-  at::Tensor best;                                        // smallest residual so far
-  at::Tensor omega;                                       // damping 1 - theta
-  at::Tensor sinkhorn;                                    // bool: the next step is a Sinkhorn step
-  at::Tensor failures;                                    // int64: rejected trials in a row
-  at::Tensor passes;                                      // int64
-  at::Tensor active;                                      // bool
+  at::Tensor best;                                        // smallest residual of an accepted point
+  at::Tensor lowest, lowest_potentials,
+      lowest_marginal;  // the smallest residual of all passes, and its point
+  at::Tensor omega;     // damping 1 - theta
+  at::Tensor sinkhorn;  // bool: the next step is a Sinkhorn step
+  at::Tensor plain;     // bool: so are all
+  at::Tensor halved;    // bool: the last pass halved the residual
+  at::Tensor failures;  // int64: rejected trials in a row
+  at::Tensor passes;    // int64
+  at::Tensor active;    // bool
 
   std::vector<at::Tensor*> all() {
-    return {&index, &logits,   &sigma, &share, &real,     &kappa,    &potentials, &marginal, &gram,
-            &dual,  &residual, &best,  &omega, &sinkhorn, &failures, &passes,     &active};
+    return {&index,           &logits, &sigma,    &share,    &real,   &kappa,    &potentials,
+            &marginal,        &gram,   &dual,     &residual, &best,   &lowest,   &lowest_potentials,
+            &lowest_marginal, &omega,  &sinkhorn, &plain,    &halved, &failures, &passes,
+            &active};
   }
   void keep(const at::Tensor& rows) {
     for (at::Tensor* tensor : all()) {
@@ -136,7 +144,7 @@ struct Working {
 };
 
 Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
-                    const at::Tensor& kappa, double tolerance) {
+                    const at::Tensor& kappa, const PivotSolverOptions& options) {
   Working w;
   const at::Tensor free = kappa.defined() ? kappa.isinf() : at::Tensor();
   if (kappa.defined()) w.kappa = kappa.masked_fill(free, 0).unsqueeze(-1);  // [P, 1]
@@ -151,16 +159,21 @@ Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const
   w.gram = pass.gram;
   w.dual = pass.dual;
   w.residual = free.defined() ? pass.residual.masked_fill(free, 0) : pass.residual;
-  w.best = w.residual;
+  w.best = w.lowest = w.residual;
+  w.lowest_potentials = w.potentials;
+  w.lowest_marginal = w.marginal;
   w.omega = at::full_like(w.residual, 0.1);
   w.sinkhorn = at::ones_like(w.residual, w.residual.options().dtype(at::kBool));  // cold start
+  w.plain = options.max_passes < kFewPasses ? (w.share.squeeze(-1) * (2 * sigma.size(1))).gt(1)
+                                            : w.sinkhorn.logical_not();
+  w.halved = w.sinkhorn;
   w.failures = at::zeros_like(w.index);
   w.passes = at::ones_like(w.index);
-  w.active = w.residual > tolerance;  // false for NaN: such a problem is over
+  w.active = w.residual > options.tolerance;  // false for NaN: such a problem is over
   return w;
 }
 
-void store(Working& w, PivotSolution& solution) {
+void store(const Working& w, PivotSolution& solution) {
   solution.potentials.index_copy_(0, w.index, w.potentials);
   solution.marginal.index_copy_(0, w.index, w.marginal);
   solution.gram.index_copy_(0, w.index, w.gram);
@@ -174,9 +187,23 @@ at::Tensor select_rows(const at::Tensor& condition, const at::Tensor& yes, const
   return at::where(shaped, yes, no);
 }
 
+/// Back to the smallest residual of all passes, where `allowed`. The Gram matrix and the dual stay behind.
+at::Tensor return_to_lowest(Working& w, const at::Tensor& allowed) {
+  const at::Tensor back = (w.lowest < w.residual).logical_and(allowed);
+  w.potentials = select_rows(back, w.lowest_potentials, w.potentials);
+  w.marginal = select_rows(back, w.lowest_marginal, w.marginal);
+  w.residual = at::where(back, w.lowest, w.residual);
+  return back;
+}
+
 /// One trial for every working problem, accepted or rejected problem by problem.
-void advance(Working& w, double tolerance) {
+void advance(Working& w, double tolerance, bool last) {
   const Precision& precision = precision_of(w.logits);
+  if (last) {
+    const at::Tensor slow = w.halved.logical_not().logical_and(w.active);
+    return_to_lowest(w, slow);
+    w.sinkhorn = w.sinkhorn.logical_or(slow);
+  }
   const at::Tensor log_b = log_target(w.sigma, w.potentials, w.kappa);
   const at::Tensor log_ratio = log_b - w.marginal.clamp_min(precision.tiny).log();
   const at::Tensor gain = sure_gain(w.sigma, log_b, log_ratio, w.kappa);
@@ -185,18 +212,25 @@ void advance(Working& w, double tolerance) {
   const at::Tensor theta = (1 - w.omega.clamp_min(precision.least_damping)).unsqueeze(-1);
   const at::Tensor newton =
       solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved, w.kappa);
-  const at::Tensor sinkhorn = w.sinkhorn.logical_or(solved.logical_not());
+  const at::Tensor sinkhorn = w.sinkhorn.logical_or(w.plain).logical_or(solved.logical_not());
   const at::Tensor damped = w.kappa.defined() ? log_ratio / (1 + w.kappa) : log_ratio;
   at::Tensor trial = w.potentials + select_rows(sinkhorn, damped, newton);
   trial = trial - trial.mean(-1, /*keepdim=*/true);
   const Pass pass = evaluate(w.logits, trial, {w.real, w.share}, w.sigma, w.kappa);
 
-  const at::Tensor halved = pass.residual <= 0.5 * w.best;
+  const at::Tensor lower = (pass.residual < w.lowest).logical_and(w.active);
+  w.lowest = at::where(lower, pass.residual, w.lowest);
+  w.lowest_potentials = select_rows(lower, trial, w.lowest_potentials);
+  w.lowest_marginal = select_rows(lower, pass.marginal, w.lowest_marginal);
+
+  w.halved = pass.residual <= 0.5 * w.best;
   // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual
   // says enough.
   const at::Tensor gained =
       at::where(gain > precision.dual_noise, pass.dual - w.dual >= gain, pass.residual <= 0.99 * w.residual);
-  const at::Tensor accepted = sinkhorn.logical_or(halved).logical_or(gained).logical_and(w.active);
+  const at::Tensor solved_to_tolerance = pass.residual <= tolerance;
+  const at::Tensor accepted =
+      sinkhorn.logical_or(w.halved).logical_or(gained).logical_or(solved_to_tolerance).logical_and(w.active);
   w.passes = w.passes + w.active;
 
   const at::Tensor raised = 10 * w.omega.clamp_min(1e-3);
@@ -217,6 +251,16 @@ void advance(Working& w, double tolerance) {
   const at::Tensor floor = (16 * precision.epsilon) * (1 + w.potentials.abs().amax(-1));
   const at::Tensor stalled = (w.failures >= 2).logical_and(w.residual <= floor);
   w.active = w.active.logical_and(w.residual > tolerance).logical_and(stalled.logical_not());
+}
+
+/// Hands out the working problems; those that are `over` at the point of their smallest residual.
+void finish(Working w, const at::Tensor& over, PivotSolution& solution) {
+  const at::Tensor back = return_to_lowest(w, over);
+  if (back.any().item<bool>()) {
+    const Pass pass = evaluate(w.logits, w.potentials, {w.real, w.share}, w.sigma, w.kappa);
+    w.gram = select_rows(back, pass.gram, w.gram);
+  }
+  store(w, solution);
 }
 
 }  // namespace
@@ -261,7 +305,7 @@ PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMargin
                                      const at::Tensor& kappa) {
   if (options.max_passes < 1)
     throw Error(ErrorKind::internal, "solve_pivot_potentials: max_passes must be at least 1");
-  Working w = first_point(logits, tokens, sigma, kappa, options.tolerance);
+  Working w = first_point(logits, tokens, sigma, kappa, options);
   PivotSolution solution;
   solution.potentials = at::zeros_like(w.potentials);
   solution.marginal = at::zeros_like(w.marginal);
@@ -275,15 +319,15 @@ PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMargin
   while (rows.size(0) > 0 && solution.longest < options.max_passes) {
     // Copying the scores costs about half a pass: worth it once a quarter of the problems is done.
     if (4 * rows.size(0) <= 3 * w.index.size(0)) {
-      store(w, solution);
+      finish(w, w.active.logical_not(), solution);
       w.keep(rows);
     }
     solution.longest += 1;
     solution.problem_passes += rows.size(0);
-    advance(w, options.tolerance);
+    advance(w, options.tolerance, solution.longest == options.max_passes);
     rows = w.active.nonzero().squeeze(-1);
   }
-  store(w, solution);
+  finish(w, at::ones_like(w.active), solution);
   solution.capped = rows.size(0);
   if (kappa.defined()) {
     const at::Tensor finite = kappa.masked_fill(kappa.isinf(), 0).unsqueeze(-1);

@@ -100,6 +100,10 @@ TEST_CASE("bench: rows of speed and memory, a table with its command") {
     CHECK(row.at("pivots").is_null() == (row.at("attention") != "lotformer"));
     CHECK(row.at("median_us").get<double>() > 0);
     CHECK(row.at("peak_bytes").get<int64_t>() > 0);
+    // Output, then the gradients of q, k and v too: batch 2, 2 heads of 32, float32.
+    if (row.at("attention") == "softmax")
+      CHECK(row.at("peak_bytes").get<int64_t>() - row.at("working_bytes").get<int64_t>() ==
+            (row.at("pass") == "forward" ? 1 : 4) * int64_t{2 * 2 * 1024 * 32 * 4});
     for (const char* ratio : {"ratio_to_reference", "ratio_to_softmax", "ratio_to_default"})
       CHECK(row.at(ratio).get<double>() > 0);
     if (row.at("attention") == "softmax") CHECK(row.at("ratio_to_softmax") == 1.0);

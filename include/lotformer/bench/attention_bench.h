@@ -50,7 +50,8 @@ struct Request {
 /// Two rows for every setting and candidate, `pass` "forward" (no gradients recorded) and "forward+backward" (gradients of q, k, v
 /// and parameters), modules in training mode:
 ///   attention, mode (null where the module has none), options (as given, without the mode), task, n, pivots (null without), batch,
-///   median_us, peak_bytes (largest extra memory of the pass),
+///   median_us, peak_bytes (largest extra memory of the pass), working_bytes (of it without the output and the gradients, which every
+///   module has to hold),
 ///   ratio_to_softmax, ratio_to_reference, ratio_to_default: median_us over that of softmax, of lotformer:reference (the published
 ///   iteration, T = 50, in plain ATen) and of the same module without options; same setting, pass and run; null without such a row.
 /// One warm-up round.

@@ -15,6 +15,11 @@
 // step to fall back on. Every problem stops on its own residual |c - sigma|_1 and keeps its own damping, so
 // no result depends on what else is in the batch.
 //
+// A problem that runs out of passes shall not be worse off than under plain Sinkhorn. Three rules see to it:
+// the point with the smallest residual of all passes is handed out; the last pass is a Sinkhorn step from there
+// (it never raises the residual) unless the pass before halved the residual; and with fewer than 2 r tokens and
+// fewer than 16 passes, where rejected Newton trials do not pay for themselves, all steps are Sinkhorn steps.
+//
 // Relaxed pivot marginals (unbalanced transport, Chizat et al. 2018): the constraint c = sigma becomes a
 // penalty rho KL(c || sigma). With kappa = epsilon / rho
 //

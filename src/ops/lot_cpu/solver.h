@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kLog2e = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
+constexpr int64_t kFewPasses = 16;
 
 LOT_INLINE double larger(double a, double b) {
   return a > b ? a : b;
@@ -111,7 +112,7 @@ class Solver {
 
   static std::size_t bytes(int64_t r) {
     using A = Arena;
-    return 3 * A::bytes<double>(r * r) + 12 * A::bytes<double>(r) + A::bytes<T>(r);
+    return 3 * A::bytes<double>(r * r) + 13 * A::bytes<double>(r) + A::bytes<T>(r);
   }
   Solver(const Shape<T>& shape, Arena& arena) : shape_(shape), r_(shape.r) {
     for (Point* point : {&now_, &trial_}) {
@@ -119,6 +120,8 @@ class Solver {
       point->marginal = arena.take<double>(r_);
       point->gram = arena.take<double>(r_ * r_);
     }
+    best_.potentials = arena.take<double>(r_);
+    best_.marginal = arena.take<double>(r_);
     matrix_ = arena.take<double>(r_ * r_);
     for (double** row : {&root_, &log_ratio_, &rhs_, &step_, &target_, &log_sigma_, &sigma_})
       *row = arena.take<double>(r_);
@@ -152,11 +155,14 @@ class Solver {
   double compare(const Point& point);
   bool newton_step(double theta);
   void make_trial(bool sinkhorn);
+  void note_best(const Point& point);
+  void return_to_best();
 
   Shape<T> shape_;
   int64_t r_;
   double kappa_ = 0;
   Point now_, trial_;
+  Point best_{};  // the smallest residual of all passes, without G
   double *matrix_, *root_, *log_ratio_, *rhs_, *step_, *target_, *log_sigma_, *sigma_;
   T* bias_;
 };
@@ -241,22 +247,51 @@ inline void Solver<T>::make_trial(bool sinkhorn) {
 }
 
 template <class T>
+inline void Solver<T>::note_best(const Point& point) {
+  if (!(point.residual < best_.residual)) return;
+  std::memcpy(best_.potentials, point.potentials, sizeof(double) * r_);
+  std::memcpy(best_.marginal, point.marginal, sizeof(double) * r_);
+  best_.dual = point.dual;
+  best_.residual = point.residual;
+}
+
+template <class T>
+inline void Solver<T>::return_to_best() {
+  if (!(best_.residual < now_.residual)) return;
+  std::memcpy(now_.potentials, best_.potentials, sizeof(double) * r_);
+  std::memcpy(now_.marginal, best_.marginal, sizeof(double) * r_);
+  now_.dual = best_.dual;
+  now_.residual = best_.residual;
+  now_.has_gram = false;
+}
+
+template <class T>
 inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& options, Workers<T>& workers) {
   bool sinkhorn = !options.newton_first;
   evaluate(side, workers, !sinkhorn, now_);  // a Sinkhorn step does not look at G
   int64_t passes = 1, failures = 0;
   double best = now_.residual, omega = 0.1;
+  best_.residual = __builtin_inf();
+  note_best(now_);
+  // See ops/pivot_solver.h: what keeps a capped problem at or below Sinkhorn's residual.
+  const bool plain = options.max_passes < kFewPasses && side.tokens < 2 * r_;
+  bool halved = true;
   while (now_.residual > options.tolerance && passes < options.max_passes) {  // NaN ends it
+    if (passes + 1 == options.max_passes && !halved) {
+      return_to_best();
+      sinkhorn = true;
+    }
     const double gain = compare(now_);
-    sinkhorn = sinkhorn || !newton_step(1 - larger(omega, P::kLeastDamping));
+    sinkhorn = sinkhorn || plain || !newton_step(1 - larger(omega, P::kLeastDamping));
     make_trial(sinkhorn);
     evaluate(side, workers, true, trial_);
     ++passes;
-    const bool halved = trial_.residual <= 0.5 * best;
+    note_best(trial_);
+    halved = trial_.residual <= 0.5 * best;
     // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual says enough.
     const bool gained =
         gain > P::kDualNoise ? trial_.dual - now_.dual >= gain : trial_.residual <= 0.99 * now_.residual;
-    if (sinkhorn || halved || gained) {
+    if (sinkhorn || halved || gained || trial_.residual <= options.tolerance) {
       omega = sinkhorn ? smaller(omega, 0.3) : 0.1 * omega;
       const Point left = now_;
       now_ = trial_;
@@ -275,6 +310,7 @@ inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& option
     for (int64_t j = 0; j < r_; ++j) highest = larger(highest, __builtin_fabs(now_.potentials[j]));
     if (failures >= 2 && now_.residual <= 16 * P::kEpsilon * (1 + highest)) break;
   }
+  return_to_best();
   return passes;
 }
 
