@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Fuzzes the parsers of data files with libFuzzer under address and undefined-behaviour sanitizers.
-#   scripts/fuzz.sh [SECONDS] [TARGETS...]     default: 20 seconds each of listops_tsv retrieval_tsv cifar png metadata cache_header
+#   scripts/fuzz.sh [SECONDS] [TARGETS...]     default: 20 seconds each of listops_tsv retrieval_tsv cifar png metadata cache_header provenance
 #   scripts/fuzz.sh --keep                     adds what was found to reach new code to the corpus in tests/data/fuzz (small inputs only)
 # A finding is written to build/fuzz/findings and ends the script with status 1. Without clang and its runtime the script says so and ends well.
 set -euo pipefail
@@ -20,7 +20,7 @@ if [[ -z $clang ]] || ! "$clang" -fsanitize=fuzzer -x c++ - -o /dev/null <<<'ext
   exit
 fi
 
-all=(listops_tsv retrieval_tsv cifar png metadata cache_header)
+all=(listops_tsv retrieval_tsv cifar png metadata cache_header provenance)
 keep=no
 if [[ ${1:-} == --keep ]]; then
   keep=yes

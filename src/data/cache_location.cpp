@@ -21,19 +21,23 @@ bool is_writable_directory(const fs::path& directory) {
   return !code && fs::is_directory(directory, code) && ::access(directory.c_str(), W_OK | X_OK) == 0;
 }
 
-void say_once(const fs::path& beside_data, const fs::path& used) {
+void say_once(const fs::path& beside_data, const fs::path& used, bool is_link) {
   static std::mutex mutex;
   static std::set<std::string> said;
   const std::lock_guard<std::mutex> guard(mutex);
   if (!said.insert(beside_data.string()).second) return;
-  log::info(concat(beside_data.string(), " cannot be written; caches go to ", used.string()));
+  log::info(concat(beside_data.string(), is_link ? " is a link, which is not followed" : " cannot be written",
+                   "; caches go to ", used.string()));
 }
 
 }  // namespace
 
 fs::path cache_directory(const fs::path& source_directory) {
   const fs::path beside_data = source_directory / ".lotformer-cache";
-  if (is_writable_directory(beside_data)) return beside_data;
+  // A link that came with the data could make us write anywhere.
+  std::error_code code;
+  const bool is_link = fs::is_symlink(beside_data, code);
+  if (!is_link && is_writable_directory(beside_data)) return beside_data;
   const std::string key = hash_bytes(fs::weakly_canonical(source_directory).string()).substr(0, 16);
   std::vector<fs::path> others;
   const char* user_cache = std::getenv("XDG_CACHE_HOME");
@@ -42,7 +46,7 @@ fs::path cache_directory(const fs::path& source_directory) {
   others.push_back(fs::temp_directory_path() / concat("lotformer-cache-", ::getuid()) / key);
   for (const fs::path& candidate : others) {
     if (!is_writable_directory(candidate)) continue;
-    say_once(beside_data, candidate);
+    say_once(beside_data, candidate, is_link);
     return candidate;
   }
   throw Error(ErrorKind::disk,

@@ -76,7 +76,8 @@ Json check_task(const std::string& name, DataOptions options) {
                   {"data_origin", task->data_origin()},
                   {"val_is_test", task->val_is_test()},
                   {"vocab_size", task->vocab_size()},
-                  {"max_length", task->max_length()}};
+                  {"max_length", task->max_length()},
+                  {"metrics", task->metrics()}};
   for (const Split split : {Split::train, Split::val, Split::test}) {
     summary["splits"][std::string(to_string(split))] = summarise(task->open(split), *task);
   }
@@ -100,6 +101,7 @@ std::string describe_check(const Json& summary) {
   out += "\n";
   if (summary["val_is_test"].get<bool>()) out += "validation and test are the same examples\n";
   for (const auto& [name, split] : summary["splits"].items()) describe_split(name, split, out);
+  out += concat("scored by: ", join(summary["metrics"].get<std::vector<std::string>>(), ", "), "\n");
   for (const Json& reference : summary["references"]) {
     out += concat("reference: ", reference["name"].get<std::string>(), " -> ",
                   percent(reference["accuracy"].get<double>()), " (", reference["source"].get<std::string>(),

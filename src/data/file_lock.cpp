@@ -15,7 +15,7 @@
 namespace lotformer::data {
 
 FileLock::FileLock(const std::filesystem::path& path, const std::string& waiting_for) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd_ < 0)
     throw Error(ErrorKind::disk, concat(path.string(), ": cannot be created: ", std::strerror(errno)));
   held_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;

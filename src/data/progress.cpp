@@ -38,12 +38,21 @@ void Progress::update(int64_t done) {
 
 void Progress::print(int64_t done, double elapsed) {
   const auto amount = [this](int64_t n) { return unit_ == "bytes" ? format_bytes(n) : format_count(n); };
+  if (total_ <= 0 || done > total_) {  // more than was expected: nobody knows how much is left
+    const std::string text = concat(label_, ": ", amount(done), unit_ == "bytes" ? "" : " " + unit_);
+    show(text);
+    return;
+  }
   const double remaining =
       done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : -1;
-  const int64_t percent = total_ > 0 ? 100 * done / total_ : 100;
+  const int64_t percent = 100 * done / total_;
   const std::string text =
       concat(label_, ": ", percent, " % (", amount(done), " of ", amount(total_),
              unit_ == "bytes" ? "" : " " + unit_, "), ", format_duration(remaining), " left");
+  show(text);
+}
+
+void Progress::show(const std::string& text) {
   std::fputs((terminal_ ? "\r\x1b[K" + text : text + "\n").c_str(), stderr);
   std::fflush(stderr);
   drawn_ = true;

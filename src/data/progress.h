@@ -11,7 +11,7 @@ namespace lotformer::data {
 
 class Progress {
  public:
-  /// `unit` follows the counts ("rows"); "bytes" prints them as sizes.
+  /// `unit` follows the counts ("rows"); "bytes" prints them as sizes. Without a total (0), or beyond it, no time left is named.
   Progress(std::string label, int64_t total, std::string unit);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -22,6 +22,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   void print(int64_t done, double elapsed);
+  void show(const std::string& text);
   std::string label_, unit_;
   int64_t total_;
   bool terminal_;

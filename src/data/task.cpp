@@ -22,6 +22,12 @@ std::string_view to_string(Split split) {
   return "?";
 }
 
+std::vector<std::string> Task::metrics() const {
+  std::vector<std::string> names = {"accuracy", "loss", "recall by class"};
+  for (const Attribute& attribute : attributes()) names.push_back("accuracy by " + attribute.name);
+  return names;
+}
+
 const std::vector<TaskSpec>& task_specs() {
   static const std::vector<TaskSpec> specs = {
       {"listops", &open_listops},

@@ -160,6 +160,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
                {"examples", result->examples},           {"available", result->available},
                {"accuracy_interval_95", {low, high}},    {"split", request.split},
                {"checkpoint", checkpoint.path.string()}, {"step", checkpoint.step}};
+  json["metrics"] = session.task->metrics();  // where they stand: accuracy, loss, classes, by
   json["run"] = describe_run(session);
   json["references"] = references_json(*session.task);
   json["same_data"] = same_data;

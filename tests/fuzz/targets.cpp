@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 
+#include "data/provenance.h"
 #include "data/tasks/cifar_reader.h"
 #include "data/tasks/listops_reader.h"
 #include "data/tasks/pathfinder_metadata.h"
 #include "data/tasks/png.h"
 #include "data/tasks/retrieval_reader.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::fuzz {
@@ -40,10 +43,33 @@ template <class Body>
 void expect_data_error(const Body& body) {
   try {
     body();
-  } catch (const DataError& error) {
+  } catch (const Error& error) {
+    demand(error.kind() == ErrorKind::data);
     demand(std::string_view(error.what()).find('\n') == std::string_view::npos);  // one line, always
   }
 }
+
+/// A set as a record may describe it, once a process: one file of 5 bytes, a folder with one file, and a file beside the set, which a
+/// record must not reach.
+class SmallSet {
+ public:
+  SmallSet() : root_(std::filesystem::temp_directory_path() / concat("lotformer-fuzz-", ::getpid())) {
+    std::filesystem::create_directories(set() / "imgs");
+    write_atomic(set() / "rows.tsv", "1234\n");
+    write_atomic(set() / "imgs/0.png", "1234\n");
+    write_atomic(root_ / "outside.tsv", "1234\n");
+  }
+  ~SmallSet() {
+    std::error_code code;
+    std::filesystem::remove_all(root_, code);
+  }
+  SmallSet(const SmallSet&) = delete;
+  SmallSet& operator=(const SmallSet&) = delete;
+  std::filesystem::path set() const { return root_ / "set"; }
+
+ private:
+  std::filesystem::path root_;
+};
 
 }  // namespace
 
@@ -88,6 +114,18 @@ void metadata(std::span<const uint8_t> bytes) {
           demand(path[0] != '/' && concat("/", path, "/").find("/../") == std::string::npos);
         });
   });
+}
+
+void provenance(std::span<const uint8_t> bytes) {
+  static const SmallSet files;
+  Json record;
+  expect_data_error([&] { record = data::parse_provenance(text_of(bytes), "SYNTHETIC.json"); });
+  if (record.is_null()) return;
+  demand(record.is_object());
+  demand(data::origin_of(record) == "synthetic" || data::origin_of(record) == "generated");
+  demand(to_line(record).find('\n') == std::string::npos);  // results hold it
+  for (const bool contents : {false, true})
+    expect_data_error([&] { data::check_files(record, files.set(), "", contents); });
 }
 
 }  // namespace lotformer::fuzz

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Parsers of files that strangers made, as functions of bytes. Whatever the bytes, they return or throw
-// DataError; anything else (another exception, a sanitizer's finding) is a defect.
+// an Error of kind data with one line; anything else (another exception, a sanitizer's finding) is a defect.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,7 @@ void cifar(std::span<const uint8_t> bytes);
 void png(std::span<const uint8_t> bytes);
 void metadata(std::span<const uint8_t> bytes);
 void cache_header(std::span<const uint8_t> bytes);
+void provenance(std::span<const uint8_t> bytes);
 
 struct Target {
   const char* name;
@@ -24,8 +25,8 @@ struct Target {
 };
 inline const std::vector<Target>& targets() {
   static const std::vector<Target> table = {
-      {"listops_tsv", listops_tsv}, {"retrieval_tsv", retrieval_tsv}, {"cifar", cifar}, {"png", png},
-      {"metadata", metadata},       {"cache_header", cache_header}};
+      {"listops_tsv", listops_tsv}, {"retrieval_tsv", retrieval_tsv}, {"cifar", cifar},          {"png", png},
+      {"metadata", metadata},       {"cache_header", cache_header},   {"provenance", provenance}};
   return table;
 }
 

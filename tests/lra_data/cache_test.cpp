@@ -172,6 +172,30 @@ TEST_CASE("cache: elsewhere when it cannot lie beside the data") {
   CHECK(!fs::is_empty(temporary));
 }
 
+TEST_CASE("cache: a link in the place of its folder or lock is not followed") {
+  TemporaryFolder folder, outside, elsewhere;
+  small_listops(folder.path());
+  fs::create_directory_symlink(outside.path(), folder.path() / ".lotformer-cache");
+  ::setenv("XDG_CACHE_HOME", elsewhere.path().c_str(), 1);
+  {
+    LogObserver log;
+    CHECK(open_train(options_for(folder.path())).size() == 2);
+    CHECK(log.has(".lotformer-cache is a link, which is not followed; caches go to " +
+                  (elsewhere.path() / "lotformer").string()));
+  }
+  ::unsetenv("XDG_CACHE_HOME");
+  CHECK(fs::is_empty(outside.path()));
+  fs::remove(folder.path() / ".lotformer-cache");
+  open_train(options_for(folder.path()));
+  const fs::path lock = folder.path() / ".lotformer-cache/lock";
+  REQUIRE(fs::remove(lock));
+  fs::create_symlink(outside.path() / "made", lock);
+  DataOptions options = options_for(folder.path());
+  options.rebuild_cache = true;
+  CHECK(contains(error_of([&] { open_train(options); }), "cannot be created"));
+  CHECK(fs::is_empty(outside.path()));
+}
+
 TEST_CASE("cache: leftovers of killed builds go, foreign files stay") {
   TemporaryFolder folder;
   small_listops(folder.path());

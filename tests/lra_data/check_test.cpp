@@ -28,7 +28,8 @@ TEST_CASE("check: sums up what is there") {
   CHECK(train["fingerprint"] == open_task("listops", options)->open(Split::train).fingerprint());
   const std::string text = describe_check(summary);
   for (const std::string piece :
-       {"train: 300 examples", "data origin: generated", "root operator alone", "fingerprint", "quartiles"}) {
+       {"train: 300 examples", "data origin: generated", "root operator alone", "fingerprint",
+        "scored by: accuracy, loss, recall by class, accuracy by length", "quartiles"}) {
     CHECK(contains(text, piece));
   }
   // A file that was changed without changing its size is caught by the digest of the record.

@@ -133,6 +133,8 @@ TEST_CASE("listops attributes: bins cover every row") {
   CHECK(attributes[0].value(dataset, 0) == 4);  // of the whole expression, though the row was cut
   CHECK(attributes[1].name == "depth");
   CHECK(attributes[1].value(dataset, 0) == 2);
+  CHECK(task->metrics() == std::vector<std::string>{"accuracy", "loss", "recall by class",
+                                                    "accuracy by length", "accuracy by depth"});
   for (const Attribute& attribute : attributes) {
     CHECK(std::is_sorted(attribute.edges.begin(), attribute.edges.end()));
     CHECK(attribute.edges.front() <= 1);

@@ -75,6 +75,9 @@ class Task {
   virtual bool val_is_test() const { return false; }
   virtual std::vector<Reference> references() { return {}; }
   virtual std::vector<Attribute> attributes() const { return {}; }
+  /// What an evaluation reports: "accuracy", "loss" (mean cross-entropy, natural logarithm), "recall by class" and for each attribute
+  /// "accuracy by NAME".
+  virtual std::vector<std::string> metrics() const;
 };
 
 /// One row of the task table.

@@ -49,7 +49,8 @@ bool is_whole(const Json& record, const fs::path& directory) {
     if (static_cast<int64_t>(fs::file_size(directory / name, code)) != number(entry, "bytes")) return false;
   }
   for (const auto& [name, entry] : folders.items()) {
-    if (count_files(directory / name) != number(entry, "files")) return false;
+    const int64_t wanted = number(entry, "files");
+    if (count_files(directory / name, wanted) != wanted) return false;
   }
   return true;
 }

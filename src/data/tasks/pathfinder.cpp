@@ -63,6 +63,7 @@ class PathfinderTask final : public DirectoryTask {
 
  private:
   void find_files();
+  int64_t expected_files() const;
   std::string source_digest() const;
   int64_t count_listed() const;
   void check_count(int64_t listed) const;
@@ -112,6 +113,15 @@ void PathfinderTask::find_files() {
   }
 }
 
+/// Entries below imgs, for the progress line: images and a folder for each thousand; 0 when the record does not tell.
+int64_t PathfinderTask::expected_files() const {
+  static const Json::json_pointer place("/folders/imgs/files");
+  int64_t images = is_official() ? kOfficialImages : 0;
+  if (provenance_.contains(place) && provenance_.at(place).is_number_integer())
+    images = std::clamp<int64_t>(provenance_.at(place).get<int64_t>(), 0, int64_t{1} << 40);
+  return images + images / 1000;
+}
+
 /// Names, sizes and times of the metadata, and the number of image files: 200,000 files are counted, not
 /// looked at one by one.
 std::string PathfinderTask::source_digest() const {
@@ -119,11 +129,12 @@ std::string PathfinderTask::source_digest() const {
                                  options_.skip_empty_images ? " skip" : ""));
   for (const auto& file : pathfinder::list_metadata(directory_, prefix_))
     identity.add_file(directory_, file.name, prefix_);
+  Progress progress("counting the images of " + name_, expected_files(), "files");
   int64_t files = 0;
   std::error_code code;
   for (fs::recursive_directory_iterator it(directory_ / "imgs", code);
        !code && it != fs::recursive_directory_iterator(); it.increment(code))
-    ++files;
+    progress.update(++files);
   identity.add(std::to_string(files));
   return identity.digest();
 }

@@ -71,7 +71,12 @@ TextTask::TextTask(const DataOptions& options) : DirectoryTask(options), encoder
 std::string TextTask::source_digest(const std::vector<Review>& reviews, const std::string& folder) const {
   SourceIdentity identity(concat("text reader ", kReaderVersion, " ", encoder_.name()));
   if (folder != "train") identity.add(encoder_.numbering());
-  for (const Review& review : reviews) identity.add_file(directory_, review.name, prefix_);
+  Progress progress("looking at the files of text", static_cast<int64_t>(reviews.size()), "reviews");
+  int64_t done = 0;
+  for (const Review& review : reviews) {
+    identity.add_file(directory_, review.name, prefix_);
+    progress.update(++done);
+  }
   return identity.digest();
 }
 

@@ -35,7 +35,7 @@ const std::vector<Kind>& kinds() {
          p.seed = seed;
          return generate_text(root, p);
        }},
-      {"retrieval", "tsv_data", "d40c6517061142cf8732d90f12362562",
+      {"retrieval", "tsv_data", "8f7b4b2262a6cb6802ba65ed7fca584f",
        [](const fs::path& root, uint64_t seed) {
          RetrievalParameters p;
          p.seed = seed;
