@@ -258,6 +258,38 @@ TEST_CASE("get_lra: members that lead elsewhere are not unpacked") {
   CHECK(contains(climb.text, "holds 'aclImdb/../../../out.txt'"));
 }
 
+TEST_CASE("get_lra: the disk for archive, files and the caches of the check") {
+  struct Case {
+    const char *arguments, *free,
+        *need;  // bytes that are free; what is needed, or null when that is enough to begin
+  };
+  for (const Case& c :
+       {Case{"--task listops", "790000000", "needs about 763.0MiB"},
+        Case{"--task listops", "810000000", nullptr}, Case{"--task text", "690000000", "needs about 667.6MiB"},
+        Case{"--task text", "710000000", nullptr}, Case{"--task image", "440000000", "needs about 429.2MiB"},
+        Case{"--task image", "460000000", nullptr}, Case{"--task pathx", "26800000000", "needs about 25.0GiB"},
+        Case{"--task pathx", "26900000000", nullptr},
+        Case{"--task pathx --keep", "30000000000", "needs about 28.1GiB"},
+        Case{"--task pathfinder256", "31700000000", "needs about 29.6GiB"},
+        Case{"--task pathfinder256 --no-check", "26900000000", nullptr},
+        Case{"--task pathx --task pathfinder256", "34900000000", "needs about 32.6GiB"},
+        Case{"--task pathx --task pathfinder256", "35100000000", nullptr}}) {
+    INFO(c.arguments << ", " << c.free << " bytes free");
+    Place place;
+    place.set("LRA_RELEASE_SPACE", "");
+    const fs::path df = place.path("bin") / "df";
+    write_text(df, concat("#!/bin/sh\necho header\necho fs 1 1 ", c.free, " 1% /\n"));
+    fs::permissions(df, fs::perms::owner_all);
+    place.set("PATH", concat(df.parent_path().string(), ":", std::getenv("PATH")));
+    for (const char* url : {"LRA_RELEASE_URL", "LRA_LISTOPS_URL", "LRA_TEXT_URL", "LRA_IMAGE_URL"})
+      place.set(url, place.server().url() + "/ok/absent.gz");  // a fetch that begins ends with 3
+    const Result result = place.run(concat(c.arguments, " --yes"));
+    INFO(result.text);
+    CHECK(result.code == (c.need == nullptr ? 3 : 5));
+    CHECK((c.need == nullptr || contains(result.text, c.need)));
+  }
+}
+
 TEST_CASE("get_lra: too little disk and synthetic data in the way") {
   Place place;
   place.set("LRA_RELEASE_SPACE", "1000000000000000000");
