@@ -6,6 +6,8 @@
 #     --train N training examples instead of the official number (image and Pathfinder add their share for validation and test)
 #     --folder  where the sets are made (default: build/bench-data); a set that lies there already is used, its generation not timed
 #     --keep    leave the sets (each is removed after its row: all together take about 60 GB)
+# A row by itself at official size takes, by what 1,000 images cost, 13 minutes for pathfinder64 (its contours hardly fit) and 8 for pathfinder256 (15 GB)
+# on two idle cores. Rows are merged into docs/benchmarks/data.md by hand: each line of stdout replaces the line of its task.
 # "first load" decodes the files into the cache, "again" opens the cache (its checksum is verified); both are one process a split
 # (lotformer-data show; Pathfinder's splits share one cache, which is opened once). "every byte" reads the whole set through the map (lotformer-data stats). Memory is the largest RssAnon + RssShmem
 # seen in /proc every 10 ms: what the process holds beyond mapped files. Each load runs under `ulimit -d 307200`, so that a process which asks

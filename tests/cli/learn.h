@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: MIT
-// Does it learn? Data from lotformer-data, the smoke configuration, lotformer-train: what the user would type.
+// Does it learn? Data from lotformer-data, the smoke configuration, lotformer-train: what the user would type. And what a predictor of one
+// number tells about the same data.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "cli/support.h"
+#include "cli/trivial.h"
 #include "support/catch.h"
 
 namespace lotformer::test {
 
 struct LearningRun {
   std::string config;                 ///< lra/smoke/....yaml
-  std::vector<std::string> generate;  ///< arguments of `lotformer-data generate` but --root
+  std::vector<std::string> generate;  ///< arguments of `lotformer-data generate` but --root, --task first
   std::vector<std::string> settings;  ///< --set KEY=VALUE
+  std::string difficulty = "hard";    ///< Pathfinder
 };
 
-/// The run's results. Fails the test when a program does.
-inline Json learn(const LearningRun& wanted) {
+struct Learned {
+  double accuracy = 0, loss = 0;  ///< of the test split: best checkpoint, last checkpoint
+  std::vector<Trivial> trivial;   ///< on the same data
+};
+
+inline std::string describe(const Learned& learned) {
+  std::string text = "test accuracy " + std::to_string(learned.accuracy);
+  for (const Trivial& one : learned.trivial) text += "; " + one.name + " " + std::to_string(one.accuracy);
+  return text;
+}
+
+/// Fails the test when a program does.
+inline Learned learn(const LearningRun& wanted) {
   const TemporaryFolder folder;
   const std::string data = (folder.path() / "data").string();
   Command generate{.program = "lotformer-data", .arguments = {"generate", "--root", data}};
@@ -33,11 +47,13 @@ inline Json learn(const LearningRun& wanted) {
   const Finished trained = run(train);
   INFO(trained.err);
   REQUIRE(trained.exit_code == 0);
-  return Json::parse(trained.out);
-}
-
-inline double test_accuracy(const Json& results) {
-  return results.at("test").at("accuracy").get<double>();
+  const Json results = Json::parse(trained.out);
+  data::DataOptions options;
+  options.root = data;
+  options.difficulty = wanted.difficulty;
+  return {results.at("test").at("accuracy").get<double>(),
+          results.at("last").at("test").at("loss").get<double>(),
+          trivial_predictors(wanted.generate.at(1), options)};
 }
 
 }  // namespace lotformer::test
