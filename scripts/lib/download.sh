@@ -36,11 +36,11 @@ run_curl() {
   return "$status"
 }
 
-# remote_bytes URL: prints the size that the server names, or "unknown".
+# remote_bytes URL: prints the size that the server names, or "unknown". A redirect has a length of its own, which says nothing about the file.
 remote_bytes() {
   local size
   size=$(curl --head --silent --fail --location --max-redirs 5 --connect-timeout 20 --max-time 60 "$1" 2>/dev/null |
-    tr -d '\r' | awk 'tolower($1) == "content-length:" { size = $2 } END { print size }') || size=
+    tr -d '\r' | awk '/^HTTP\// { size = "" } tolower($1) == "content-length:" { size = $2 } END { print size }') || size=
   if [[ $size =~ ^[0-9]+$ ]]; then echo "$size"; else echo unknown; fi
 }
 
@@ -61,13 +61,13 @@ curl_failure() {
 }
 
 # fetch URL FILE BYTES: into FILE.part, going on where a former attempt stopped; FILE appears when it is whole. BYTES may be "unknown": then
-# the server is asked.
+# the server is asked, and what it says costs nobody a FILE.part: it may be mistaken.
 # A server may refuse for good: then `fetch_help` (a function of the caller) says what else can be done.
 fetch() {
-  local url=$1 file=$2 bytes=$3 part=$2.part attempt status=0
+  local url=$1 file=$2 bytes=$3 known=$3 part=$2.part attempt status=0
   mkdir -p "$(dirname "$file")" || fail 5 "cannot make the folder $(dirname "$file")"
   [[ $bytes != unknown ]] || bytes=$(remote_bytes "$url")
-  if [[ $bytes != unknown ]] && (($(file_bytes "$part") > bytes)); then rm -f "$part"; fi
+  if [[ $known != unknown ]] && (($(file_bytes "$part") > known)); then rm -f "$part"; fi
   for attempt in 1 2 3 4 5; do
     if [[ $bytes != unknown ]] && (($(file_bytes "$part") == bytes)); then
       status=0
@@ -93,6 +93,7 @@ fetch() {
   if [[ $bytes != unknown ]] && (($(file_bytes "$part") != bytes)); then
     local found
     found=$(file_bytes "$part")
+    [[ $known != unknown ]] || fail 3 "$url: has $found bytes, but its server named $bytes. They are kept in $part; try again."
     rm -f "$part"
     fail 3 "$url: has $found bytes, $bytes wanted: not the file we know. It has been removed."
   fi

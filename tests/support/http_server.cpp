@@ -96,7 +96,7 @@ void HttpServer::answer(int connection) {
   const size_t slash = path.find('/', 1);
   const std::string manner = path.substr(1, slash - 1);
   const std::string name = slash == std::string::npos ? "" : path.substr(slash + 1);
-  size_t begin = manner == "whole" ? 0 : range_begin(head);
+  size_t begin = manner == "whole" || manner == "streamed" ? 0 : range_begin(head);
   const std::string request = concat(method, " ", path, " from ", begin);
   std::ptrdiff_t asked_before = 0;
   {
@@ -114,6 +114,12 @@ void HttpServer::answer(int connection) {
     return send_all(connection,
                     concat("HTTP/1.1 302 Found\r\nLocation: ", target, "\r\nContent-Length: 0\r\n", end));
   }
+  if (manner == "landing")
+    return send_all(connection, concat("HTTP/1.1 302 Found\r\nLocation: /streamed/", name,
+                                       "\r\nContent-Length: 20\r\n", end, "<html>moved</html>  "));
+  if (manner == "login")
+    return send_all(connection, concat("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n", end,
+                                       method == "HEAD" ? "" : "<html>\x1b[31mplease log in</html>"));
   std::ifstream file(folder_ / name, std::ios::binary);
   if (!file) return send_all(connection, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n" + end);
   std::string body((std::istreambuf_iterator<char>(file)), {});
@@ -121,6 +127,13 @@ void HttpServer::answer(int connection) {
   if (begin > 0 && begin >= body.size())
     return send_all(connection, concat("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */",
                                        body.size(), "\r\nContent-Length: 0\r\n", end));
+  if (manner == "modest" && method == "HEAD")
+    return send_all(connection, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n" + end);
+  if (manner == "streamed") {
+    const std::string chunks = concat(std::hex, body.size(), "\r\n", body, "\r\n0\r\n\r\n");
+    return send_all(connection, concat("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", end,
+                                       method == "HEAD" ? "" : chunks));
+  }
   const size_t whole = body.size();
   body.erase(0, begin);
   std::string answer = concat("HTTP/1.1 ", begin > 0 ? "206 Partial Content" : "200 OK",
