@@ -117,19 +117,33 @@ ask() {
 }
 
 # --- the tasks ---------------------------------------------------------------------------------------------------------------------
-# Is there a folder of this task already? Synthetic data are in the way: the official ones must not be mistaken for them.
-is_there() {
-  local name level folder
-  name=$(basename "$(folder_of "$1")")
-  for level in . lra_release lra_release/lra_release; do
-    folder=$data_root/$level/$name
-    [[ -e $folder ]] || continue
-    if [[ -n $(find "$folder" -maxdepth 2 -name SYNTHETIC.json -print -quit) && $1 != listops ]]; then
-      fail 3 "$folder: holds synthetic data. Choose another --root or move it away."
-    fi
-    return 0
+# The folder of this task that is there already, under any name that the programs accept, or nothing.
+place_of() {
+  local names level name
+  case $1 in
+    listops) names="listops-1000 listops" ;;
+    retrieval) names="tsv_data aan" ;;
+    pathfinder*) names="$1 pathfinder/$1" ;;
+    *) names=$(folder_of "$1") ;;
+  esac
+  for name in $names; do
+    for level in "" lra_release/ lra_release/lra_release/; do
+      if [[ -e $data_root/$level$name ]]; then
+        echo "$data_root/$level$name"
+        return
+      fi
+    done
   done
-  return 1
+}
+
+# Synthetic data are in the way: the official ones must not be mistaken for them.
+is_there() {
+  local folder
+  folder=$(place_of "$1")
+  [[ -n $folder ]] || return 1
+  if [[ -n $(find "$folder" -maxdepth 2 -name SYNTHETIC.json -print -quit) && $1 != listops ]]; then
+    fail 3 "$folder: holds synthetic data. Choose another --root or move it away."
+  fi
 }
 
 # Space is that of the archive and of what comes out of it, in blocks of 4 KiB, and of the caches that the check makes. The archive goes before
@@ -147,6 +161,15 @@ cache_of() {
   esac
 }
 
+# Neither sizes nor checksums of these files have been published: a page to log in, answered with 200, is known by its first line.
+require_listops() {
+  local first
+  first=$(head -c 200 "$1" | head -n 1 | tr -d '\r\0')
+  [[ $first != $'Source\tTarget' ]] || return 0
+  rm -f "$1"
+  fail 3 "$2: no ListOps file: its first line is '$(tr -cd '[:print:]' <<<"$first")', Source<TAB>Target wanted. It has been removed; try again."
+}
+
 get_listops() {
   local folder=$downloads/listops-1000 split there=0
   for split in train val test; do
@@ -155,6 +178,7 @@ get_listops() {
   need_bytes $((800000000 - there)) "$data_root" "ListOps"
   for split in train val test; do
     fetch_verified "$listops_url/basic_$split.tsv" "$folder/basic_$split.tsv" unknown none
+    require_listops "$folder/basic_$split.tsv" "$listops_url/basic_$split.tsv"
   done
   mv -T "$folder" "$data_root/listops-1000"
 }
@@ -194,15 +218,19 @@ get() {
   esac
 }
 
-# The program's own message and exit code when the data are not what they should be.
+# The program's own message and exit code when the data are not what they should be. Of Pathfinder the benchmark's difficulty.
 check_task() {
-  local program=${LOTFORMER_DATA_PROGRAM:-$bin/lotformer-data} options=()
+  local program=${LOTFORMER_DATA_PROGRAM:-$bin/lotformer-data} arguments=(check --task "$1" --root "$data_root")
   if [[ ! -x $program ]]; then
-    say "    not checked: ${program#"$root"/} is not built (scripts/test.sh builds it). Later: lotformer-data check --task $1 --root $data_root"
+    say "    not checked: ${program#"$root"/} is not built (scripts/test.sh builds it). Later: lotformer-data ${arguments[*]}"
     return
   fi
-  [[ $1 != pathfinder* ]] || options=(--difficulty hard)
-  "$program" check --task "$1" --root "$data_root" "${options[@]}"
+  "$program" "${arguments[@]}" || {
+    local code=$?
+    say "  What is wrong is not fetched again while it is there: remove $(place_of "$1"), then run this again."
+    exit "$code"
+  }
+  [[ $1 != pathfinder* ]] || say "    checked: hard, the benchmark's. The others: lotformer-data ${arguments[*]} --difficulty easy (or intermediate)"
 }
 
 ask

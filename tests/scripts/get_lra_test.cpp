@@ -235,6 +235,68 @@ TEST_CASE("get_lra: damaged and wrong files are refused and removed") {
   CHECK(contains(image.text, "lotformer-data: error: "));
 }
 
+TEST_CASE("get_lra: the length of a redirect is not that of the file") {
+  Place place;
+  place.use("text", "landing/text.tar.gz");
+  place.set("LRA_TEXT_BYTES", "unknown");
+  const Result made = place.run("--task text --yes");
+  INFO(made.text);
+  CHECK(made.code == 0);
+  CHECK(asked_from(place, "GET /streamed/text.tar.gz from 0") == 1);
+}
+
+TEST_CASE("get_lra: a size that only the server names costs no bytes that are there") {
+  for (const char* manner : {"landing", "modest"}) {
+    INFO(manner);
+    Place place;
+    const std::string whole = read_text(place.served("text.tar.gz"));
+    place.use("text", concat(manner, "/text.tar.gz"));
+    place.set("LRA_TEXT_BYTES", "unknown");
+    const fs::path part = place.root() / ".downloads/text.tar.gz.part";
+    write_text(part, whole.substr(0, 1000));
+    const Result made = place.run("--task text --yes");
+    INFO(made.text);
+    CHECK(asked_from(place, concat("GET /", manner, "/text.tar.gz from 1000")) == 1);
+    CHECK(made.code == (manner == std::string("modest") ? 3 : 0));  // without ranges: from the beginning
+    if (manner == std::string("modest")) {
+      CHECK(contains(made.text,
+                     concat("has ", whole.size(), " bytes, but its server named 20. They are kept")));
+      CHECK(read_text(part) == whole);
+    }
+  }
+}
+
+TEST_CASE("get_lra: a page instead of ListOps is refused and removed") {
+  Place place;
+  place.set("LRA_LISTOPS_URL", place.server().url() + "/login/listops");
+  const Result page = place.run("--task listops --yes");
+  CHECK(page.code == 3);
+  CHECK(contains(page.text, "no ListOps file: its first line is '<html>[31mplease log in</html>'"));
+  CHECK(!contains(page.text, "\x1b"));
+  CHECK(!fs::exists(place.root() / "listops-1000"));
+  place.set("LRA_LISTOPS_URL", place.server().url() + "/ok/listops");
+  CHECK(place.run("--task listops --yes").code == 0);
+}
+
+TEST_CASE("get_lra: names that the programs accept are found, and what the check refuses is named") {
+  Place place;
+  const fs::path fixtures = fs::path(LOTFORMER_TEST_DATA) / "fixtures/lra_release/lra_release";
+  const auto put = [&](const char* from, const char* to) {
+    fs::create_directories((place.root() / to).parent_path());
+    fs::copy(fixtures / from, place.root() / to, fs::copy_options::recursive);
+  };
+  put("listops-1000", "listops");
+  put("tsv_data", "lra_release/aan");
+  put("pathfinder32", "pathfinder/pathfinder32");
+  const Result found = place.run("--task listops --task retrieval --yes");
+  INFO(found.text);
+  CHECK(found.code == 0);
+  const Result images = place.run("--task pathfinder32 --yes");
+  CHECK(images.code == 3);  // 60 of 200,000
+  CHECK(contains(images.text, concat("remove ", place.root().string(), "/pathfinder/pathfinder32, then")));
+  CHECK(place.server().requests().empty());
+}
+
 TEST_CASE("get_lra: members that lead elsewhere are not unpacked") {
   Place place;
   const fs::path evil = place.path("evil");
@@ -265,9 +327,10 @@ TEST_CASE("get_lra: the disk for archive, files and the caches of the check") {
   };
   for (const Case& c :
        {Case{"--task listops", "790000000", "needs about 763.0MiB"},
-        Case{"--task listops", "810000000", nullptr}, Case{"--task text", "690000000", "needs about 667.6MiB"},
-        Case{"--task text", "710000000", nullptr}, Case{"--task image", "440000000", "needs about 429.2MiB"},
-        Case{"--task image", "460000000", nullptr}, Case{"--task pathx", "26800000000", "needs about 25.0GiB"},
+        Case{"--task listops", "810000000", nullptr},
+        Case{"--task text", "690000000", "needs about 667.6MiB"}, Case{"--task text", "710000000", nullptr},
+        Case{"--task image", "440000000", "needs about 429.2MiB"}, Case{"--task image", "460000000", nullptr},
+        Case{"--task pathx", "26800000000", "needs about 25.0GiB"},
         Case{"--task pathx", "26900000000", nullptr},
         Case{"--task pathx --keep", "30000000000", "needs about 28.1GiB"},
         Case{"--task pathfinder256", "31700000000", "needs about 29.6GiB"},
