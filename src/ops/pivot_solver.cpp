@@ -28,7 +28,10 @@ using pivot::Precision;
 using pivot::precision_of;
 using pivot::sure_gain;
 
-constexpr int64_t kFewPasses = 16;
+constexpr int64_t kFewPasses = 16, kFewTokens = 8;
+/// A longer step of a component says that the quadratic model has failed there. It would starve a pivot below the
+/// smallest exponent, from where it comes back by as much a pass.
+constexpr double kLargestStep = 40;
 
 /// The problems still worked on, all tensors with the same leading size.
 struct Working {
@@ -41,16 +44,14 @@ struct Working {
   at::Tensor omega;     // damping 1 - theta
   at::Tensor sinkhorn;  // bool: the next step is a Sinkhorn step
   at::Tensor plain;     // bool: so are all
-  at::Tensor halved;    // bool: the last pass halved the residual
   at::Tensor failures;  // int64: rejected trials in a row
   at::Tensor passes;    // int64
   at::Tensor active;    // bool
 
   std::vector<at::Tensor*> all() {
-    return {&index,           &logits, &sigma,    &share,    &real,   &kappa,    &potentials,
-            &marginal,        &gram,   &dual,     &residual, &best,   &lowest,   &lowest_potentials,
-            &lowest_marginal, &omega,  &sinkhorn, &plain,    &halved, &failures, &passes,
-            &active};
+    return {&index,           &logits, &sigma,    &share,    &real,     &kappa,  &potentials,
+            &marginal,        &gram,   &dual,     &residual, &best,     &lowest, &lowest_potentials,
+            &lowest_marginal, &omega,  &sinkhorn, &plain,    &failures, &passes, &active};
   }
   void keep(const at::Tensor& rows) {
     for (at::Tensor* tensor : all()) {
@@ -80,9 +81,10 @@ Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const
   w.lowest_marginal = w.marginal;
   w.omega = at::full_like(w.residual, 0.1);
   w.sinkhorn = at::ones_like(w.residual, w.residual.options().dtype(at::kBool));  // cold start
-  w.plain = options.max_passes < kFewPasses ? (w.share.squeeze(-1) * (2 * sigma.size(1))).gt(1)
-                                            : w.sinkhorn.logical_not();
-  w.halved = w.sinkhorn;
+  const at::Tensor few_tokens = (w.share.squeeze(-1) * (kFewTokens * sigma.size(1))).gt(1);
+  w.plain = options.max_passes < 4            ? w.sinkhorn
+            : options.max_passes < kFewPasses ? few_tokens
+                                              : w.sinkhorn.logical_not();
   w.failures = at::zeros_like(w.index);
   w.passes = at::ones_like(w.index);
   w.active = w.residual > options.tolerance;  // false for NaN: such a problem is over
@@ -113,21 +115,16 @@ at::Tensor return_to_lowest(Working& w, const at::Tensor& allowed) {
 }
 
 /// One trial for every working problem, accepted or rejected problem by problem.
-void advance(Working& w, double tolerance, bool last) {
+void advance(Working& w, double tolerance) {
   const Precision& precision = precision_of(w.logits);
-  if (last) {
-    const at::Tensor slow = w.halved.logical_not().logical_and(w.active);
-    return_to_lowest(w, slow);
-    w.sinkhorn = w.sinkhorn.logical_or(slow);
-  }
   const at::Tensor log_b = log_target(w.sigma, w.potentials, w.kappa);
   const at::Tensor log_ratio = log_b - w.marginal.clamp_min(precision.tiny).log();
   const at::Tensor gain = sure_gain(w.sigma, log_b, log_ratio, w.kappa);
 
   at::Tensor solved;
   const at::Tensor theta = (1 - w.omega.clamp_min(precision.least_damping)).unsqueeze(-1);
-  const at::Tensor newton =
-      solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved, w.kappa);
+  at::Tensor newton = solve_pivot_system(w.marginal, w.gram, w.marginal * log_ratio, theta, solved, w.kappa);
+  newton = (newton - (w.marginal * newton).sum(-1, /*keepdim=*/true)).clamp(-kLargestStep, kLargestStep);
   const at::Tensor sinkhorn = w.sinkhorn.logical_or(w.plain).logical_or(solved.logical_not());
   const at::Tensor damped = w.kappa.defined() ? log_ratio / (1 + w.kappa) : log_ratio;
   at::Tensor trial = w.potentials + select_rows(sinkhorn, damped, newton);
@@ -139,14 +136,14 @@ void advance(Working& w, double tolerance, bool last) {
   w.lowest_potentials = select_rows(lower, trial, w.lowest_potentials);
   w.lowest_marginal = select_rows(lower, pass.marginal, w.lowest_marginal);
 
-  w.halved = pass.residual <= 0.5 * w.best;
+  const at::Tensor halved = pass.residual <= 0.5 * w.best;
   // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual
   // says enough.
   const at::Tensor gained =
       at::where(gain > precision.dual_noise, pass.dual - w.dual >= gain, pass.residual <= 0.99 * w.residual);
   const at::Tensor solved_to_tolerance = pass.residual <= tolerance;
   const at::Tensor accepted =
-      sinkhorn.logical_or(w.halved).logical_or(gained).logical_or(solved_to_tolerance).logical_and(w.active);
+      sinkhorn.logical_or(halved).logical_or(gained).logical_or(solved_to_tolerance).logical_and(w.active);
   w.passes = w.passes + w.active;
 
   const at::Tensor raised = 10 * w.omega.clamp_min(1e-3);
@@ -164,7 +161,7 @@ void advance(Working& w, double tolerance, bool last) {
   w.best = at::where(accepted, at::minimum(w.best, pass.residual), w.best);
 
   // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
-  const at::Tensor floor = (16 * precision.epsilon) * (1 + w.potentials.abs().amax(-1));
+  const at::Tensor floor = (4 * precision.epsilon) * (1 + w.potentials.abs().amax(-1));
   const at::Tensor stalled = (w.failures >= 2).logical_and(w.residual <= floor);
   w.active = w.active.logical_and(w.residual > tolerance).logical_and(stalled.logical_not());
 }
@@ -235,11 +232,11 @@ PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMargin
     }
     solution.longest += 1;
     solution.problem_passes += rows.size(0);
-    advance(w, options.tolerance, solution.longest == options.max_passes);
+    advance(w, options.tolerance);
     rows = w.active.nonzero().squeeze(-1);
   }
   finish(w, at::ones_like(w.active), solution);
-  solution.capped = rows.size(0);
+  solution.capped = solution.residual.gt(options.tolerance).sum().item<int64_t>();
   if (kappa.defined()) {
     const at::Tensor finite = kappa.masked_fill(kappa.isinf(), 0).unsqueeze(-1);
     const at::Tensor constant = mass_term(sigma, solution.potentials, finite).unsqueeze(-1);

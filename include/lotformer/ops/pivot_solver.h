@@ -15,10 +15,10 @@
 // step to fall back on. Every problem stops on its own residual |c - sigma|_1 and keeps its own damping, so
 // no result depends on what else is in the batch.
 //
-// A problem that runs out of passes shall not be worse off than under plain Sinkhorn. Three rules see to it:
-// the point with the smallest residual of all passes is handed out; the last pass is a Sinkhorn step from there
-// (it never raises the residual) unless the pass before halved the residual; and with fewer than 2 r tokens and
-// fewer than 16 passes, where rejected Newton trials do not pay for themselves, all steps are Sinkhorn steps.
+// A problem that runs out of passes shall not be worse off than under as many Sinkhorn passes from h = 0. Two
+// rules see to it: the point with the smallest residual of all passes is handed out; and where rejected Newton
+// trials do not pay for themselves (fewer than 4 passes, or fewer than 16 with fewer than 8 r tokens) all steps are
+// Sinkhorn steps. An observation, not a theorem: no violation in 24,000 small problems, nor in the families of the tests.
 //
 // Relaxed pivot marginals (unbalanced transport, Chizat et al. 2018): the constraint c = sigma becomes a
 // penalty rho KL(c || sigma). With kappa = epsilon / rho
@@ -57,7 +57,7 @@ struct PivotSolution {
   at::Tensor passes;           ///< int64 [P]
   int64_t longest = 0;         ///< most passes of any problem
   int64_t problem_passes = 0;  ///< sum of passes over the problems
-  int64_t capped = 0;          ///< problems that used max_passes and are above the tolerance
+  int64_t capped = 0;          ///< problems that ended above the tolerance
 };
 
 /// p [P, r, N] at potentials h [P, r]; zero at padding. Every user of a solution evaluates p here, with the

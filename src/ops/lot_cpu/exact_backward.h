@@ -141,16 +141,15 @@ inline void BackwardProblem<T>::solve_side(int side) {
                                                    P::kTiny, r, s_.matrix, s_.root, s_.lambda)) {
     for (int64_t j = 0; j < r; ++j) s_.lambda[j] = 0;
   }
-  double mean = 0;
-  for (int64_t j = 0; j < r; ++j) mean += s_.lambda[j] / static_cast<double>(r);
-  if (relaxation == 0) {
-    for (int64_t j = 0; j < r; ++j) s_.lambda[j] -= mean;
-    return;
-  }
   const T* h = state_row(call_.state.potentials, side);
-  double slope = 0;
-  for (int64_t j = 0; j < r; ++j) slope -= s_.lambda[j] * s_.marginal[j] * static_cast<double>(h[j]);
+  double slope = 0, mean = 0;  // the constant in h means nothing to the slope: c . lambda = 0
+  for (int64_t j = 0; j < r; ++j) {
+    slope -= s_.lambda[j] * s_.marginal[j] * static_cast<double>(h[j]);
+    mean += s_.lambda[j] / static_cast<double>(r);
+  }
   shared_.kappa[2 * place_.index + side] = static_cast<T>(slope);
+  if (relaxation != 0) return;
+  for (int64_t j = 0; j < r; ++j) s_.lambda[j] -= mean;
 }
 
 /// use(buffers with p and w of a tile, first token, tokens) and add(buffers) in order.

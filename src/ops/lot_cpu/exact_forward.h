@@ -13,6 +13,10 @@ constexpr int64_t kCoarseTokens = 1024;  // fewer tokens in all: not worth it
 constexpr double kCoarseTolerance = 1e-2;
 constexpr int64_t kCoarsePasses = 8;
 
+/// Fewer passes than these for fewer tokens a pivot: Sinkhorn steps only (see ops/pivot_solver.h).
+constexpr int64_t kFewPasses = 16;
+constexpr int64_t kFewTokens = 8;
+
 template <class T>
 inline bool coarse_start_pays(int64_t tokens, int64_t r) {
   return tokens >= kCoarseTokens && tokens / kCoarseStep >= 2 * r;
@@ -103,7 +107,9 @@ inline void ForwardProblem<T>::solve(int side, const View<const T>& x) {
   s_.solver.set_masses(sigma_, free ? 0 : relaxation);
   s_.solver.start_from_zero();
   SolverOptions options{call_.tolerance, free ? 1 : call_.max_passes, false};
-  if (!free && coarse_start_pays<T>(tokens_, shape_.r)) {
+  options.sinkhorn_only =
+      call_.max_passes < 4 || (call_.max_passes < kFewPasses && tokens_ < kFewTokens * shape_.r);
+  if (!free && call_.max_passes > 1 && coarse_start_pays<T>(tokens_, shape_.r)) {
     const int64_t coarse = (tokens_ + kCoarseStep - 1) / kCoarseStep;
     pack_tokens(rows, kCoarseStep * x.token, coarse, shape_.d, s_.coarse);
     s_.solver.solve(side_of(s_.coarse, coarse), {kCoarseTolerance, kCoarsePasses, false}, s_.workers);
@@ -111,7 +117,6 @@ inline void ForwardProblem<T>::solve(int side, const View<const T>& x) {
     if (!options.newton_first) s_.solver.start_from_zero();
   }
   const int64_t passes = s_.solver.solve(side_of(s_.packed, tokens_), options, s_.workers);
-  if (!free) s_.solver.place_constant();
   store_point(side, passes, free ? 0 : s_.solver.point().residual);
 }
 

@@ -2,7 +2,6 @@
 // What forward and backward calls have in common: places of one problem in the tensors, prepared pivots, tasks. Only for core.inl.
 #pragma once
 
-#include "../flush_denormals.h"
 #include "gluing.h"
 
 namespace lotformer::ops::lot {

@@ -8,7 +8,9 @@
 namespace lotformer::ops::lot {
 namespace {
 
-constexpr int64_t kFewPasses = 16;
+/// A longer step of a component says that the quadratic model has failed there. It would starve a pivot below the smallest exponent,
+/// from where it comes back by as much a pass.
+constexpr double kLargestStep = 40;
 
 /// h, c(h), G(h), D(h) and what is measured there.
 struct Point {
@@ -21,6 +23,7 @@ struct SolverOptions {
   double tolerance;
   int64_t max_passes;
   bool newton_first;  // the start is a good one
+  bool sinkhorn_only = false;
 };
 
 /// One problem's solver: scratch and the iteration.
@@ -65,8 +68,6 @@ class Solver {
   Point& point() { return now_; }
   double* matrix() { return matrix_; }
   double* row(int which) { return which == 0 ? root_ : which == 1 ? rhs_ : step_; }
-  /// kappa > 0: the constant in h, which c does not see, such that log c + kappa h = log sigma itself holds.
-  void place_constant();
 
  private:
   void evaluate(const Side<T>& side, Workers<T>& workers, bool with_gram, Point& point);
@@ -149,8 +150,11 @@ inline double Solver<T>::compare(const Point& point) {
 template <class T>
 inline bool Solver<T>::newton_step(double theta) {
   for (int64_t j = 0; j < r_; ++j) rhs_[j] = now_.marginal[j] * log_ratio_[j];
-  return solve_system(now_.marginal, now_.gram, rhs_, theta, kappa_, P::kJitter, P::kTiny, r_, matrix_, root_,
-                      step_);
+  if (!solve_system(now_.marginal, now_.gram, rhs_, theta, kappa_, P::kJitter, P::kTiny, r_, matrix_, root_,
+                    step_))
+    return false;
+  for (int64_t j = 0; j < r_; ++j) step_[j] = larger(smaller(step_[j], kLargestStep), -kLargestStep);
+  return true;
 }
 
 template <class T>
@@ -192,21 +196,14 @@ inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& option
   double best = now_.residual, omega = 0.1;
   best_.residual = __builtin_inf();
   note_best(now_);
-  // See ops/pivot_solver.h: what keeps a capped problem at or below Sinkhorn's residual.
-  const bool plain = options.max_passes < kFewPasses && side.tokens < 2 * r_;
-  bool halved = true;
   while (now_.residual > options.tolerance && passes < options.max_passes) {  // NaN ends it
-    if (passes + 1 == options.max_passes && !halved) {
-      return_to_best();
-      sinkhorn = true;
-    }
     const double gain = compare(now_);
-    sinkhorn = sinkhorn || plain || !newton_step(1 - larger(omega, P::kLeastDamping));
+    sinkhorn = sinkhorn || options.sinkhorn_only || !newton_step(1 - larger(omega, P::kLeastDamping));
     make_trial(sinkhorn);
     evaluate(side, workers, true, trial_);
     ++passes;
     note_best(trial_);
-    halved = trial_.residual <= 0.5 * best;
+    const bool halved = trial_.residual <= 0.5 * best;
     // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual says enough.
     const bool gained =
         gain > P::kDualNoise ? trial_.dual - now_.dual >= gain : trial_.residual <= 0.99 * now_.residual;
@@ -227,20 +224,10 @@ inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& option
     // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
     double highest = 0;
     for (int64_t j = 0; j < r_; ++j) highest = larger(highest, __builtin_fabs(now_.potentials[j]));
-    if (failures >= 2 && now_.residual <= 16 * P::kEpsilon * (1 + highest)) break;
+    if (failures >= 2 && now_.residual <= 4 * P::kEpsilon * (1 + highest)) break;
   }
   return_to_best();
   return passes;
-}
-
-template <class T>
-inline void Solver<T>::place_constant() {
-  if (kappa_ == 0) return;
-  double mass = 0, lowest = now_.potentials[0];
-  for (int64_t j = 1; j < r_; ++j) lowest = smaller(lowest, now_.potentials[j]);
-  for (int64_t j = 0; j < r_; ++j) mass += sigma_[j] * __builtin_exp(-kappa_ * (now_.potentials[j] - lowest));
-  const double shift = __builtin_log(mass) / kappa_ - lowest;
-  for (int64_t j = 0; j < r_; ++j) now_.potentials[j] += shift;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "../flush_denormals.h"
 #include "lot_cpu.h"
 #include "tile.h"
 
@@ -115,11 +116,16 @@ inline void sweep(Workers<T>& workers, int64_t tokens, const Work& work, const A
     }
     return;
   }
-  const auto task = [&](int64_t i) { work(workers.buffers[i], begin(i), begin(i + 1)); };
+  const auto task = [&](int64_t i) {
+    const FlushDenormals flush;  // as the calling thread does, or a bit would depend on who took the segment
+    work(workers.buffers[i], begin(i), begin(i + 1));
+  };
   using Task = decltype(task);
+  const FlushDenormals off(false);
   workers.executor->run(
       segments, [](void* context, int64_t i) { (*static_cast<Task*>(context))(i); },
       const_cast<void*>(static_cast<const void*>(&task)));
+  const FlushDenormals on;
   for (int64_t i = 0; i < segments; ++i) add(workers.buffers[i]);
 }
 
