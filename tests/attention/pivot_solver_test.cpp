@@ -157,7 +157,7 @@ TEST_CASE("pivot solver: a tolerance below the floor of float32 ends early and c
         solve(make_problems(4, 1000, 16, score_std, 0.1, 0, 3, at::kFloat), 1e-12, 1000);
     INFO("score std " << score_std << ", residual " << solution.residual.max().item<double>());
     CHECK(solution.longest < 20);
-    CHECK(solution.capped == 0);
+    CHECK(solution.capped == 4);  // above the tolerance, whatever the reason
     CHECK(solution.residual.max().item<double>() < 3e-5);
   }
 }
