@@ -27,6 +27,11 @@ constexpr double kLeastSquare = 1e-12;  // a vector of length zero stays zero, w
 constexpr double kLargestLogKappa =
     20;  // learned penalties stay between "exactly" and "not at all", in float32 too
 
+/// Of scores, masses and pivots.
+at::ScalarType transport_type(const at::Tensor& q) {
+  return q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 }  // namespace
 
 LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape)
@@ -56,7 +61,10 @@ at::Tensor LotformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor
   ops::check_attention_inputs("lotformer", q, k, v, lengths);
   // Transport is float32 at least: its small differences of exponents do not survive bf16.
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  // A core that makes float32 of it itself is spared the copies.
+  const bool as_is =
+      options_.qk_norm == "none" && through_core(q) && ops::pivot_core_takes(q.device(), q.scalar_type());
+  const at::ScalarType type = as_is ? q.scalar_type() : transport_type(q);
   return transport(q.to(type), k.to(type), v.to(type), lengths).to(q.scalar_type());
 }
 
@@ -71,7 +79,7 @@ ops::PivotSolverOptions LotformerAttentionImpl::solver_options() const {
 
 LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& q, const at::Tensor& k,
                                                               const at::Tensor& lengths) const {
-  const at::Tensor z = pivots.to(q.scalar_type());
+  const at::Tensor z = pivots.to(transport_type(q));
   if (options_.qk_norm == "none") return {q, k, z};
   // Rows of length sqrt(D) and pivots of length 1: with the factor D^(-1/2) the score is the cosine.
   const auto unit = [](const at::Tensor& x) {
@@ -110,6 +118,8 @@ bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
   // Modes of T half-iterations stay with ATen: the core does not yet survive a pivot mass that underflows there.
   if (options_.core == "auto")
     return options_.mode == "exact" && !options_.keys_by_pivot() && ops::pivot_core_on(q.device());
+  if (options_.core == "cuda" && !ops::pivot_core_on(c10::Device(at::kCUDA, 0)))
+    throw Error(ErrorKind::usage, "model.attention.core: this build has no cuda core; use auto, aten or cpu");
   if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))
     throw Error(ErrorKind::usage,
                 concat("model.attention.core: ", options_.core, " does not serve tensors on ",
@@ -138,14 +148,14 @@ at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::
   if (options_.mode == "reference")
     return ops::pivot_core_reference(x.q, x.k, v, x.z, epsilon, options_.half_iterations);
   if (options_.mode == "truncated") {
-    return ops::pivot_core_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(v), -1), lengths, epsilon,
-                                     options_.half_iterations);
+    return ops::pivot_core_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(x.z), -1), lengths,
+                                     epsilon, options_.half_iterations);
   }
-  const at::Tensor sigma = at::softmax(mass_logits(v), -1);
-  const ops::PivotMarginals marginals = pivot_marginals(v);
+  const at::Tensor sigma = at::softmax(mass_logits(x.z), -1);
+  const ops::PivotMarginals marginals = pivot_marginals(x.z);
   at::Tensor kappa;
   if (!marginals.all_held()) {
-    const at::Tensor held = at::zeros({pivots.size(0)}, v.options().requires_grad(false));
+    const at::Tensor held = at::zeros({pivots.size(0)}, x.z.options().requires_grad(false));
     const auto row = [&](const at::Tensor& own) { return own.defined() ? own : held; };
     kappa = at::stack({row(marginals.query_kappa), row(marginals.key_kappa)});
   }

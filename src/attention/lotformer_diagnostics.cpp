@@ -71,10 +71,11 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   found.emplace_back("query_sharpness", sharpness(x.q, x.z, mask, counts, options_.epsilon));
   found.emplace_back("key_sharpness", sharpness(x.k, x.z, mask, counts, options_.epsilon));
   if (options_.mode == "exact") {
-    found.emplace_back("passes_mean", stats_.mean_passes());
-    found.emplace_back("passes_max", static_cast<double>(stats_.longest));
-    found.emplace_back("capped", static_cast<double>(stats_.capped));
-    found.emplace_back("residual_max", stats_.max_residual());
+    const ops::PivotSolveStats stats = stats_.counted();
+    found.emplace_back("passes_mean", stats.mean_passes());
+    found.emplace_back("passes_max", static_cast<double>(stats.longest));
+    found.emplace_back("capped", static_cast<double>(stats.capped));
+    found.emplace_back("residual_max", stats.max_residual());
   }
   return found;
 }

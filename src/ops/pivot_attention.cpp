@@ -16,6 +16,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -176,7 +177,9 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
     const at::Tensor logits = both_logits(z, q, k);
     const PivotSolution solution = solve_both(logits, tokens, sigma, kappa, options);
     if (stats) {
-      *stats = {2 * q.size(0), solution.problem_passes, solution.longest, solution.capped, solution.residual};
+      *stats = {2 * q.size(0),   solution.problem_passes, solution.longest,
+                solution.capped, solution.residual,       {},
+                options};
     }
     const at::Tensor rounding = rounding_of(solution, doubled(sigma), kappa);  // [2P, r, r]
     Pooled keys;
@@ -256,6 +259,21 @@ at::Tensor kappa_of_problems(const PivotMarginals& marginals, const at::Tensor& 
 }
 
 }  // namespace
+
+PivotSolveStats PivotSolveStats::counted() const {
+  PivotSolveStats known = *this;
+  if (!passes.defined()) return known;
+  known.passes = at::Tensor();
+  const at::Tensor used = passes.to(at::kCPU, at::kLong), left = residual.to(at::kCPU, at::kDouble);
+  const int64_t* count = used.const_data_ptr<int64_t>();
+  const double* rest = left.const_data_ptr<double>();
+  for (int64_t i = 0; i < problems; ++i) {
+    known.problem_passes += count[i];
+    known.longest = std::max(known.longest, count[i]);
+    known.capped += rest[i] > options.tolerance;
+  }
+  return known;
+}
 
 double PivotSolveStats::max_residual() const {
   return residual.defined() && residual.numel() > 0 ? residual.max().item<double>() : 0;

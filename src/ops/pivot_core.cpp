@@ -12,7 +12,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "lotformer/core/error.h"
@@ -25,8 +24,7 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using ExactOutputs =
-    std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+using ExactOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using ExactGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 using ExactSignature = ExactOutputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -37,8 +35,7 @@ using ExactBackwardSignature = ExactGradients(const at::Tensor& d_out, const at:
                                               const at::Tensor& k, const at::Tensor& v,
                                               const at::Tensor& pivots, const at::Tensor& sigma,
                                               const Optional& kappa, const Optional& lengths, double epsilon,
-                                              const at::Tensor& potentials, const at::Tensor& marginal,
-                                              const at::Tensor& gram, const at::Tensor& summary);
+                                              const at::Tensor& state);
 
 const c10::TypedOperatorHandle<ExactSignature>& exact_operator() {
   static const auto handle =
@@ -52,16 +49,27 @@ const c10::TypedOperatorHandle<ExactBackwardSignature>& exact_backward_operator(
   return handle;
 }
 
-/// The outputs of pivot_exact, not filled; any device, meta included.
+/// Numbers in the state of the CPU core: potentials, marginal, summary, and last the Gram matrices where they are kept.
+c10::SymInt state_size(const at::Tensor& q, const at::Tensor& pivots, bool keep_gram) {
+  const auto r = pivots.sym_size(1), rows = q.sym_size(0) * q.sym_size(1) * r;
+  return rows * (4 + q.sym_size(3) + (keep_gram ? 2 * r : c10::SymInt(0)));
+}
+
+PivotState state_parts(const at::Tensor& state, const at::Tensor& q, const at::Tensor& pivots) {
+  const int64_t rows = q.size(0) * q.size(1) * pivots.size(1), summary = rows * q.size(3);
+  return {state.narrow(0, 0, 2 * rows),
+          state.narrow(0, 2 * rows, 2 * rows),
+          state.narrow(0, 4 * rows + summary, state.size(0) - 4 * rows - summary),
+          state.narrow(0, 4 * rows, summary),
+          {},
+          {}};
+}
+
+/// The outputs of pivot_exact on the CPU, not filled; meta tensors take these shapes too.
 ExactOutputs exact_outputs(const at::Tensor& q, const at::Tensor& pivots, bool keep_gram) {
-  const auto batch = q.sym_size(0), heads = q.sym_size(1), r = pivots.sym_size(1);
-  const auto real = q.options();
-  const at::Tensor gram = keep_gram ? at::empty_symint({2, batch, heads, r, r}, real) : at::empty({0}, real);
-  return {empty_heads(q),
-          at::empty_symint({2, batch, heads, r}, real),
-          at::empty_symint({2, batch, heads, r}, real),
-          gram,
-          at::empty_symint({batch, heads, r, q.sym_size(3)}, real),
+  const auto batch = q.sym_size(0), heads = q.sym_size(1);
+  const auto real = q.options().dtype(transport_type(q));
+  return {empty_heads(q), at::empty_symint({state_size(q, pivots, keep_gram)}, real),
           at::empty_symint({2, batch, heads}, real),
           at::empty_symint({2, batch, heads}, real.dtype(at::kLong))};
 }
@@ -78,26 +86,20 @@ ExactGradients exact_gradients(const at::Tensor& q, const at::Tensor& pivots, co
           d_kappa};
 }
 
-void check_kappa(const at::Tensor& q, const Optional& kappa) {
-  if (kappa && kappa->defined()) {
-    TORCH_CHECK_VALUE(kappa->dim() == 2 && kappa->size(0) == 2 && kappa->size(1) == q.size(1) &&
-                          kappa->scalar_type() == q.scalar_type(),
-                      "lotformer::pivot: kappa must be [2, H] in the dtype of q, got ", kappa->sizes());
-  }
-}
-
 ExactOutputs exact_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& pivots, const at::Tensor& sigma, const Optional& kappa,
                        const Optional& lengths, double epsilon, double tolerance, int64_t max_passes,
                        bool keep_gram) {
-  check_inputs(q, k, v, pivots, sigma, lengths);
-  check_kappa(q, kappa);
+  check_inputs(q, k, v, pivots, sigma, kappa, lengths);
   TORCH_CHECK_VALUE(max_passes >= 1, "lotformer::pivot_exact: max_passes must be at least 1");
   ExactOutputs outputs = exact_outputs(q, pivots, keep_gram);
-  const auto& [out, potentials, marginal, gram, summary, residual, passes] = outputs;
+  const auto& [out, state, residual, passes] = outputs;
+  PivotState parts = state_parts(state, q, pivots);
+  parts.residual = residual;
+  parts.passes = passes;
   core_cpu::exact(
       {q, k, v, pivots, sigma, kappa.value_or(at::Tensor()), lengths.value_or(at::Tensor()), epsilon},
-      tolerance, max_passes, out, {potentials, marginal, gram, summary, residual, passes});
+      tolerance, max_passes, out, parts);
   return outputs;
 }
 
@@ -110,26 +112,24 @@ ExactOutputs exact_meta(const at::Tensor& q, const at::Tensor&, const at::Tensor
 ExactGradients exact_backward_cpu(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                                   const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& sigma,
                                   const Optional& kappa, const Optional& lengths, double epsilon,
-                                  const at::Tensor& potentials, const at::Tensor& marginal,
-                                  const at::Tensor& gram, const at::Tensor& summary) {
-  check_inputs(q, k, v, pivots, sigma, lengths);
-  check_kappa(q, kappa);
-  TORCH_CHECK_VALUE(gram.numel() > 0 || q.numel() == 0,
-                    "lotformer::pivot_exact_backward: the forward call kept no Gram matrices");
+                                  const at::Tensor& state) {
+  check_inputs(q, k, v, pivots, sigma, kappa, lengths);
+  TORCH_CHECK_VALUE(
+      state.dim() == 1 && state.sym_size(0) == state_size(q, pivots, true),
+      "lotformer::pivot_exact_backward: the state is not that of a forward call with keep_gram");
   ExactGradients gradients = exact_gradients(q, pivots, sigma, kappa);
   const auto& [d_q, d_k, d_v, d_pivots, d_sigma, d_kappa] = gradients;
   const bool relaxed = kappa && kappa->defined();
   core_cpu::exact_backward(
       {q, k, v, pivots, sigma, kappa.value_or(at::Tensor()), lengths.value_or(at::Tensor()), epsilon}, d_out,
-      {potentials.contiguous(), marginal.contiguous(), gram.contiguous(), summary.contiguous(), {}, {}},
+      state_parts(state.contiguous(), q, pivots),
       {d_q, d_k, d_v, d_pivots, d_sigma, relaxed ? d_kappa : at::Tensor()});
   return gradients;
 }
 
 ExactGradients exact_backward_meta(const at::Tensor&, const at::Tensor& q, const at::Tensor&,
                                    const at::Tensor&, const at::Tensor& pivots, const at::Tensor& sigma,
-                                   const Optional& kappa, const Optional&, double, const at::Tensor&,
-                                   const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+                                   const Optional& kappa, const Optional&, double, const at::Tensor&) {
   return exact_gradients(q, pivots, sigma, kappa);
 }
 
@@ -139,21 +139,21 @@ struct ExactFunction : torch::autograd::Function<ExactFunction> {
                                const Optional& kappa, const Optional& lengths, double epsilon,
                                double tolerance, int64_t max_passes, bool keep_gram) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    auto [out, potentials, marginal, gram, summary, residual, passes] = exact_operator().call(
-        q, k, v, pivots, sigma, kappa, lengths, epsilon, tolerance, max_passes, keep_gram);
+    auto [out, state, residual, passes] = exact_operator().call(q, k, v, pivots, sigma, kappa, lengths,
+                                                                epsilon, tolerance, max_passes, keep_gram);
     ctx->saved_data["epsilon"] = epsilon;
-    ctx->save_for_backward({q, k, v, pivots, sigma, kappa.value_or(at::Tensor()),
-                            lengths.value_or(at::Tensor()), potentials, marginal, gram, summary});
-    ctx->mark_non_differentiable({potentials, marginal, gram, summary, residual, passes});
-    return {out, potentials, marginal, gram, summary, residual, passes};
+    ctx->save_for_backward(
+        {q, k, v, pivots, sigma, kappa.value_or(at::Tensor()), lengths.value_or(at::Tensor()), state});
+    ctx->mark_non_differentiable({state, residual, passes});
+    return {out, state, residual, passes};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const variable_list s = ctx->get_saved_variables();
-    const auto [d_q, d_k, d_v, d_pivots, d_sigma, d_kappa] = exact_backward_operator().call(
-        upstream[0], s[0], s[1], s[2], s[3], s[4], optional_of(s[5]), optional_of(s[6]),
-        ctx->saved_data["epsilon"].toDouble(), s[7], s[8], s[9], s[10]);
+    const auto [d_q, d_k, d_v, d_pivots, d_sigma, d_kappa] =
+        exact_backward_operator().call(upstream[0], s[0], s[1], s[2], s[3], s[4], optional_of(s[5]),
+                                       optional_of(s[6]), ctx->saved_data["epsilon"].toDouble(), s[7]);
     return {d_q, d_k, d_v, d_pivots, d_sigma, s[5].defined() ? d_kappa : at::Tensor(), {}, {}, {}, {}, {}};
   }
 };
@@ -166,7 +166,7 @@ ExactOutputs exact_autograd(const at::Tensor& q, const at::Tensor& k, const at::
   const bool keep = keep_gram || wants_gradient({q, k, v, pivots, sigma, relaxation});
   const variable_list o =
       ExactFunction::apply(q, k, v, pivots, sigma, kappa, lengths, epsilon, tolerance, max_passes, keep);
-  return {o[0], o[1], o[2], o[3], o[4], o[5], o[6]};
+  return {o[0], o[1], o[2], o[3]};
 }
 
 ExactOutputs exact_autocast(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -175,27 +175,24 @@ ExactOutputs exact_autocast(const at::Tensor& q, const at::Tensor& k, const at::
                             bool keep_gram) {
   const c10::DeviceType device = q.device().type();
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  return exact_operator().call(raised_to_float(q, device), raised_to_float(k, device),
-                               raised_to_float(v, device), raised_to_float(pivots, device),
-                               raised_to_float(sigma, device),
+  const auto [x, y, z] = autocast_tokens(q, k, v);
+  return exact_operator().call(x, y, z, raised_to_float(pivots, device), raised_to_float(sigma, device),
                                kappa ? Optional(raised_to_float(*kappa, device)) : kappa, lengths, epsilon,
                                tolerance, max_passes, keep_gram);
 }
 
-void fill(PivotSolveStats* stats, const at::Tensor& residual, const at::Tensor& passes, double tolerance,
-          int64_t max_passes) {
-  *stats = {};
-  stats->problems = passes.numel();
-  stats->residual = residual.flatten();
-  if (!passes.is_cpu()) return;
-  const int64_t* used = passes.const_data_ptr<int64_t>();
-  const at::Tensor wide = stats->residual.to(at::kDouble);
-  const double* left = wide.const_data_ptr<double>();
-  for (int64_t i = 0; i < stats->problems; ++i) {
-    stats->problem_passes += used[i];
-    stats->longest = std::max(stats->longest, used[i]);
-    stats->capped += used[i] >= max_passes && left[i] > tolerance;
+/// The ATen path in place of the core, for what the core does not serve.
+at::Tensor exact_by_aten(const PivotArguments& a, const PivotSolverOptions& options, PivotSolveStats* stats) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const at::ScalarType type = transport_type(a.q);
+  PivotMarginals marginals;
+  if (a.kappa.defined()) {
+    marginals.query_kappa = a.kappa[0];
+    marginals.key_kappa = a.kappa[1];
   }
+  return pivot_attention_exact(a.q.to(type), a.k.to(type), a.v.to(type), a.pivots, a.sigma, a.lengths,
+                               a.epsilon, options, stats, marginals)
+      .to(a.q.scalar_type());
 }
 
 }  // namespace
@@ -204,13 +201,12 @@ TORCH_LIBRARY_FRAGMENT(lotformer, m) {
   m.def(
       "pivot_exact(Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor sigma, Tensor? kappa, Tensor? "
       "lengths, "
-      "float epsilon, float tolerance, int max_passes, bool keep_gram) -> (Tensor out, Tensor potentials, "
-      "Tensor marginal, Tensor gram, Tensor summary, Tensor residual, Tensor passes)");
+      "float epsilon, float tolerance, int max_passes, bool keep_gram) -> (Tensor out, Tensor state, "
+      "Tensor residual, Tensor passes)");
   m.def(
       "pivot_exact_backward(Tensor d_out, Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor sigma, Tensor? "
-      "kappa, Tensor? lengths, float epsilon, Tensor potentials, Tensor marginal, Tensor gram, Tensor "
-      "summary) "
-      "-> (Tensor d_q, Tensor d_k, Tensor d_v, Tensor d_pivots, Tensor d_sigma, Tensor d_kappa)");
+      "kappa, Tensor? lengths, float epsilon, Tensor state) -> (Tensor d_q, Tensor d_k, Tensor d_v, Tensor "
+      "d_pivots, Tensor d_sigma, Tensor d_kappa)");
 }
 TORCH_LIBRARY_IMPL(lotformer, CPU, m) {
   m.impl("pivot_exact", TORCH_FN(exact_cpu));
@@ -235,6 +231,11 @@ bool pivot_core_on(c10::Device device) {
   return device.is_cpu() ? has(c10::DispatchKey::CPU) : device.is_cuda() && has(c10::DispatchKey::CUDA);
 }
 
+bool pivot_core_takes(c10::Device device, at::ScalarType type) {
+  return type == at::kFloat || type == at::kDouble ||
+         (type == at::kBFloat16 && core_traits(device.type()).bf16);
+}
+
 at::Tensor pivot_core_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
                             double epsilon, const PivotSolverOptions& options, PivotSolveStats* stats,
@@ -242,10 +243,16 @@ at::Tensor pivot_core_exact(const at::Tensor& q, const at::Tensor& k, const at::
   if (stats) *stats = {};
   require_core(q);
   if (q.numel() == 0) return at::zeros_like(q);
-  auto [out, potentials, marginal, gram, summary, residual, passes] =
+  const PivotArguments arguments{q, k, v, pivots, sigma, kappa, lengths, epsilon};
+  if (refused_by_core(arguments, {PivotCall::Mode::exact, options.tolerance, options.max_passes, 0}))
+    return exact_by_aten(arguments, options, stats);
+  auto [out, state, residual, passes] =
       exact_operator().call(q, k, v, pivots, sigma, optional_of(kappa), optional_of(lengths), epsilon,
                             options.tolerance, options.max_passes, false);
-  if (stats) fill(stats, residual, passes, options.tolerance, options.max_passes);
+  if (stats) {
+    *stats = {passes.numel(), 0, 0, 0, residual.flatten(), passes.flatten(), options};
+    if (passes.is_cpu()) *stats = stats->counted();
+  }
   return out;
 }
 

@@ -5,17 +5,11 @@
 
 #include <cstdint>
 
+#include "pivot_core_shared.h"
+
 namespace lotformer::ops {
 
-/// Inputs common to the operators of pivot_core.h; undefined lengths: all real, undefined kappa: zeros.
-struct PivotArguments {
-  at::Tensor q, k, v;         // [B, H, N, D]
-  at::Tensor pivots, sigma;   // [H, r, D], [H, r]
-  at::Tensor kappa, lengths;  // [2, H], int64 [B]
-  double epsilon;
-};
-
-/// Of the converged problems; side 0 = queries, 1 = keys.
+/// Of the converged problems, parts of one buffer; side 0 = queries, 1 = keys.
 struct PivotState {
   at::Tensor potentials, marginal;  // [2, B, H, r]
   at::Tensor gram;                  // [2, B, H, r, r], without elements where no gradient is wanted
@@ -23,12 +17,7 @@ struct PivotState {
   at::Tensor residual, passes;      // [2, B, H]; undefined in a backward call
 };
 
-struct PivotGradients {
-  at::Tensor q, k, v, pivots, sigma;
-  at::Tensor kappa;  // undefined without one
-};
-
-/// A run of T half-iterations: [2, B, H, trajectory_rows(T), 2, r] and U [B, H, r, D].
+/// A run of T half-iterations: [2, B, H, trajectory_rows(T), 2, r] and U [B, H, r, D], parts of one buffer.
 struct UnrolledRun {
   int64_t half_iterations;
   bool reference;

@@ -22,7 +22,7 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using Outputs = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+using Outputs = std::tuple<at::Tensor, at::Tensor>;
 using InputGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Signature = Outputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
@@ -30,8 +30,7 @@ using Signature = Outputs(const at::Tensor& q, const at::Tensor& k, const at::Te
 using BackwardSignature = InputGradients(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                                          const at::Tensor& v, const at::Tensor& pivots,
                                          const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
-                                         int64_t half_iterations, bool reference,
-                                         const at::Tensor& trajectory, const at::Tensor& summary);
+                                         int64_t half_iterations, bool reference, const at::Tensor& state);
 
 const c10::TypedOperatorHandle<Signature>& unrolled_operator() {
   static const auto handle =
@@ -45,11 +44,24 @@ const c10::TypedOperatorHandle<BackwardSignature>& unrolled_backward_operator() 
   return handle;
 }
 
+/// Numbers in the state of the CPU core: trajectory, summary.
+c10::SymInt state_size(const at::Tensor& q, const at::Tensor& pivots, int64_t half_iterations) {
+  return q.sym_size(0) * q.sym_size(1) * pivots.sym_size(1) *
+         (4 * trajectory_rows(half_iterations) + q.sym_size(3));
+}
+
+UnrolledRun run_of(const at::Tensor& state, const at::Tensor& q, const at::Tensor& pivots,
+                   int64_t half_iterations, bool reference) {
+  const int64_t rows = q.size(0) * q.size(1) * pivots.size(1),
+                trajectory = 4 * rows * trajectory_rows(half_iterations);
+  return {half_iterations, reference, state.narrow(0, 0, trajectory),
+          state.narrow(0, trajectory, rows * q.size(3))};
+}
+
+/// Not filled; meta tensors take these shapes too.
 Outputs outputs(const at::Tensor& q, const at::Tensor& pivots, int64_t half_iterations) {
-  const auto batch = q.sym_size(0), heads = q.sym_size(1), r = pivots.sym_size(1);
   return {empty_heads(q),
-          at::empty_symint({2, batch, heads, trajectory_rows(half_iterations), 2, r}, q.options()),
-          at::empty_symint({batch, heads, r, q.sym_size(3)}, q.options())};
+          at::empty_symint({state_size(q, pivots, half_iterations)}, q.options().dtype(transport_type(q)))};
 }
 
 InputGradients input_gradients(const at::Tensor& q, const at::Tensor& pivots, const at::Tensor& log_sigma) {
@@ -61,12 +73,12 @@ InputGradients input_gradients(const at::Tensor& q, const at::Tensor& pivots, co
 Outputs unrolled_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                      const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
                      int64_t half_iterations, bool reference) {
-  check_inputs(q, k, v, pivots, log_sigma, lengths);
+  check_inputs(q, k, v, pivots, log_sigma, {}, lengths);
   TORCH_CHECK_VALUE(half_iterations >= 1, "lotformer::pivot_unrolled: half_iterations must be at least 1");
   Outputs result = outputs(q, pivots, half_iterations);
-  const auto& [out, trajectory, summary] = result;
+  const auto& [out, state] = result;
   core_cpu::unrolled({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
-                     {half_iterations, reference, trajectory, summary}, out);
+                     run_of(state, q, pivots, half_iterations, reference), out);
   return result;
 }
 
@@ -78,21 +90,23 @@ Outputs unrolled_meta(const at::Tensor& q, const at::Tensor&, const at::Tensor&,
 InputGradients unrolled_backward_cpu(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                                      const at::Tensor& v, const at::Tensor& pivots,
                                      const at::Tensor& log_sigma, const Optional& lengths, double epsilon,
-                                     int64_t half_iterations, bool reference, const at::Tensor& trajectory,
-                                     const at::Tensor& summary) {
-  check_inputs(q, k, v, pivots, log_sigma, lengths);
+                                     int64_t half_iterations, bool reference, const at::Tensor& state) {
+  check_inputs(q, k, v, pivots, log_sigma, {}, lengths);
+  TORCH_CHECK_VALUE(
+      state.dim() == 1 && state.sym_size(0) == state_size(q, pivots, half_iterations),
+      "lotformer::pivot_unrolled_backward: the state is not that of a forward call of this shape");
   InputGradients result = input_gradients(q, pivots, log_sigma);
   const auto& [d_q, d_k, d_v, d_pivots, d_log_sigma] = result;
   core_cpu::unrolled_backward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
-                              {half_iterations, reference, trajectory.contiguous(), summary.contiguous()},
-                              d_out, {d_q, d_k, d_v, d_pivots, d_log_sigma, {}});
+                              run_of(state.contiguous(), q, pivots, half_iterations, reference), d_out,
+                              {d_q, d_k, d_v, d_pivots, d_log_sigma, {}});
   return result;
 }
 
 InputGradients unrolled_backward_meta(const at::Tensor&, const at::Tensor& q, const at::Tensor&,
                                       const at::Tensor&, const at::Tensor& pivots,
                                       const at::Tensor& log_sigma, const Optional&, double, int64_t, bool,
-                                      const at::Tensor&, const at::Tensor&) {
+                                      const at::Tensor&) {
   return input_gradients(q, pivots, log_sigma);
 }
 
@@ -102,14 +116,14 @@ struct UnrolledFunction : torch::autograd::Function<UnrolledFunction> {
                                const Optional& lengths, double epsilon, int64_t half_iterations,
                                bool reference) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    const auto [out, trajectory, summary] =
+    const auto [out, state] =
         unrolled_operator().call(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, reference);
     ctx->saved_data["epsilon"] = epsilon;
     ctx->saved_data["half_iterations"] = half_iterations;
     ctx->saved_data["reference"] = reference;
-    ctx->save_for_backward({q, k, v, pivots, log_sigma, lengths.value_or(at::Tensor()), trajectory, summary});
-    ctx->mark_non_differentiable({trajectory, summary});
-    return {out, trajectory, summary};
+    ctx->save_for_backward({q, k, v, pivots, log_sigma, lengths.value_or(at::Tensor()), state});
+    ctx->mark_non_differentiable({state});
+    return {out, state};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
@@ -118,7 +132,7 @@ struct UnrolledFunction : torch::autograd::Function<UnrolledFunction> {
     const bool reference = ctx->saved_data["reference"].toBool();
     const auto [d_q, d_k, d_v, d_pivots, d_log_sigma] = unrolled_backward_operator().call(
         upstream[0], s[0], s[1], s[2], s[3], s[4], optional_of(s[5]), ctx->saved_data["epsilon"].toDouble(),
-        ctx->saved_data["half_iterations"].toInt(), reference, s[6], s[7]);
+        ctx->saved_data["half_iterations"].toInt(), reference, s[6]);
     return {d_q, d_k, d_v, d_pivots, reference ? at::Tensor() : d_log_sigma, {}, {}, {}, {}};
   }
 };
@@ -128,7 +142,7 @@ Outputs unrolled_autograd(const at::Tensor& q, const at::Tensor& k, const at::Te
                           double epsilon, int64_t half_iterations, bool reference) {
   const variable_list o =
       UnrolledFunction::apply(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, reference);
-  return {o[0], o[1], o[2]};
+  return {o[0], o[1]};
 }
 
 Outputs unrolled_autocast(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -137,8 +151,20 @@ Outputs unrolled_autocast(const at::Tensor& q, const at::Tensor& k, const at::Te
   const c10::DeviceType device = q.device().type();
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto raised = [&](const at::Tensor& x) { return raised_to_float(x, device); };
-  return unrolled_operator().call(raised(q), raised(k), raised(v), raised(pivots), raised(log_sigma), lengths,
-                                  epsilon, half_iterations, reference);
+  const auto [x, y, z] = autocast_tokens(q, k, v);
+  return unrolled_operator().call(x, y, z, raised(pivots), raised(log_sigma), lengths, epsilon,
+                                  half_iterations, reference);
+}
+
+/// The ATen path in place of the core, for what the core does not serve.
+at::Tensor unrolled_by_aten(const PivotArguments& a, int64_t half_iterations, bool reference) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const at::ScalarType type = transport_type(a.q);
+  const at::Tensor q = a.q.to(type), k = a.k.to(type), v = a.v.to(type);
+  const at::Tensor out = reference ? pivot_attention_reference(q, k, v, a.pivots, a.epsilon, half_iterations)
+                                   : pivot_attention_truncated(q, k, v, a.pivots, a.sigma, a.lengths,
+                                                               a.epsilon, half_iterations);
+  return out.to(a.q.scalar_type());
 }
 
 at::Tensor unrolled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
@@ -146,6 +172,10 @@ at::Tensor unrolled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
                     int64_t half_iterations, bool reference) {
   require_core(q);
   if (q.numel() == 0) return at::zeros_like(q);
+  const PivotArguments arguments{q, k, v, pivots, log_sigma, {}, lengths, epsilon};
+  const auto mode = reference ? PivotCall::Mode::reference : PivotCall::Mode::truncated;
+  if (refused_by_core(arguments, {mode, 0, 0, half_iterations}))
+    return unrolled_by_aten(arguments, half_iterations, reference);
   return std::get<0>(unrolled_operator().call(q, k, v, pivots, log_sigma, optional_of(lengths), epsilon,
                                               half_iterations, reference));
 }
@@ -155,11 +185,10 @@ at::Tensor unrolled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 TORCH_LIBRARY_FRAGMENT(lotformer, m) {
   m.def(
       "pivot_unrolled(Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor log_sigma, Tensor? lengths, float "
-      "epsilon, int half_iterations, bool reference) -> (Tensor out, Tensor trajectory, Tensor summary)");
+      "epsilon, int half_iterations, bool reference) -> (Tensor out, Tensor state)");
   m.def(
       "pivot_unrolled_backward(Tensor d_out, Tensor q, Tensor k, Tensor v, Tensor pivots, Tensor log_sigma, "
-      "Tensor? lengths, float epsilon, int half_iterations, bool reference, Tensor trajectory, Tensor "
-      "summary) "
+      "Tensor? lengths, float epsilon, int half_iterations, bool reference, Tensor state) "
       "-> (Tensor d_q, Tensor d_k, Tensor d_v, Tensor d_pivots, Tensor d_log_sigma)");
 }
 TORCH_LIBRARY_IMPL(lotformer, CPU, m) {

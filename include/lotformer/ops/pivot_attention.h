@@ -18,14 +18,18 @@
 namespace lotformer::ops {
 
 /// What the solver did in one call; both sides count, so there are 2 B H problems. Filling it costs no extra
-/// synchronisation.
+/// synchronisation: a core that works without the host leaves its counts on the device.
 struct PivotSolveStats {
   int64_t problems = 0;
   int64_t problem_passes = 0;  ///< sum over the problems
   int64_t longest = 0;         ///< most passes of any problem
-  int64_t capped = 0;          ///< problems above the tolerance after max_passes
+  int64_t capped = 0;          ///< problems that ended above the tolerance
   at::Tensor residual;         ///< [2 B H], on the device of the call
+  at::Tensor passes;  ///< [2 B H] there, integers; defined where the three counts are still to be made
+  PivotSolverOptions options;  ///< of the call, beside `passes`
 
+  /// With the three counts; synchronises with the device where they are still to be made.
+  PivotSolveStats counted() const;
   double mean_passes() const { return problems ? static_cast<double>(problem_passes) / problems : 0; }
   /// Synchronises with the device; 0 when there was no problem.
   double max_residual() const;

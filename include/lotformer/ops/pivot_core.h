@@ -5,8 +5,17 @@
 //   lotformer::pivot_exact, lotformer::pivot_exact_backward
 //   lotformer::pivot_unrolled, lotformer::pivot_unrolled_backward
 //
-// Each has a schema, a CPU kernel, an autograd rule, an autocast rule (float32 at least), and shapes for meta tensors, so that graphs
-// capture them. float32 and float64; the output is laid out as [B, N, H, D], so that joining the heads copies nothing.
+// Each has a schema, a CPU kernel, a CUDA kernel where the build has CUDA (src/ops/lot_cuda), an autograd rule, an autocast rule and
+// shapes for meta tensors, so that graphs capture them. CPU: float32 and float64. CUDA: float32, and bf16 q, k, v beside float32 pivots
+// and masses; scores, potentials and sums are float32 in either case. Autocast raises everything to float32, on CUDA all but q, k and v
+// in bf16. The output is laid out as [B, N, H, D], so that joining the heads copies nothing.
+//
+// `state`, an output, is what the backward operator of the same device reads: one buffer, whose contents and size are the core's own
+// (meta tensors: those of the CPU core). `residual` [2, B, H] and `passes` [2, B, H] are the solver's, queries first; on CUDA they stay on
+// the device, int32, and share their storage with `state`.
+//
+// What the CUDA core does not serve (float64, more than 128 pivots, odd head dimensions or such above 64) the functions below compute
+// by plain ATen, and say so once a process and reason. The operators themselves raise ValueError there.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,5 +44,7 @@ at::Tensor pivot_core_reference(const at::Tensor& q, const at::Tensor& k, const 
 
 /// Whether the operators have a kernel for tensors of this device.
 bool pivot_core_on(c10::Device device);
+/// Whether q, k and v of this type may be handed to it beside pivots and masses in float32, or in float64 beside float64.
+bool pivot_core_takes(c10::Device device, at::ScalarType type);
 
 }  // namespace lotformer::ops

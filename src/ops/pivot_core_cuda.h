@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The operators of pivot_core.h by the kernels of lot_cuda: tensors in, lot_cuda::Problem out. Nothing here speaks to a GPU itself, so that
+// the tests run it with the emulated kernels on CPU tensors; pivot_core_cuda_register.cpp registers it for CUDA.
+#pragma once
+
+#include <string>
+
+#include "lot_cuda/lot_cuda.h"
+#include "pivot_core_shared.h"
+
+namespace lotformer::ops::core_cuda {
+
+/// Where the kernels run.
+struct Target {
+  lot_cuda::Device device;
+  void* stream = nullptr;
+};
+
+struct Forward {
+  at::Tensor out;
+  at::Tensor state;  // float32 [n], opaque
+  at::Tensor residual,
+      passes;  // float32, int32 [2, B, H], in the same storage behind `state`; without meaning in a fixed run
+};
+
+/// As CoreTraits::refusal; looks at shapes and types only.
+std::string refusal(const PivotArguments& arguments, const PivotCall& call, const lot_cuda::Device& device);
+
+/// Throws ValueError or TypeError for what cannot be, and for what is refused; c10::Error with what a launch said.
+Forward forward(const PivotArguments& arguments, const PivotCall& call, const Target& target);
+PivotGradients backward(const PivotArguments& arguments, const PivotCall& call, const at::Tensor& d_out,
+                        const at::Tensor& state, const Target& target);
+
+}  // namespace lotformer::ops::core_cuda

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+// The CUDA core behind its operators, autograd and the attention module, with emulated kernels: everything of the way from a tensor to a
+// kernel's argument except the GPU.
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <limits>
+
+#include "attention/lot_core_support.h"
+#include "emulated_core.h"
+#include "lotformer/attention/lotformer.h"
+#include "lotformer/core/log.h"
+#include "lotformer/ops/autocast.h"
+#include "support/attention_inputs.h"
+#include "support/catch.h"
+#include "support/near.h"
+
+namespace lotformer::test {
+namespace {
+
+constexpr const char* kNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits"};
+
+/// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token), absolute.
+void check_close(const LotResult& actual, const LotResult& expected, double tolerance) {
+  for (size_t i = 0; i < actual.tensors.size(); ++i) {
+    INFO(kNames[i]);
+    const double largest = expected.tensors[i].abs().max().to(at::kDouble).item<double>();
+    CHECK_NEAR(actual.tensors[i], expected.tensors[i], tolerance * std::max(largest, 1e-2));
+  }
+}
+
+void check_same(const LotResult& a, const LotResult& b) {
+  for (size_t i = 0; i < a.tensors.size(); ++i) {
+    INFO(kNames[i]);
+    CHECK(same_bits(a.tensors[i], b.tensors[i]));
+  }
+}
+
+/// q, k, v as a layer hands them over, an upstream gradient that is no plain matrix, and ragged lengths.
+LotCase ragged_case(int64_t r, int64_t dim, int64_t tokens, std::vector<int64_t> lengths) {
+  const auto batch = static_cast<int64_t>(lengths.size());
+  LotCase x = lot_case(batch, 2, tokens, dim, r, at::kFloat, 3 + static_cast<uint64_t>(r));
+  x.upstream = x.upstream.transpose(2, 3).contiguous().transpose(2, 3);
+  x.lengths = lengths_of(std::move(lengths));
+  return x;
+}
+
+LotResult run_emulated_lot(const LotCase& x, const LotCall& call) {
+  const EmulatedCore core;
+  return run_lot(x, call);
+}
+
+struct ShapeRow {
+  int64_t r, dim, tokens;
+  std::vector<int64_t> lengths;
+};
+
+TEST_CASE("cuda binding: mode exact against the ATen path in float64 and the CPU core") {
+  for (const ShapeRow& row : {ShapeRow{5, 16, 70, {70, 1, 0}}, ShapeRow{8, 32, 90, {31, 90}},
+                              ShapeRow{20, 64, 40, {40, 17}}, ShapeRow{64, 32, 33, {33}}}) {
+    const LotCase x = ragged_case(row.r, row.dim, row.tokens, row.lengths);
+    const LotCase wide = as_type(x, at::kDouble);
+    INFO("r " << row.r << ", d " << row.dim << ", n " << row.tokens);
+    const LotResult got = run_emulated_lot(x, core_exact(x, {1e-6, 64}));
+    check_close(got, run_lot(wide, aten_exact(wide, {1e-12, 200})), 4e-4);
+    check_close(got, run_lot(x, core_exact(x, {1e-6, 64})), 8e-4);
+    CHECK(got.stats.problems == 4 * x.q.size(0));
+    CHECK(got.stats.mean_passes() >= 1);
+    CHECK(got.stats.longest < 32);
+    CHECK(got.stats.capped == 0);
+    CHECK(got.stats.max_residual() <= 1e-6);
+  }
+}
+
+TEST_CASE("cuda binding: T half-iterations against the ATen path in float64") {
+  for (const bool reference : {false, true}) {
+    for (const int64_t half_iterations : {2, 5}) {
+      LotCase x = ragged_case(reference ? 7 : 12, 16, 45, {45, 20, 1});
+      if (reference) {  // some scores beyond the clamp
+        x.pivots.mul_(30);
+        x.epsilon = 20;
+      }
+      const LotCase wide = as_type(x, at::kDouble);
+      INFO((reference ? "reference" : "truncated") << ", T " << half_iterations);
+      check_close(run_emulated_lot(x, core_unrolled(x, half_iterations, reference)),
+                  run_lot(wide, aten_unrolled(wide, half_iterations, reference)), 4e-4);
+    }
+  }
+}
+
+TEST_CASE("cuda binding: bf16 tokens beside float32 pivots") {
+  for (const bool exact : {true, false}) {
+    LotCase x = ragged_case(6, 32, 50, {50, 23});
+    for (at::Tensor* t : {&x.q, &x.k, &x.v, &x.upstream}) *t = t->to(at::kBFloat16);
+    const LotCase wide = as_type(x, at::kDouble);  // the same numbers
+    const LotResult got = run_emulated_lot(x, exact ? core_exact(x, {1e-6, 64}) : core_unrolled(x, 4, false));
+    for (const size_t i : {0, 1, 2, 3}) CHECK(got.tensors[i].scalar_type() == at::kBFloat16);
+    for (const size_t i : {4, 5}) CHECK(got.tensors[i].scalar_type() == at::kFloat);
+    check_close(got, run_lot(wide, exact ? aten_exact(wide, {1e-12, 200}) : aten_unrolled(wide, 4, false)),
+                1e-2);
+  }
+}
+
+TEST_CASE("cuda binding: any layout of the inputs and of the gradient, and an output that joins the heads") {
+  const LotCase x = lot_case(2, 3, 30, 32, 5, at::kFloat, 15);
+  const LotResult packed = run_emulated_lot(x, core_exact(x, {1e-5, 32}));
+  LotCase copied = x;
+  for (at::Tensor* t : {&copied.q, &copied.k, &copied.v}) *t = t->contiguous();
+  copied.q = copied.q.transpose(2, 3).contiguous().transpose(2, 3);  // rows that are not contiguous
+  check_same(run_emulated_lot(copied, core_exact(copied, {1e-5, 32})), packed);
+  LotCase shifted = x;  // contiguous, but beginning between two pairs of numbers
+  const at::Tensor room = at::empty({x.k.numel() + 1});
+  shifted.k = room.narrow(0, 1, x.k.numel()).view(x.k.sizes()).copy_(x.k);
+  check_same(run_emulated_lot(shifted, core_exact(shifted, {1e-5, 32})), packed);
+  LotCase broadcast = x;
+  broadcast.upstream = at::ones({1}, at::kFloat).expand_as(x.upstream);
+  LotCase ones = x;
+  ones.upstream = at::ones_like(x.upstream);
+  check_same(run_emulated_lot(broadcast, core_exact(broadcast, {1e-5, 32})),
+             run_emulated_lot(ones, core_exact(ones, {1e-5, 32})));
+  CHECK(packed.tensors[0].transpose(1, 2).is_contiguous());
+}
+
+TEST_CASE("cuda binding: one sequence, one head, one token: strides without a meaning") {
+  LotCase x = lot_case(1, 1, 1, 8, 3, at::kFloat, 21);
+  for (at::Tensor* t : {&x.q, &x.k, &x.v}) *t = at::as_strided(t->contiguous(), {1, 1, 1, 8}, {7, 5, 3, 1});
+  const LotCase wide = as_type(x, at::kDouble);
+  check_close(run_emulated_lot(x, core_exact(x, {1e-6, 64})), run_lot(wide, aten_exact(wide, {1e-12, 200})),
+              4e-4);
+}
+
+TEST_CASE("cuda binding: padding changes no bit and gets zeros") {
+  LotCase x = lot_case(3, 2, 40, 16, 6, at::kFloat, 17);
+  x.lengths = lengths_of({40, 11, 0});
+  const LotResult clean = run_emulated_lot(x, core_exact(x, {1e-5, 32}));
+  LotCase dirty = x;
+  const at::Tensor padded = at::arange(40).unsqueeze(0).ge(x.lengths.unsqueeze(1)).view({3, 1, 40, 1});
+  for (at::Tensor* t : {&dirty.q, &dirty.k, &dirty.v, &dirty.upstream})
+    *t = t->masked_fill(padded, std::numeric_limits<double>::quiet_NaN());
+  check_same(run_emulated_lot(dirty, core_exact(dirty, {1e-5, 32})), clean);
+  for (size_t i = 0; i < 4; ++i)
+    CHECK(clean.tensors[i].masked_select(padded).abs().max().item<double>() == 0);
+}
+
+TEST_CASE("cuda binding: nothing in, nothing out") {
+  const EmulatedCore core;
+  const LotCase x = lot_case(0, 2, 20, 16, 4, at::kFloat, 5);
+  const at::Tensor sigma = at::softmax(x.mass_logits, -1);
+  CHECK(ops::pivot_core_exact(x.q, x.k, x.v, x.pivots, sigma, {}, 0.5, {1e-5, 32}).sizes() == x.q.sizes());
+  const ops::PivotArguments arguments{x.q, x.k, x.v, x.pivots, sigma, {}, {}, 0.5};
+  const ops::core_cuda::Target target{emulated_device()};
+  const auto forward = ops::core_cuda::forward(arguments, {}, target);
+  CHECK(forward.out.sizes() == x.q.sizes());
+  const auto gradients = ops::core_cuda::backward(arguments, {}, x.upstream, forward.state, target);
+  CHECK(gradients.q.sizes() == x.q.sizes());
+  CHECK(same_bits(gradients.pivots, at::zeros_like(x.pivots)));
+  CHECK(same_bits(gradients.sigma, at::zeros_like(sigma)));
+}
+
+/// Log lines while alive.
+class Lines {
+ public:
+  Lines() {
+    log::set_observer([this](log::Level, std::string_view line) { text_ += std::string(line) + "\n"; });
+  }
+  ~Lines() { log::set_observer({}); }
+  size_t count(const std::string& part) const {
+    size_t found = 0;
+    for (size_t at = text_.find(part); at != std::string::npos; at = text_.find(part, at + 1)) ++found;
+    return found;
+  }
+
+ private:
+  std::string text_;
+};
+
+TEST_CASE("cuda binding: what the core does not serve takes the ATen path, with one line for each reason") {
+  const Lines lines;
+  struct Case {
+    LotCase x;
+    std::string reason;
+  };
+  const LotCase odd = lot_case(2, 2, 20, 7, 4, at::kFloat, 23);
+  const LotCase wide = lot_case(2, 2, 20, 16, 4, at::kDouble, 23);
+  const LotCase many = lot_case(1, 1, 20, 16, 130, at::kFloat, 23);
+  for (const Case& c : {Case{odd, "even head dimensions"}, Case{wide, "not Double"}, Case{many, "not 130"}}) {
+    INFO(c.reason);
+    for (int twice = 0; twice < 2; ++twice) {
+      check_same(run_emulated_lot(c.x, core_exact(c.x, {1e-6, 64})),
+                 run_lot(c.x, aten_exact(c.x, {1e-6, 64})));
+      check_same(run_emulated_lot(c.x, core_unrolled(c.x, 3, false)),
+                 run_lot(c.x, aten_unrolled(c.x, 3, false)));
+      check_same(run_emulated_lot(c.x, core_unrolled(c.x, 3, true)),
+                 run_lot(c.x, aten_unrolled(c.x, 3, true)));
+    }
+    CHECK(lines.count(c.reason) == 1);
+  }
+  // bf16 comes back as bf16.
+  LotCase low = odd;
+  for (at::Tensor* t : {&low.q, &low.k, &low.v, &low.upstream}) *t = t->to(at::kBFloat16);
+  CHECK(run_emulated_lot(low, core_exact(low, {1e-6, 64})).tensors[0].scalar_type() == at::kBFloat16);
+  CHECK(lines.count("ATen path") == 3);
+}
+
+TEST_CASE("cuda binding: the operators name what they cannot do") {
+  const EmulatedCore core;
+  const LotCase x = lot_case(2, 2, 10, 16, 4, at::kFloat, 6);
+  const at::Tensor sigma = at::softmax(x.mass_logits, -1);
+  const ops::core_cuda::Target target{emulated_device()};
+  const auto call = [&](const at::Tensor& q, const at::Tensor& pivots, const at::Tensor& lengths) {
+    return ops::core_cuda::forward({q, x.k, x.v, pivots, sigma, {}, lengths, 0.5}, {}, target);
+  };
+  CHECK_THROWS_WITH(call(x.q.to(at::kBFloat16), x.pivots, {}), contains_text("beside BFloat16 queries"));
+  CHECK_THROWS_WITH(call(x.q, x.pivots.to(at::kDouble), {}), contains_text("float32 on CUDA, got Double"));
+  CHECK_THROWS_WITH(call(x.q, x.pivots, lengths_of({3})), contains_text("int64 [B]"));
+  CHECK_THROWS_WITH(call(x.q, x.pivots.narrow(2, 0, 4), {}), contains_text("[H, r, D]"));
+  const auto forward = call(x.q, x.pivots, {});
+  const ops::PivotArguments arguments{x.q, x.k, x.v, x.pivots, sigma, {}, {}, 0.5};
+  const auto back = [&](const at::Tensor& d_out, const at::Tensor& state) {
+    return ops::core_cuda::backward(arguments, {}, d_out, state, target);
+  };
+  CHECK_THROWS_WITH(back(x.upstream, forward.state.narrow(0, 4, 8)),
+                    contains_text("the state is not that of"));
+  CHECK_THROWS_WITH(back(x.upstream.to(at::kDouble), forward.state), contains_text("of Double beside q"));
+  emulated_device() = {1, 1 << 10};
+  CHECK_THROWS_WITH(call(x.q, x.pivots, {}), contains_text("bytes of shared memory"));
+}
+
+TEST_CASE("cuda binding: under autocast bf16 tokens stay, everything else is float32") {
+  const EmulatedCore core;
+  const ops::AutocastScope autocast(at::kCPU, at::kBFloat16);
+  const LotCase x = lot_case(2, 2, 20, 16, 4, at::kFloat, 6);
+  const at::Tensor sigma = at::softmax(x.mass_logits, -1);
+  const auto call = [&](const at::Tensor& q, const at::Tensor& k) {
+    return ops::pivot_core_exact(q, k, k, x.pivots.to(at::kBFloat16), sigma.to(at::kBFloat16), {}, 0.5,
+                                 {1e-5, 32});
+  };
+  const at::Tensor low = x.q.to(at::kBFloat16);
+  CHECK(call(low, low).scalar_type() == at::kBFloat16);
+  CHECK(call(low, low.to(at::kFloat)).scalar_type() == at::kFloat);
+}
+
+TEST_CASE("cuda binding: the attention module hands bf16 over as it is") {
+  LotformerOptions options;
+  options.core = "cpu";
+  options.pivots = 6;
+  options.masses = "learned";
+  LotformerAttentionImpl attention(options, {.heads = 2, .head_dim = 16});
+  const AttentionInputs in = attention_inputs({2, 2, 30, 16}, at::kBFloat16, 4);
+  const at::Tensor lengths = lengths_of({30, 12});
+  at::Tensor out, d_pivots;
+  {
+    const EmulatedCore core;
+    out = attention.forward(in.q, in.k, in.v, lengths);
+    out.to(at::kFloat).square().sum().backward();
+    d_pivots = attention.pivots.grad().clone();
+    CHECK(attention.last_stats().passes.defined() == false);
+  }
+  CHECK(out.scalar_type() == at::kBFloat16);
+  attention.pivots.mutable_grad().zero_();
+  const at::Tensor expected =
+      attention.forward(in.q, in.k, in.v, lengths);  // raised to float32 for the CPU core
+  expected.to(at::kFloat).square().sum().backward();
+  CHECK(relative_difference(out, expected, 1e-2) == "");
+  CHECK(relative_difference(d_pivots, attention.pivots.grad(), 2e-2) == "");
+}
+
+TEST_CASE("cuda binding: core cuda is refused where there is none") {
+  LotformerOptions options;
+  options.core = "cuda";
+  LotformerAttentionImpl attention(options, {.heads = 2, .head_dim = 16});
+  const AttentionInputs in = attention_inputs({1, 2, 8, 16}, at::kFloat, 4);
+  CHECK_THROWS_WITH(attention.forward(in.q, in.k, in.v, {}), contains_text("no cuda core"));
+}
+
+}  // namespace
+}  // namespace lotformer::test
