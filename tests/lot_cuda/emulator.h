@@ -19,6 +19,7 @@
 
 #define LOT_KERNEL(threads, ctas) void
 #define LOT_DEVICE inline
+#define LOT_HOST_DEVICE
 #define LOT_UNROLL
 #define LOT_ROLLED
 

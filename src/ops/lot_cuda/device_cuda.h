@@ -9,6 +9,7 @@
 
 #define LOT_KERNEL(threads, ctas) __global__ void __launch_bounds__(threads, ctas)
 #define LOT_DEVICE __device__ __forceinline__
+#define LOT_HOST_DEVICE __host__ __device__
 #define LOT_UNROLL _Pragma("unroll")
 #define LOT_ROLLED _Pragma("unroll 1")
 

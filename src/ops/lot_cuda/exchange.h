@@ -54,6 +54,7 @@ struct Cta {
   Shared<L>& shared;
   float* matrix[2];  // [R][stride]
   float* scratch;    // staging of outer_sum.h, or the matrix of system.h
+  float* scores;     // of the resident solver where L::kInShared (tiles.h)
   int stride;        // padded_dim + kRowPadding
   int lane, warp, rank, ranks, parity;
   RowRange rows;
@@ -64,6 +65,13 @@ struct Cta {
   LOT_DEVICE int column(int c) const { return unit_column<L>(c, lane); }
 };
 
+/// Floats of `scratch` for a kernel that needs both of its uses.
+template <class L>
+LOT_HOST_DEVICE constexpr int scratch_floats(int stride) {
+  const int stage = kStageRows * (L::R + kRowPadding + stride), system = L::R * (L::R + 1);
+  return stage > system ? stage : system;
+}
+
 template <class L>
 LOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
   unsigned char* memory = shared_memory();
@@ -72,6 +80,7 @@ LOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
   Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory),
              {after, after},
              after + matrices * L::R * stride,
+             after + matrices * L::R * stride + scratch_floats<L>(stride),
              stride,
              0,
              0,

@@ -16,11 +16,11 @@ enum class Scratch { none, stage, stage_or_system };
 /// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the pivot system needs.
 template <class L, int Matrices, Scratch kScratch>
 std::size_t shared_bytes(int padded_dim) {
-  const std::size_t row = padded_dim + kRowPadding, stage = kStageRows * (L::R + kRowPadding + row),
-                    system = L::R * (L::R + 1);
+  const std::size_t row = padded_dim + kRowPadding;
   std::size_t scratch = 0;
-  if (kScratch != Scratch::none) scratch = stage;
-  if (kScratch == Scratch::stage_or_system && system > stage) scratch = system;
+  if (kScratch == Scratch::stage) scratch = kStageRows * (L::R + kRowPadding + row);
+  if (kScratch == Scratch::stage_or_system) scratch = scratch_floats<L>(static_cast<int>(row));
+  if (kScratch == Scratch::stage_or_system && L::kInShared) scratch += kResidentValues * L::kThreads;
   return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * L::R * row + scratch) * sizeof(float);
 }
 
@@ -52,8 +52,8 @@ KernelSet make_kernel_set() {
 }  // namespace lotformer::lot_cuda
 
 /// R pivots; warps of a CTA; warps of the resident solver where the cluster would otherwise be too large (the same: none).
-#define LOT_KERNEL_SET(R, WARPS, WIDE)                                                 \
-  const lotformer::lot_cuda::KernelSet& lotformer::lot_cuda::kernel_set_##R() {        \
-    static const KernelSet set = make_kernel_set<Layout<R, WARPS>, Layout<R, WIDE>>(); \
-    return set;                                                                        \
+#define LOT_KERNEL_SET(R, WARPS, WIDE)                                                       \
+  const lotformer::lot_cuda::KernelSet& lotformer::lot_cuda::kernel_set_##R() {              \
+    static const KernelSet set = make_kernel_set<Layout<R, WARPS>, Layout<R, WIDE, true>>(); \
+    return set;                                                                              \
   }

@@ -4,7 +4,7 @@
 // R >= 16: the accumulator layout of mma.m16n8k16. A warp holds 16 rows; lane = 4 g + q owns of rows g and g + 8 the columns
 //          8 t + 2 q and 8 t + 2 q + 1 of each tile t of 8 columns. Four lanes share a row.
 // R <= 8:  a thread owns a whole row.
-// A *block* is what a CTA holds at a time, one unit a thread. The resident solver keeps kUnits blocks in registers: 64 numbers a thread.
+// A *block* is what a CTA holds at a time, one unit a thread. The resident solver keeps kUnits blocks, 64 numbers a thread.
 #pragma once
 
 #include "device_api.h"
@@ -15,13 +15,15 @@ namespace lotformer::lot_cuda {
 constexpr int kMaxCluster = 8;
 constexpr int kMaxHeadDim = 64;
 constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
-constexpr int kResidentValues = 64;  // registers a thread that the resident solver gives to the scores
+constexpr int kResidentValues = 64;  // scores a thread of the resident solver keeps
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr int kRowPadding =
     4;  // floats after each row in shared memory: no bank conflicts in either direction
 
-template <int R_, int Warps_>
+/// kInShared: the resident solver keeps the scores in shared memory, each thread its own: 16 warps have 128 registers a thread only.
+template <int R_, int Warps_, bool kInShared_ = false>
 struct Layout {
+  static constexpr bool kInShared = kInShared_;
   static constexpr int R = R_, kWarps = Warps_, kThreads = Warps_ * kWarp;
   static constexpr bool kQuad = R >= 16;
   static constexpr int kCols = kQuad ? R / 4 : R;        // columns a thread owns of a row

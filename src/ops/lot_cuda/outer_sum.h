@@ -23,13 +23,27 @@ LOT_DEVICE Stage<L> make_stage(const Cta<L>& cta) {
   return {cta.scratch, cta.scratch + kStageRows * (L::R + kRowPadding), cta.stride};
 }
 
-template <class L, int kMaxColumns>
+/// kTriangle: the sum is symmetric, and only tiles that touch its lower triangle are computed.
+template <class L, int kMaxColumns, bool kTriangle = false>
 struct OuterSum {
   static constexpr int kRowTiles = L::R / 16;
-  static constexpr int kTiles = L::kQuad ? (kRowTiles * (kMaxColumns / 8) + L::kWarps - 1) / L::kWarps : 1;
+  static constexpr int kMostTiles = kTriangle ? kRowTiles * (kRowTiles + 1) : kRowTiles * (kMaxColumns / 8);
+  static constexpr int kTiles = L::kQuad ? (kMostTiles + L::kWarps - 1) / L::kWarps : 1;
   static constexpr int kElements = L::kQuad ? 1 : (L::R * kMaxColumns + L::kThreads - 1) / L::kThreads;
   float tile[kTiles][4] = {};
   float element[kElements] = {};
+
+  /// Rows 16 `row` .. and columns 8 `column` .. of a tile; the tiles of a triangle are numbered row by row, 2 (row + 1) in each.
+  struct Place {
+    int row, column;
+  };
+  static LOT_DEVICE Place place_of(int index) {
+    if (!kTriangle) return {index % kRowTiles, index / kRowTiles};
+    int row = 0;
+    while ((row + 1) * (row + 2) <= index) ++row;
+    return {row, index - row * (row + 1)};
+  }
+  static LOT_DEVICE int tiles(int columns) { return kTriangle ? kMostTiles : kRowTiles * (columns / 8); }
 
   /// Adds the staged rows. `columns` = N, a multiple of 8 (of anything for R <= 8).
   LOT_DEVICE void add(const Cta<L>& cta, const Stage<L>& stage, int columns) {
@@ -40,9 +54,10 @@ struct OuterSum {
       LOT_UNROLL
       for (int i = 0; i < kTiles; ++i) {
         const int index = cta.warp + i * L::kWarps;
-        if (index >= kRowTiles * (columns / 8)) continue;
-        const float* w = stage.weights + 2 * q * ws + (index % kRowTiles) * 16 + g;
-        const float* u = stage.values + 2 * q * vs + (index / kRowTiles) * 8 + g;
+        if (index >= tiles(columns)) continue;
+        const Place at = place_of(index);
+        const float* w = stage.weights + 2 * q * ws + at.row * 16 + g;
+        const float* u = stage.values + 2 * q * vs + at.column * 8 + g;
         LOT_ROLLED
         for (int k = 0; k < kStageRows; k += kMmaDepth, w += kMmaDepth * ws, u += kMmaDepth * vs) {
           SplitFragment a;
@@ -72,12 +87,15 @@ struct OuterSum {
       LOT_UNROLL
       for (int i = 0; i < kTiles; ++i) {
         const int index = cta.warp + i * L::kWarps;
-        if (index >= kRowTiles * (columns / 8)) continue;
-        float* target = out + ((index % kRowTiles) * 16 + g) * columns + (index / kRowTiles) * 8 + 2 * q;
-        target[0] = scale * tile[i][0];
-        target[1] = scale * tile[i][1];
-        target[8 * columns] = scale * tile[i][2];
-        target[8 * columns + 1] = scale * tile[i][3];
+        if (index >= tiles(columns)) continue;
+        const Place at = place_of(index);
+        const bool mirrored = kTriangle && at.column < 2 * at.row;  // the blocks on the diagonal are complete
+        LOT_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          const int row = at.row * 16 + g + 8 * (e / 2), column = at.column * 8 + 2 * q + e % 2;
+          out[row * columns + column] = scale * tile[i][e];
+          if (mirrored) out[column * columns + row] = scale * tile[i][e];
+        }
       }
     } else {
       LOT_UNROLL
@@ -116,9 +134,8 @@ LOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const Row
 
 /// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), u comes from `source`, or is the weight
 /// itself (`source` null: the Gram matrix). All threads of the CTA call it together.
-template <class L, int kMaxColumns, class Write>
-LOT_DEVICE void add_block(const Cta<L>& cta, OuterSum<L, kMaxColumns>& sum, int block,
-                          const RowSource* source, Write write) {
+template <class L, class Outer, class Write>
+LOT_DEVICE void add_block(const Cta<L>& cta, Outer& sum, int block, const RowSource* source, Write write) {
   Stage<L> stage = make_stage(cta);
   LOT_ROLLED
   for (int first = 0; first < L::kBlockRows; first += kStageRows) {

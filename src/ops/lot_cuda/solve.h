@@ -42,9 +42,10 @@ LOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int p
 
 /// One evaluation at shared.trial: log2 c into shared.log_c, the normalisers' mean into shared.total[R]. Ends with a barrier.
 template <class L, bool kResident>
-LOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots, float (&point)[L::kCols]) {
+LOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
   Shared<L>& sm = cta.shared;
   const float share = 1.0f / static_cast<float>(cta.rows.real);
+  float point[L::kCols];
   read_point<L, kResident>(cta, point);
   bool shifted = false;
   while (true) {
@@ -118,12 +119,13 @@ LOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int 
   cta_sync();
 }
 
-/// sum_i a_i p_i. u_i. at the point in registers, over the cluster, into `result` [R][columns]. `source` null: u = p.
-template <class L, bool kResident, int kMaxColumns>
+/// sum_i a_i p_i. u_i. at the point that was evaluated last, over the cluster, into `result` [R][columns]. `source` null: u = p.
+template <class L, bool kResident, int kMaxColumns, bool kGram>
 LOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
-                             const float (&point)[L::kCols], const RowSource* source, int columns,
-                             float* result) {
-  OuterSum<L, kMaxColumns> sum;
+                             const RowSource* source, int columns, float* result) {
+  float point[L::kCols];  // read again: registers are short
+  read_point<L, kResident>(cta, point);
+  OuterSum<L, kMaxColumns, kGram> sum;
   sum_outer(cta, tiles, point, source, sum);
   float* partial = partial_sums<L>(cta, p, ps);
   sum.store(cta, partial + cta.rank * L::R * columns, columns, 1.0f / static_cast<float>(cta.rows.real));
@@ -132,8 +134,7 @@ LOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, cons
 
 /// Mode exact, after an evaluation: accept or reject it, propose the next. False when the problem is over.
 template <class L, bool kResident>
-LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
-                            const float (&point)[L::kCols]) {
+LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps) {
   Shared<L>& sm = cta.shared;
   float* gram = p.gram + static_cast<int64_t>(ps) * L::R * L::R;
   if (cta.warp == 0) decide(cta, p.pivots, kResident, p.tolerance);
@@ -141,7 +142,7 @@ LOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const Pivot
   const Control now = sm.control;
   const bool last = !now.active || now.passes >= p.max_passes;
   if (now.accepted && (last || !now.sinkhorn))
-    weighted_sum<L, kResident, L::R>(cta, tiles, p, ps, point, nullptr, L::R, gram);
+    weighted_sum<L, kResident, L::R, true>(cta, tiles, p, ps, nullptr, L::R, gram);
   if (last) return false;
   bool newton = !now.sinkhorn;
   if (newton) {
@@ -190,12 +191,10 @@ LOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& 
   keep_potentials(cta, p, ps, 0);
   if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
   cta_sync();
-  float point[L::kCols];
   for (int t = 0; exact || t < schedule.updates; ++t) {
-    evaluate(cta, tiles, p.pivots, point);
+    evaluate(cta, tiles, p.pivots);
     if (sm.control.flagged) return;
-    if (!(exact ? newton_step(cta, tiles, p, ps, point) : fixed_step(cta, p, ps, t, kResident, schedule)))
-      break;
+    if (!(exact ? newton_step(cta, tiles, p, ps) : fixed_step(cta, p, ps, t, kResident, schedule))) break;
   }
   if (!exact) return;
   if (sm.control.kappa > 0) {
@@ -281,10 +280,8 @@ pivot_solve(PivotArgs p) {
   keep_solution(cta, p, ps);
   if (side == 0) return;
   const RowSource values = row_source(p, p.v, b, h, real);
-  float point[L::kCols];
-  read_point<L, kResident>(cta, point);
-  weighted_sum<L, kResident, kMaxHeadDim>(
-      cta, tiles, p, ps, point, &values, p.padded_dim,
+  weighted_sum<L, kResident, kMaxHeadDim, false>(
+      cta, tiles, p, ps, &values, p.padded_dim,
       p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
 }
 

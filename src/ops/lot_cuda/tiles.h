@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The matrix of scores as the solver sees it, in one of two forms.
 //
-// Resident: K_ij = 2^(S_ij - max_l S_il) in registers for the whole solve, potentials as factors b_j = 2^(h_j - max h) (scaling form):
+// Resident: K_ij = 2^(S_ij - max_l S_il) in registers (or shared memory) for the whole solve, potentials as factors b_j = 2^(h_j - max h) (scaling form):
 //           two multiply-adds an element and evaluation, no exponential. Out of range when potentials spread over more than 2^96 or a
 //           sum falls below 2^-100: the problem is flagged.
 // Streamed: S_ij computed anew, block by block, in each sweep, potentials added before the exponential (log domain): any number of
@@ -18,9 +18,10 @@ constexpr float kWidestSpread = 96;
 template <class L, bool kResident>
 struct Tiles;
 
+/// In registers, or (L::kInShared) thread after thread in shared memory, from where a block at a time is in registers.
 template <class L>
 struct Tiles<L, true> {
-  float k[L::kUnits][L::kUnitRows][L::kCols];
+  float k[L::kInShared ? 1 : L::kUnits][L::kUnitRows][L::kCols];
 };
 template <class L>
 struct Tiles<L, false> {
@@ -45,10 +46,36 @@ LOT_DEVICE void scores(const Cta<L>& cta, const RowSource& x, int block, float c
   }
 }
 
-template <class L, class F>
-LOT_DEVICE void for_blocks(const Cta<L>&, Tiles<L, true>& tiles, F f) {
+/// Moves a block of the calling thread between registers and shared memory.
+template <class L, bool kStore>
+LOT_DEVICE void move_block(const Cta<L>& cta, int block, Unit<L>& unit) {
+  float* place = cta.scores + block * (L::kUnitRows * L::kCols * L::kThreads) + thread_index();
   LOT_UNROLL
-  for (int u = 0; u < L::kUnits; ++u) f(u, tiles.k[u]);
+  for (int i = 0; i < L::kUnitRows; ++i) {
+    LOT_UNROLL
+    for (int c = 0; c < L::kCols; ++c) {
+      float& element = place[(i * L::kCols + c) * L::kThreads];
+      if (kStore) {
+        element = unit[i][c];
+      } else {
+        unit[i][c] = element;
+      }
+    }
+  }
+}
+
+template <class L, class F>
+LOT_DEVICE void for_blocks(const Cta<L>& cta, Tiles<L, true>& tiles, F f) {
+  if constexpr (L::kInShared) {
+    LOT_ROLLED
+    for (int u = 0; u < L::kUnits; ++u) {
+      move_block<L, false>(cta, u, tiles.k[0]);
+      f(u, tiles.k[0]);
+    }
+  } else {
+    LOT_UNROLL
+    for (int u = 0; u < L::kUnits; ++u) f(u, tiles.k[u]);
+  }
 }
 template <class L, class F>
 LOT_DEVICE void for_blocks(const Cta<L>& cta, Tiles<L, false>& tiles, F f) {
@@ -63,8 +90,16 @@ LOT_DEVICE void for_blocks(const Cta<L>& cta, Tiles<L, false>& tiles, F f) {
 template <class L>
 LOT_DEVICE void load_tiles(const Cta<L>& cta, Tiles<L, true>& tiles, const RowSource& x, float clamp,
                            int pivots) {
-  LOT_UNROLL
-  for (int u = 0; u < L::kUnits; ++u) scores(cta, x, u, clamp, pivots, tiles.k[u]);
+  if constexpr (L::kInShared) {
+    LOT_ROLLED
+    for (int u = 0; u < L::kUnits; ++u) {
+      scores(cta, x, u, clamp, pivots, tiles.k[0]);
+      move_block<L, true>(cta, u, tiles.k[0]);
+    }
+  } else {
+    LOT_UNROLL
+    for (int u = 0; u < L::kUnits; ++u) scores(cta, x, u, clamp, pivots, tiles.k[u]);
+  }
 }
 template <class L>
 LOT_DEVICE void load_tiles(const Cta<L>&, Tiles<L, false>& tiles, const RowSource& x, float clamp,
@@ -75,20 +110,20 @@ LOT_DEVICE void load_tiles(const Cta<L>&, Tiles<L, false>& tiles, const RowSourc
 /// From scores to the form that is iterated on.
 template <class L>
 LOT_DEVICE void make_kernel(const Cta<L>& cta, Tiles<L, true>& tiles) {
-  LOT_UNROLL
-  for (int u = 0; u < L::kUnits; ++u) {
+  for_blocks(cta, tiles, [&](int block, Unit<L>& unit) {
     LOT_UNROLL
     for (int i = 0; i < L::kUnitRows; ++i) {
-      float(&k)[L::kCols] = tiles.k[u][i];
+      float(&k)[L::kCols] = unit[i];
       float largest = k[0];
       LOT_UNROLL
       for (int c = 1; c < L::kCols; ++c) largest = fmaxf(largest, k[c]);
       largest = row_max<L>(largest);
-      const bool live = cta.row(u, i) < cta.rows.real;
+      const bool live = cta.row(block, i) < cta.rows.real;
       LOT_UNROLL
       for (int c = 0; c < L::kCols; ++c) k[c] = live ? exp2_fast(k[c] - largest) : 0.0f;
     }
-  }
+    if constexpr (L::kInShared) move_block<L, true>(cta, block, unit);
+  });
 }
 template <class L>
 LOT_DEVICE void make_kernel(const Cta<L>&, Tiles<L, false>&) {}
@@ -160,19 +195,9 @@ LOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResident>
 }
 
 /// sum += p_i. u_i. over the rows of this CTA (outer_sum.h).
-template <class L, int kMaxColumns>
-LOT_DEVICE void sum_outer(const Cta<L>& cta, const Tiles<L, true>& tiles, const float (&point)[L::kCols],
-                          const RowSource* source, OuterSum<L, kMaxColumns>& sum) {
-  LOT_UNROLL
-  for (int u = 0; u < L::kUnits; ++u) {  // registers have no index at run time
-    add_block(cta, sum, u, source, [&](const Stage<L>& stage, int place) {
-      write_probabilities(cta, tiles, u, tiles.k[u], point, stage, place);
-    });
-  }
-}
-template <class L, int kMaxColumns>
-LOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, false>& tiles, const float (&point)[L::kCols],
-                          const RowSource* source, OuterSum<L, kMaxColumns>& sum) {
+template <class L, bool kResident, class Outer>
+LOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, kResident>& tiles, const float (&point)[L::kCols],
+                          const RowSource* source, Outer& sum) {
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
       write_probabilities(cta, tiles, block, s, point, stage, place);
