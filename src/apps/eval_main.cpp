@@ -24,11 +24,32 @@ int main(int argc, char** argv) {
     app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
     app.add_option("--predictions", request.predictions,
                    "write row, label and prediction to this file (TSV)");
+    std::string plans;
+    app.add_option(
+        "--plans", plans,
+        "write the transport plans of chosen examples to this file (.json or .safetensors; lotformer only)");
+    const auto* plan_rows =
+        app.add_option("--plan-rows", request.plans.rows, "examples of --plans: rows of the split")
+            ->delimiter(',')
+            ->allow_extra_args(false)
+            ->capture_default_str();
+    const auto* plan_layers =
+        app.add_option("--plan-layers", request.plans.layers, "layers of --plans (default: all)")
+            ->delimiter(',')
+            ->allow_extra_args(false);
+    const auto* plan_heads =
+        app.add_option("--plan-heads", request.plans.heads, "heads of --plans (default: all)")
+            ->delimiter(',')
+            ->allow_extra_args(false);
     app.add_flag("--json", json, "print one JSON object on stdout and nothing else there");
     app.set_version_flag("--version", build_id());
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
     require_option(path, "RUN_OR_CHECKPOINT", "runs/my-run");
     request.path = path;
+    request.plans.file = plans;
+    if (plans.empty() && (plan_rows->count() > 0 || plan_layers->count() > 0 || plan_heads->count() > 0))
+      throw Error(ErrorKind::usage,
+                  "--plan-rows, --plan-layers and --plan-heads choose what --plans FILE writes");
     const Json evaluation = launch_evaluation(request);
     std::cout << (json ? to_line(evaluation) + "\n" : describe_evaluation(evaluation));
     return 0;

@@ -46,6 +46,10 @@ LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, 
   if (options_.masses == "learned") {
     pivot_logits = register_parameter("pivot_logits", at::zeros({shape.heads, options_.pivots}));
   }
+  // Merged pivots add their masses, so masses that are not learned have to be stored once the rank adapts.
+  if (options_.masses != "learned" && options_.adaptive_rank.every > 0) {
+    pivot_logits = register_buffer("pivot_logits", at::zeros({shape.heads, options_.pivots}));
+  }
   if (options_.relaxation_learned) {
     const LotformerOptions::Relaxation rho = *options_.parse_relaxation();
     std::vector<double> start;  // of the sides that are held
@@ -69,6 +73,7 @@ at::Tensor LotformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor
 }
 
 at::Tensor LotformerAttentionImpl::mass_logits(const at::Tensor& like) const {
+  if (surveying_ && survey_logits_.defined()) return survey_logits_.to(like.scalar_type());
   if (pivot_logits.defined()) return pivot_logits.to(like.scalar_type());
   return at::zeros({pivots.size(0), pivots.size(1)}, like.options().requires_grad(false));
 }
@@ -129,6 +134,7 @@ bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
 
 at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                              const at::Tensor& lengths) {
+  if (surveying_) survey_batch(q.detach(), k.detach(), lengths);
   const Scored x = scored(q, k, lengths);
   if (through_core(q)) return transport_by_core(x, v, lengths);
   if (options_.mode == "reference") {
@@ -160,6 +166,12 @@ at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::
     kappa = at::stack({row(marginals.query_kappa), row(marginals.key_kappa)});
   }
   return ops::pivot_core_exact(x.q, x.k, v, x.z, sigma, lengths, epsilon, solver_options(), &stats_, kappa);
+}
+
+TransportPlans LotformerAttentionImpl::transport_plans(const at::Tensor& q, const at::Tensor& k,
+                                                       const at::Tensor& lengths) const {
+  const ops::PivotPlans both = plans(q, k, lengths);
+  return {both.query, both.key};
 }
 
 ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Tensor& k,

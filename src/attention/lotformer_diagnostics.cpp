@@ -2,14 +2,13 @@
 // Rank and sharpness of a LOTFormer layer.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/linalg_eigh.h>
-#include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/matmul.h>
 
 #include <cmath>
 
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/ops/lengths.h"
+#include "pivot_merging.h"
 
 namespace lotformer {
 namespace {
@@ -21,15 +20,6 @@ at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at:
   const at::Tensor gram = at::matmul(p, p.transpose(-2, -1)) * counts.view({-1, 1, 1, 1});
   const at::Tensor scale = mass.clamp_min(1e-300).rsqrt();
   return scale.unsqueeze(-1) * gram * scale.unsqueeze(-2);
-}
-
-/// Singular values of the n x n map: roots of the eigenvalues of the product of the two Gram matrices (lot-algorithms, "exact
-/// singular values": the map is sqrt(m) P1 diag(1/sigma) P2^T sqrt(m) with orthogonal rows absorbed into the Grams).
-at::Tensor map_singular_values(const at::Tensor& gram1, const at::Tensor& gram2) {
-  const auto [values, vectors] = at::linalg_eigh(gram1);
-  const at::Tensor root =
-      at::matmul(vectors * values.clamp_min(0).sqrt().unsqueeze(-2), vectors.transpose(-2, -1));
-  return at::linalg_eigvalsh(at::matmul(at::matmul(root, gram2), root)).clamp_min(0).sqrt();
 }
 
 /// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over problems.
@@ -66,6 +56,9 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   for (auto& [name, value] : found) {
     if (name == "effective_rank") value = effective_rank(values);
   }
+  const at::Tensor means = values.mean(at::IntArrayRef({0, 1})).cpu();  // over examples and heads
+  for (int64_t i = 0; i < means.size(0); ++i)
+    found.emplace_back("singular_values[]", means.const_data_ptr<double>()[i]);
   const at::Tensor mask = masked ? ops::length_mask(lengths, q.size(2)) : at::Tensor();
   const Scored x = scored(q, k, masked ? lengths : at::Tensor());
   found.emplace_back("query_sharpness", sharpness(x.q, x.z, mask, counts, options_.epsilon));

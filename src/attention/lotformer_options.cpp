@@ -49,6 +49,27 @@ void visit_variants(LotformerOptions& options, FieldVisitor& visitor) {
       options.qk_norm);
 }
 
+void visit_adaptive_rank(LotformerOptions::AdaptiveRank& rule, FieldVisitor& visitor) {
+  visitor.begin_section("adaptive_rank");
+  visitor.field(
+      {.key = "every",
+       .help = "steps between surveys that merge or split pivots; 0: the rank stays (mode exact, both "
+               "marginals exact)",
+       .range = {.low = 0, .high = 1e9}},
+      rule.every);
+  visitor.field(
+      {.key = "min", .help = "pivots that are never merged away", .range = {.low = 1, .high = 1024}},
+      rule.min);
+  visitor.field({.key = "max", .help = "pivots that splits may reach", .range = {.low = 1, .high = 1024}},
+                rule.max);
+  visitor.field(
+      {.key = "budget",
+       .help = "change of the map, relative to its Frobenius norm, that the merges of one survey may cause",
+       .range = {.low = 0, .high = 10}},
+      rule.budget);
+  visitor.end_section();
+}
+
 }  // namespace
 
 void LotformerOptions::visit(FieldVisitor& visitor) {
@@ -91,6 +112,7 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
                  .choices = {"0.02", "unit_score"}},
                 pivot_init);
   visit_variants(*this, visitor);
+  visit_adaptive_rank(adaptive_rank, visitor);
   visitor.field(
       {.key = "core",
        .help = "implementation: cpu, cuda: the LOT core of that device; aten: plain tensor operations; "
@@ -119,6 +141,16 @@ std::vector<Conflict> LotformerOptions::conflicts() const {
          concat("free_keys ", free_keys, " needs marginals query or none, not ", marginals));
   forbid((core == "cpu" || core == "cuda") && keys_by_pivot(), {"core", "free_keys"},
          concat("core ", core, " needs free_keys pivots where the key side is not held; core aten has both"));
+  if (adaptive_rank.every > 0) {
+    forbid(mode != "exact" || record_name("") != "",
+           {"adaptive_rank.every", "mode", "marginals", "relaxation"},
+           "adaptive_rank needs mode exact with both marginals held exactly; the error of a merge is known "
+           "only there");
+    forbid(pivots < adaptive_rank.min || pivots > adaptive_rank.max,
+           {"adaptive_rank.max", "adaptive_rank.min", "pivots"},
+           concat("adaptive_rank from ", adaptive_rank.min, " to ", adaptive_rank.max,
+                  " does not hold pivots ", pivots, ", where training begins"));
+  }
   const auto rho = parse_relaxation();
   if (!rho) {
     found.push_back(

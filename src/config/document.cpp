@@ -29,6 +29,8 @@ class RowCollector final : public FieldVisitor {
   void field(const FieldInfo& info, int64_t& value) override { add(info, value); }
   void field(const FieldInfo& info, double& value) override { add(info, value); }
   void field(const FieldInfo& info, std::string& value) override { add(info, value); }
+  void begin_section(const std::string& name) override { prefix_ += name + "."; }
+  void end_section() override { prefix_.erase(prefix_.find_last_of('.', prefix_.size() - 2) + 1); }
 
   std::vector<Row> rows;
 

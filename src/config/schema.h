@@ -20,8 +20,8 @@ inline constexpr std::string_view kBaseHelp =
 /// A visitor that is told where sections begin and end.
 class SectionVisitor : public FieldVisitor {
  public:
-  virtual void begin_section(const std::string& name) = 0;
-  virtual void end_section() = 0;
+  void begin_section(const std::string& name) override = 0;
+  void end_section() override = 0;
 };
 
 /// Every key of a resolved configuration, in the order of the documentation.

@@ -58,6 +58,22 @@ void SectionReader::field(const FieldInfo& info, std::string& value) {
   read(info, value);
 }
 
+void SectionReader::begin_section(const std::string& name) {
+  SectionMaps inner = subsection(name);
+  outer_.push_back({path_, std::move(maps_), std::move(known_)});
+  path_ = path_.empty() ? name : path_ + "." + name;
+  maps_ = std::move(inner);
+  known_.clear();
+}
+
+void SectionReader::end_section() {
+  finish("section " + path_);
+  path_ = std::move(outer_.back().path);
+  maps_ = std::move(outer_.back().maps);
+  known_ = std::move(outer_.back().known);
+  outer_.pop_back();
+}
+
 SectionMaps SectionReader::subsection(const std::string& name) {
   known_.push_back(name);
   SectionMaps found;

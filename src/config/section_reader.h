@@ -34,6 +34,8 @@ class SectionReader final : public FieldVisitor {
   void field(const FieldInfo& info, int64_t& value) override;
   void field(const FieldInfo& info, double& value) override;
   void field(const FieldInfo& info, std::string& value) override;
+  void begin_section(const std::string& name) override;
+  void end_section() override;
 
   /// A key that is known here and read by someone else.
   void expect(const std::string& key) { known_.push_back(key); }
@@ -52,6 +54,12 @@ class SectionReader final : public FieldVisitor {
   SectionMaps maps_;
   ReadContext& context_;
   std::vector<std::string> known_;
+  struct Outer {
+    std::string path;
+    SectionMaps maps;
+    std::vector<std::string> known;
+  };
+  std::vector<Outer> outer_;  // the sections around the one being read
 };
 
 }  // namespace lotformer::config

@@ -3,6 +3,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "evaluation_mode.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/autocast.h"
 
@@ -12,47 +13,54 @@ namespace {
 /// Evaluation mode and no observers left behind, whatever happens.
 class Observed {
  public:
-  explicit Observed(ClassifierImpl& model) : model_(model), training_(model.is_training()) { model_.eval(); }
+  explicit Observed(ClassifierImpl& model) : model_(model), mode_(model) {}
   ~Observed() {
     for (const auto& layer : model_.encoder().layers()) layer->observe(nullptr);
-    model_.train(training_);
   }
   Observed(const Observed&) = delete;
   Observed& operator=(const Observed&) = delete;
 
  private:
   ClassifierImpl& model_;
-  bool training_;
-};
-
-struct Scores {
-  at::Tensor q, k, lengths;
+  EvaluationMode mode_;
 };
 
 }  // namespace
 
-Json diagnose_model(Session& session, const Batch& batch) {
+Observation observe_scores(Session& session, const Batch& batch) {
   ClassifierImpl& model = *session.model;
   const auto& layers = model.encoder().layers();
   const Observed observed(model);
-  std::vector<Scores> seen(layers.size());
+  Observation seen;
+  seen.layers.resize(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
     layers[i]->observe(
-        [&slot = seen[i]](const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
+        [&slot = seen.layers[i]](const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
           slot = {q, k, lengths};
         });
   }
-  {
-    const at::NoGradGuard no_grad;
-    const ops::AutocastScope autocast(session.device.type(), autocast_type(session.precision));
-    model.forward(batch);
-  }
+  const at::NoGradGuard no_grad;
+  const ops::AutocastScope autocast(session.device.type(), autocast_type(session.precision));
+  seen.logits = model.forward(batch);
+  return seen;
+}
+
+Json diagnose_model(Session& session, const Batch& batch) {
+  ClassifierImpl& model = *session.model;
+  const auto& layers = model.encoder().layers();
+  const std::vector<LayerScores> seen = observe_scores(session, batch).layers;
+  const EvaluationMode mode(model);
   Json result = Json::object();
   for (size_t i = 0; i < layers.size(); ++i) {
     Json& numbers = result[concat("layer", i)] = Json::object();
     const at::Tensor q = seen[i].q.to(at::kFloat), k = seen[i].k.to(at::kFloat);
-    for (const auto& [name, value] : layers[i]->attention().diagnose(q, k, seen[i].lengths))
-      numbers[name] = value;
+    for (const auto& [name, value] : layers[i]->attention().diagnose(q, k, seen[i].lengths)) {
+      if (name.ends_with("[]")) {
+        numbers[name.substr(0, name.size() - 2)].push_back(value);
+      } else {
+        numbers[name] = value;
+      }
+    }
   }
   return result;
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "evaluation_mode.h"
 #include "lotformer/core/error.h"
 #include "lotformer/ops/autocast.h"
 
@@ -39,21 +40,6 @@ std::vector<int64_t> evaluation_order(const data::Dataset& dataset, std::vector<
   }
   return rows;
 }
-
-/// Evaluation mode while alive.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(torch::nn::Module& module) : module_(module), training_(module.is_training()) {
-    module_.eval();
-  }
-  ~EvaluationMode() { module_.train(training_); }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  torch::nn::Module& module_;
-  bool training_;
-};
 
 }  // namespace
 

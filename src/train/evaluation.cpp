@@ -140,6 +140,7 @@ int64_t threads_for(const Checkpoint& checkpoint, const Config& config) {
 Json launch_evaluation(const EvaluationRequest& request) {
   const data::Split split = parse_split(request.split);
   check_predictions_path(request.predictions);
+  check_plan_request(request.plans);
   const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
   const std::string where = (checkpoint.path / kStateFile).string();
   Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
@@ -149,6 +150,13 @@ Json launch_evaluation(const EvaluationRequest& request) {
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
   const data::Dataset dataset = session.task->open(split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
+  if (!request.plans.file.empty()) {
+    export_plans(session, dataset, request.plans,
+                 {{"run", describe_run(session)},
+                  {"checkpoint", checkpoint.path.string()},
+                  {"step", checkpoint.step},
+                  {"split", request.split}});
+  }
   catch_stop_signals();
   const auto result =
       evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return stop_signal() != 0; });

@@ -8,10 +8,13 @@
 #include <ATen/ops/_foreach_zero.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
 
 #include "lotformer/core/error.h"
 
@@ -59,6 +62,27 @@ void AdamW::step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale
                     std::vector<at::Tensor>(steps_.size(), found_inf));  // a skipped update does not count
 }
 
+void AdamW::renew_gradient(size_t index) {
+  parameters_[index].mutable_grad() = at::zeros_like(parameters_[index]);
+  gradients_[index] = parameters_[index].grad();
+}
+
+void AdamW::follow(const std::string& name, const at::Tensor& gradient_map) {
+  const at::NoGradGuard no_grad;
+  const auto it = std::find(names_.begin(), names_.end(), name);
+  if (it == names_.end()) throw Error(ErrorKind::internal, "AdamW::follow: no parameter " + name);
+  const auto index = static_cast<size_t>(it - names_.begin());
+  const auto mapped = [&](const at::Tensor& x) {  // S x along axis 1, whatever follows it
+    const at::Tensor flat = x.to(at::kDouble).reshape({x.size(0), x.size(1), -1});
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape[1] = gradient_map.size(1);
+    return at::matmul(gradient_map.to(at::kDouble), flat).reshape(shape);
+  };
+  exp_avg_[index] = mapped(exp_avg_[index]).to(exp_avg_[index].scalar_type());
+  exp_avg_sq_[index] = mapped(exp_avg_sq_[index].sqrt()).square().to(exp_avg_sq_[index].scalar_type());
+  renew_gradient(index);
+}
+
 std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
   std::vector<std::pair<std::string, at::Tensor>> result;
   for (size_t i = 0; i < names_.size(); ++i) {
@@ -71,6 +95,12 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
 
 void AdamW::load_state(const std::map<std::string, at::Tensor>& state) {
   const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (exp_avg_[i].sizes() == parameters_[i].sizes()) continue;
+    exp_avg_[i] = at::zeros_like(parameters_[i]);
+    exp_avg_sq_[i] = at::zeros_like(parameters_[i]);
+    renew_gradient(i);
+  }
   for (auto& [name, tensor] : this->state()) {
     const auto it = state.find(name);
     if (it == state.end())

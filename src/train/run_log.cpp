@@ -78,6 +78,10 @@ void RunLog::diagnostics(int64_t step, const Json& layers) {
   metrics_.line({{"step", step}, {"split", "diagnostics"}, {"layers", layers}});
 }
 
+void RunLog::ranks(int64_t step, const Json& layers) {
+  metrics_.line({{"step", step}, {"split", "rank"}, {"layers", layers}});
+}
+
 void RunLog::score(const std::string& split, const Score& s, double seconds, const std::string& checkpoint) {
   Json line = {{"step", s.step},
                {"split", split},

@@ -16,6 +16,7 @@
 #include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/diagnostics.h"
+#include "lotformer/train/rank.h"
 #include "lotformer/train/schedule.h"
 #include "lotformer/train/signals.h"
 
@@ -126,6 +127,23 @@ void Trainer::diagnose_if_due() {
   log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
+void Trainer::adapt_ranks_if_due() {
+  // Not after the last step: nothing would train what was changed.
+  if (state_.step >= config_.steps || !survey_due(*session_.model, state_.step)) return;
+  stop_if_not_finite();
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<Batch> batches;
+  for (int64_t step = state_.step - 1; step >= std::max<int64_t>(0, state_.step - kSurveyedBatches); --step) {
+    std::vector<int64_t> rows = sampler_.batch(step);
+    rows.resize(rows.size() /
+                static_cast<size_t>(training_chunks(config_)));  // no more at once than in a step
+    batches.push_back(train_.make(rows));
+  }
+  const uint64_t seed = mix_seeds(seed_of(config_), ~static_cast<uint64_t>(state_.step));
+  log_.ranks(state_.step, adapt_ranks(session_, batches, state_.step, seed, optimizer_));
+  log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
 bool Trainer::evaluate_if_due() {
   const bool wanted = due(config_.eval_every) || state_.step == config_.steps;
   if (!wanted || state_.step == 0 || state_.evaluated_step == state_.step) return true;
@@ -179,6 +197,7 @@ void Trainer::run() {
     step();
     log_if_due();
     diagnose_if_due();
+    adapt_ranks_if_due();
   }
 }
 
@@ -223,6 +242,7 @@ void Trainer::restore(const Checkpoint& checkpoint) {
 void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
                      const std::string& where) {
   const at::NoGradGuard no_grad;
+  match_shapes(model, tensors);
   const auto state = named_state(model);
   for (auto [name, tensor] : state) {
     const auto it = tensors.find(name);

@@ -12,6 +12,7 @@
 #include "support/attention_inputs.h"
 #include "support/catch.h"
 #include "support/dense_map.h"
+#include "support/near.h"
 
 namespace lotformer {
 namespace {
@@ -77,12 +78,21 @@ TEST_CASE("diagnostics: LOTFormer's rank is that of a dense decomposition") {
     module.to(at::kDouble);
     module.pivots.set_data(at::randn({2, 6, 8}, at::kDouble));
     torch::manual_seed(9);
-    const auto found = numbers(module.diagnose(x.q, x.k, {}));
+    const Diagnostics all = module.diagnose(x.q, x.k, {});
+    const auto found = numbers(all);
     const at::Tensor after = at::randn({4});
     torch::manual_seed(9);
     CHECK(after.equal(at::randn({4})));  // nothing was drawn from it
-    CHECK(found.at("effective_rank") ==
-          Approx(dense_rank(test::dense_map(module, x.q, x.k, {}))).epsilon(1e-6));
+    const at::Tensor map = test::dense_map(module, x.q, x.k, {});
+    CHECK(found.at("effective_rank") == Approx(dense_rank(map)).epsilon(1e-6));
+    std::vector<double> values;
+    for (const auto& [name, value] : all) {
+      if (name == "singular_values[]") values.push_back(value);
+    }
+    REQUIRE(values.size() == 6);
+    const double row_sum = options.mode == "reference" ? 1.0 / 36 : 1;  // of the published arithmetic: r^-2
+    CHECK_NEAR(at::tensor(values, at::kDouble) * row_sum,
+               at::linalg_svdvals(map).narrow(-1, 0, 6).flatten(0, 1).mean(0), 1e-7);
     CHECK(found.at("query_sharpness") > 1);
     CHECK(found.count("passes_mean") == (options.mode == "exact" ? 1 : 0));
   }

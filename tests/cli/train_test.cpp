@@ -251,6 +251,7 @@ TEST_CASE("diagnostics are logged a layer at a time and change nothing else", "[
   CHECK(layer.at("entropy").get<double>() <= layer.at("entropy_limit").get<double>() + 1e-6);
   CHECK(layer.at("effective_rank").get<double>() >= 1);
   CHECK(layer.at("passes_mean").get<double>() >= 1);
+  CHECK(layer.at("singular_values").size() == 4);  // of the four pivots
 }
 
 TEST_CASE("bf16 and fp16 autocast train on the CPU", "[cli]") {

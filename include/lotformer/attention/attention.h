@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,24 @@
 #include "lotformer/config/field.h"
 
 namespace lotformer {
+
+/// Transport plans behind a map, each of total mass 1, [B, H, r, N]: from queries to pivots, from pivots to keys; zero at padding
+/// (except in `reference` modes). Undefined: the module has none.
+struct TransportPlans {
+  at::Tensor query, key;
+};
+
+/// What a survey of a module's own shape found and what it changed (see AttentionImpl::begin_survey).
+struct Survey {
+  Diagnostics numbers;                  ///< for the log
+  std::vector<double> singular_values;  ///< of the map, descending, means over examples and heads
+  struct Resized {
+    std::string name;  ///< of a parameter of the module that has another shape now
+    at::Tensor
+        gradient_map;  ///< [H, new, old]: its gradient is this times the gradient of the old one, along axis 1
+  };
+  std::vector<Resized> resized;
+};
 
 /// Maps Q, K, V to an output of the same shape. Projections, head split and residual live in model/encoder.
 ///   q, k, v : [B, H, N, D], any strides with the last equal to 1, one dtype, one device; self-attention, same N for all three
@@ -32,6 +51,31 @@ class AttentionImpl : public torch::nn::Module {
   /// True where padded rows of q, k, v enter the result or padded rows of the output are not zero (`reference` modes): the encoder then
   /// computes padding like any other token. Else it may leave padding out and hand over zeros there.
   virtual bool padding_takes_part() const { return false; }
+
+  /// The plans of a module that transports mass through pivots, in its present mode; q, k float32 or float64.
+  virtual TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
+                                         const at::Tensor& lengths) const {
+    (void)q, (void)k, (void)lengths;
+    return {};
+  }
+
+  // A module may change its own shape during training (adaptive rank). After a step for which one is due the trainer begins a survey,
+  // runs forward and backward passes over recent batches in evaluation mode, and ends it; what the module decides must be a function of
+  // its parameters, these batches and `seed` alone, so that a resumed run decides the same.
+  virtual bool survey_due(int64_t step) const {
+    (void)step;
+    return false;
+  }
+  virtual void begin_survey() {}
+  virtual Survey end_survey(uint64_t seed) {
+    (void)seed;
+    return {};
+  }
+  /// Before stored tensors are copied into the module: takes their shapes, where it can change its own. `stored` finds a tensor by its
+  /// name in the module, nullptr: not there.
+  virtual void match_shapes(const std::function<const at::Tensor*(const std::string& name)>& stored) {
+    (void)stored;
+  }
 };
 
 struct AttentionShape {

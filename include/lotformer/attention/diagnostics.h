@@ -13,7 +13,7 @@ namespace lotformer {
 
 class AttentionImpl;
 
-/// Named numbers, in the order in which they are logged.
+/// Named numbers, in the order in which they are logged. Those whose name ends in [] are the entries of one list.
 using Diagnostics = std::vector<std::pair<std::string, double>>;
 
 /// Of any module in its present mode; q, k [B, H, N, D], lengths [B] or undefined. Over real tokens of sequences that have any:

@@ -26,6 +26,12 @@ struct LotformerOptions final : Options {
   bool relaxation_learned = false;   // rho per head and side, from there on learned
   std::string free_keys = "tokens";  // tokens | pivots: what the key side does without its marginal
   std::string qk_norm = "none";      // none | l2
+  struct AdaptiveRank {
+    int64_t every = 0;     // steps between surveys; 0: the rank stays
+    int64_t min = 2;       // bounds of the rank
+    int64_t max = 64;      // the same
+    double budget = 0.05;  // change of the map that the merges of one survey may cause, of its Frobenius norm
+  } adaptive_rank;
   void visit(FieldVisitor& visitor) override;
   std::vector<Conflict> conflicts() const override;
   /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none", with "-relaxed" behind where a penalty holds.
@@ -42,7 +48,8 @@ struct LotformerOptions final : Options {
   std::optional<Relaxation> parse_relaxation() const;
 };
 
-/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r); `log_relaxation` [S, H] of the
+/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r), a buffer of that name when they
+/// are not but the rank adapts (merged pivots add their masses); `log_relaxation` [S, H] of the
 /// S sides that are held (query first) when the relaxation is learned (rho = exp).
 class LotformerAttentionImpl final : public AttentionImpl {
  public:
@@ -53,6 +60,14 @@ class LotformerAttentionImpl final : public AttentionImpl {
 
   /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
+  TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
+                                 const at::Tensor& lengths) const override;
+  // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most (docs/lotformer.md).
+  bool survey_due(int64_t step) const override;
+  void begin_survey() override;
+  Survey end_survey(uint64_t seed) override;
+  void match_shapes(const std::function<const at::Tensor*(const std::string& name)>& stored) override;
+
   /// The two transport plans of the mode, [B, H, r, N] each, in the dtype of q (float32 or float64).
   ops::PivotPlans plans(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
@@ -69,6 +84,7 @@ class LotformerAttentionImpl final : public AttentionImpl {
   };
   Scored scored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   ops::PivotMarginals pivot_marginals(const at::Tensor& like) const;
+  void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths);
   at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& lengths);
   bool through_core(const at::Tensor& q) const;
@@ -78,6 +94,9 @@ class LotformerAttentionImpl final : public AttentionImpl {
 
   LotformerOptions options_;
   ops::PivotSolveStats stats_;
+  bool surveying_ = false;
+  at::Tensor survey_logits_;                         // [H, r]: the mass logits with a gradient of their own
+  std::vector<at::Tensor> query_grams_, key_grams_;  // [B, H, r, r] float64, of the batches seen
 };
 
 }  // namespace lotformer

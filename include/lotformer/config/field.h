@@ -34,6 +34,9 @@ class FieldVisitor {
   virtual void field(const FieldInfo& info, int64_t& value) = 0;
   virtual void field(const FieldInfo& info, double& value) = 0;
   virtual void field(const FieldInfo& info, std::string& value) = 0;
+  /// Fields between the two belong to a section of that name inside the present one.
+  virtual void begin_section(const std::string& /*name*/) {}
+  virtual void end_section() {}
 };
 
 /// Fields of one section whose values, each allowed by itself, do not go together.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lotformer/core/json.h"
+#include "lotformer/train/plans.h"
 
 namespace lotformer {
 
@@ -18,6 +19,7 @@ struct EvaluationRequest {
   std::vector<std::string> assignments;  ///< --set KEY=VALUE on top of the recorded configuration
   std::string device = "auto";
   std::filesystem::path predictions;  ///< empty: not written
+  PlanRequest plans;                  ///< without a file: not written
 };
 
 /// Scores the split. The object has accuracy, loss, examples, their breakdowns (per class, by length and

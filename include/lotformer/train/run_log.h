@@ -33,6 +33,8 @@ class RunLog {
   void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means);
   /// Diagnostics of the attention maps, one object a layer.
   void diagnostics(int64_t step, const Json& layers);
+  /// What surveys of adaptive ranks found and changed, one object a layer.
+  void ranks(int64_t step, const Json& layers);
   void score(const std::string& split, const Score& score, double seconds,
              const std::string& checkpoint = "");
   void message(const std::string& text);

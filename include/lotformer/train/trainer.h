@@ -52,6 +52,7 @@ class Trainer {
   void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
   void log_if_due();
   void diagnose_if_due();
+  void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
   void save();
   void stop_if_not_finite();
