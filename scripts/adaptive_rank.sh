@@ -43,7 +43,7 @@ make_data listops --train 20000 --val 1000 --test 1000 --min-length 3 --max-leng
 make_data text --train 4000 --test 500
 
 # layers LINE KEY: the numbers of the layers under this key in a line of metrics.jsonl, as "5+7".
-layers() { grep -o "\"$2\":[-+.0-9e]*" <<<"$1" | cut -d: -f2 | awk '{ printf "%s%g", NR > 1 ? "+" : "", sprintf("%.1f", $1) }'; }
+layers() { grep -o "\"$2\":[-+.0-9e]*" <<<"$1" | cut -d: -f2 | awk '{ printf "%s%g", (NR > 1 ? "+" : ""), sprintf("%.1f", $1) }'; }
 
 # pivots_over_time RUN: of both layers, at the start and after each survey.
 pivots_over_time() {
