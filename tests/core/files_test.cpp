@@ -56,6 +56,9 @@ TEST_CASE("errors: the place comes first") {
   CHECK(std::string(DataError::at_record("test_batch.bin", 1, "label 10").what()) ==
         "test_batch.bin: record 1: label 10");
   CHECK(std::string(DataError::at_file("a.tsv", "not found").what()) == "a.tsv: not found");
+  const DataError hostile = DataError::at_line("a\n\x1b[2J.tsv", 1, "looked in /données/\r\x7f");
+  CHECK(std::string(hostile.what()) == "'a\\x0A\\x1B[2J.tsv':1: looked in /données/\\x0D\\x7F");
+  CHECK(hostile.file() == "a\n\x1b[2J.tsv");
 }
 
 TEST_CASE("errors: every kind has its exit code") {

@@ -114,6 +114,11 @@ TEST_CASE("pathfinder: metadata lines") {
   CHECK(error_with(first) == "no error");
   CHECK(error_with("  imgs/0\tsample_0.png   0 0 \r\nimgs/0 sample_1.png 1 1\r\n") == "no error");
   CHECK(contains(error_with(first + "\n\n"), "3: metadata/0.npy:2: line has 0 columns, at least 4 wanted"));
+  // Line ends of the old Macintosh: three records, of which four columns would be read.
+  const std::string mac = "imgs/0 sample_0.png 0 0\rimgs/0 sample_1.png 1 1\rimgs/0 sample_2.png 2 0\r";
+  CHECK(error_with(mac) ==
+        "3: metadata/0.npy:1: a carriage return inside the line; lines end with LF or CR LF");
+  CHECK(contains(error_with(first + "\r\n" + mac), "3: metadata/0.npy:2: a carriage return inside"));
   CHECK(contains(error_with("imgs/0 sample_0.png 0 01x"), "metadata/0.npy:1: label '01x' is not an integer"));
   CHECK(contains(error_with("imgs/0 sample_0.png 0 99999999999"), "outside 0..1"));
   CHECK(contains(error_with("imgs/0 sample_9.png 0 1"), "3: imgs/0/sample_9.png: not found"));
@@ -135,6 +140,25 @@ TEST_CASE("pathfinder: an image or a number of metadata that is there twice") {
   }
   fs::rename(folder.path() / "metadata/3.npy", folder.path() / "metadata/00.npy");
   CHECK(error_of(open) == "3: metadata/00.npy: has the number of metadata/0.npy");
+}
+
+TEST_CASE("pathfinder: nothing beside the metadata is passed over") {
+  for (const char* name :
+       {"1.NPY", "1.npy~", "1.txt", "README", ".DS_Store", "1.npy.bak", "-1.npy", ".npy"}) {
+    INFO(name);
+    TemporaryFolder folder;
+    write_set(folder.path(), 4);
+    write_text(folder.path() / "metadata" / name, "imgs/0 sample_9.png 9 1\n");
+    const auto open = [&] { open_task("pathfinder32", options_for(folder.path()))->open(Split::train); };
+    CHECK(error_of(open) == concat("3: metadata/", name, ": file name is not <number>.npy"));
+  }
+}
+
+TEST_CASE("pathfinder: names in messages hold nothing that moves a terminal") {
+  const std::string escape = error_with("imgs/0 \x1b[31m 3 1");
+  CHECK(escape == "3: 'imgs/0/\\x1B[31m': not found");
+  const std::string mark = error_with("\xef\xbb\xbfimgs/0 sample_0.png 0 1");
+  CHECK(mark == "3: '\\xEF\\xBB\\xBFimgs/0/sample_0.png': not found");
 }
 
 TEST_CASE("pathfinder: links and pipes") {

@@ -22,7 +22,7 @@ namespace {
 
 using pathfinder::Image;
 
-constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kReaderVersion = 3;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kOfficialImages = 200000;
 constexpr int64_t kMostBytes = int64_t{1} << 20;       // of one PNG file
 constexpr size_t kTfdsRank = 1;                        // index of Dataset::property
@@ -185,7 +185,7 @@ void PathfinderTask::decode(CacheBuilder& builder) const {
       if (!known && !options_.skip_empty_images)
         throw DataError::at_file(prefix_ + file, "image file is empty (0 bytes)");
       ++(known ? known_bad : empty);
-      log::warning(concat(prefix_, file, ": 0 bytes, left out (",
+      log::warning(concat(prefix_, printable(file), ": 0 bytes, left out (",
                           known ? "a known fault of the release" : "data.skip_empty_images", ")"));
       return;
     }

@@ -43,6 +43,9 @@ bool stays_inside(std::string_view path) {
 }
 
 Image parse_line(std::string_view line, const std::string& name, int64_t number) {
+  // Line ends of one CR each would make one line of the whole file, of which four columns are read.
+  if (line.find('\r') != std::string_view::npos)
+    throw DataError::at_line(name, number, "a carriage return inside the line; lines end with LF or CR LF");
   const Columns columns = split_columns(line);
   if (columns.count < 4) {
     throw DataError::at_line(name, number,
@@ -63,28 +66,37 @@ Image parse_line(std::string_view line, const std::string& name, int64_t number)
   return image;
 }
 
+/// "12.npy" -> 12
+bool parse_name(std::string_view name, int64_t& number) {
+  constexpr std::string_view kEnding = ".npy";
+  if (!name.ends_with(kEnding)) return false;
+  name.remove_suffix(kEnding.size());
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
+  return !name.starts_with('-') && name.size() <= 9 && parsed.ec == std::errc{} &&
+         parsed.ptr == name.data() + name.size();
+}
+
 }  // namespace
 
 std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::string& prefix) {
-  constexpr std::string_view kEnding = ".npy";
   FileFence(directory, prefix).require_folder("metadata");
   std::vector<MetadataFile> result;
+  std::string stray;  // the first name by byte order that is none of ours: nothing is passed over
   std::error_code code;
   for (fs::directory_iterator entry(directory / "metadata", code); !code && entry != fs::directory_iterator();
        entry.increment(code)) {
     const std::string name = entry->path().filename().string();
-    if (!name.ends_with(kEnding)) continue;  // a README is no metadata
     MetadataFile file{"metadata/" + name, 0};
-    const size_t digits = name.size() - kEnding.size();
-    const auto parsed = std::from_chars(name.data(), name.data() + digits, file.number);
-    const bool number = name[0] != '-' && parsed.ec == std::errc{} && parsed.ptr == name.data() + digits;
-    if (!number || digits > 9) {
-      throw DataError::at_file(concat(prefix, "metadata/", printable(name)), "file name is not <number>.npy");
-    }
-    result.push_back(std::move(file));
+    if (parse_name(name, file.number))
+      result.push_back(std::move(file));
+    else if (stray.empty() || name < stray)
+      stray = name;
   }
   if (code) throw DataError::at_file(prefix + "metadata", "cannot be read: " + code.message());
-  if (result.empty()) throw DataError::at_file(prefix + "metadata", "no metadata file (<number>.npy) in it");
+  if (result.empty() && !stray.ends_with(".npy"))
+    throw DataError::at_file(prefix + "metadata", "no metadata file (<number>.npy) in it");
+  if (!stray.empty())
+    throw DataError::at_file(concat(prefix, "metadata/", printable(stray)), "file name is not <number>.npy");
   std::sort(result.begin(), result.end(), [](const MetadataFile& a, const MetadataFile& b) {
     return a.number != b.number ? a.number < b.number : a.name < b.name;
   });

@@ -25,8 +25,8 @@ struct MetadataFile {
   int64_t number = 0;
 };
 
-/// The metadata files `*.npy` by their number (2 before 10). DataError when there are none, one has another
-/// name or two have the same number. Files with other endings are no metadata.
+/// The metadata files `<number>.npy` by their number (2 before 10). DataError when there are none, two have the same
+/// number or anything else lies there.
 std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix);
 
 /// Calls `take` for each line of `text`, the contents of the file `name` with number `batch`. DataError for
