@@ -103,11 +103,15 @@ void validate_task_options(const std::string& task, const DataConfig& data, Rule
   const DataConfig standard;
   const bool pixels = task_pixels(task) > 0, pathfinder = pixels && task != "image";
   const auto belongs = [&](bool holds, const char* key, const char* to) {
-    rules.require(holds, {key, "task"}, concat("applies to ", to, " only, not to ", task));
+    const std::string name =
+        std::string(key).substr(std::string_view("data.").size());  // `task` may be blamed
+    rules.require(holds, {key, "task"}, concat(name, " applies to ", to, " only, not to ", task));
   };
   belongs(data.val == standard.val || task == "text", "data.val", "text");
   belongs(data.grey == standard.grey || task == "image", "data.grey", "image");
   belongs(data.split == standard.split || pixels, "data.split", "image and pathfinder");
+  belongs(data.strict_counts || pixels, "data.strict_counts", "image and pathfinder");
+  belongs(!data.verify_labels || task == "listops", "data.verify_labels", "listops");
   belongs(!data.mask_zero_pixels || pixels, "data.mask_zero_pixels", "image and pathfinder");
   belongs(data.input == standard.input || pixels, "data.input", "image and pathfinder");
   rules.require(data.input == "real" || data.input_mean == standard.input_mean,

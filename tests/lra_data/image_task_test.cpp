@@ -159,6 +159,7 @@ TEST_CASE("image: options that do not apply") {
   CHECK(contains(refusal([](DataOptions& o) { o.grey = "pill"; }), "did you mean pil?"));
   CHECK(contains(refusal([](DataOptions& o) { o.split = "tdfs"; }), "did you mean tfds?"));
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "char"; }), "2: data.tokenizer"));
+  CHECK(contains(refusal([](DataOptions& o) { o.verify_labels = true; }), "2: data.verify_labels"));
   CHECK(contains(refusal([](DataOptions& o) { o.skip_empty_images = true; }), "2: data.skip_empty_images"));
   CHECK(refusal([](DataOptions& o) { o.max_length = 1024, o.pad_to = 1024; }) == "no error");
 }

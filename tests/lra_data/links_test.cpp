@@ -62,16 +62,12 @@ void write_sets(const fs::path& root) {
   write_text(set / "metadata/0.npy", lines);
 }
 
-DataOptions options_for(const fs::path& root) {
+void open_all(const std::string& task, const fs::path& root) {
   DataOptions options;
   options.root = root;
-  options.strict_counts = false;
+  options.strict_counts = task != "image" && task != "pathfinder32";
   options.rebuild_cache = true;
-  return options;
-}
-
-void open_all(const char* task, const fs::path& root) {
-  const auto opened = open_task(task, options_for(root));
+  const auto opened = open_task(task, options);
   for (const Split split : {Split::train, Split::val, Split::test}) opened->open(split);
 }
 

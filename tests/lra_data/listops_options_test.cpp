@@ -88,6 +88,7 @@ TEST_CASE("listops options: what does not exist or contradicts itself") {
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnm"; }), "did you mean alnum?"));
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "char"; }), "allowed: default, alnum"));
   CHECK(contains(refusal([](DataOptions& o) { o.vocab = "x"; }), "2: data.vocab"));
+  CHECK(contains(refusal([](DataOptions& o) { o.strict_counts = false; }), "2: data.strict_counts"));
   CHECK(contains(refusal([](DataOptions& o) { o.vocab = "s4", o.tokenizer = "alnum"; }),
                  "2: data.vocab: s4 goes with"));
   CHECK(contains(refusal([](DataOptions& o) { o.pad_to = 1999; }),

@@ -18,6 +18,7 @@ OptionRules listops_rules() {
   rules.vocabs = {"s4"};
   rules.append_eos = true;
   rules.generate_missing = true;
+  rules.verify_labels = true;
   return rules;
 }
 

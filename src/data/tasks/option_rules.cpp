@@ -20,8 +20,8 @@ void check_choice(const std::string& task, const std::string& key, const std::st
                      near.empty() ? "" : concat(" (did you mean ", near, "?)")));
 }
 
-void check_flag(const std::string& task, const std::string& key, bool value, bool allowed) {
-  if (value && !allowed) throw Error(ErrorKind::usage, concat("data.", key, ": does not apply to ", task));
+void check_flag(const std::string& task, const std::string& key, bool changed, bool allowed) {
+  if (changed && !allowed) throw Error(ErrorKind::usage, concat("data.", key, ": does not apply to ", task));
 }
 
 }  // namespace
@@ -36,6 +36,8 @@ void check_options(const std::string& task, const OptionRules& rules, const Data
   check_choice(task, "difficulty", options.difficulty, standard.difficulty, rules.difficulties);
   check_flag(task, "append_eos", options.append_eos, rules.append_eos);
   check_flag(task, "generate_missing", options.generate_missing, rules.generate_missing);
+  check_flag(task, "verify_labels", options.verify_labels, rules.verify_labels);
+  check_flag(task, "strict_counts", !options.strict_counts, rules.pixels);
   check_flag(task, "mask_zero_pixels", options.mask_zero_pixels, rules.pixels);
   check_flag(task, "skip_empty_images", options.skip_empty_images, rules.png_files);
   if (options.max_length < 0 || options.pad_to < 0)

@@ -15,7 +15,8 @@ struct OptionRules {
                            difficulties = {};
   bool append_eos = false;
   bool generate_missing = false;
-  bool pixels = false;     ///< mask_zero_pixels; the length is fixed
+  bool verify_labels = false;
+  bool pixels = false;     ///< mask_zero_pixels and strict_counts; the length is fixed
   bool png_files = false;  ///< skip_empty_images
 };
 
