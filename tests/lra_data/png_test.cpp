@@ -80,6 +80,9 @@ TEST_CASE("png: sizes and kinds that are not wanted, with right checksums") {
     CHECK(decode(with_header(32, huge, kind(8, 0))) != "");
   }
   CHECK(decode(with_header(32, 32, kind(7, 0))) != "");
+  const std::string transparent = chunk("tRNS", std::string(2, '\0'));
+  CHECK(decode(kImage.substr(0, 33) + transparent + kImage.substr(33)) ==
+        "PNG has a transparent grey (tRNS), plain 8-bit grey wanted");
   CHECK(decode(with_header(32, 32, kind(8, 9))) != "");
 }
 
@@ -114,6 +117,8 @@ TEST_CASE("png: nothing follows the pixels") {
   CHECK(image(stored(rows + std::string(5000, '\0'))) == surplus);
   CHECK(image(stored(rows) + "more") == surplus);                // behind the stream, in its chunk
   CHECK(image(stored(rows), chunk("IDAT", "more")) == surplus);  // and in another
+  CHECK(decode(kImage.substr(0, 33) + chunk("IDAT", stored(rows)) + chunk("IEND", "more")) ==
+        "PNG has an end (IEND) that is not empty");
   CHECK(image(stored(rows), chunk("tEXt", std::string("a\0b", 3)) + chunk("IDAT", "more")) == surplus);
 }
 

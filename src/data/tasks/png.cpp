@@ -19,7 +19,8 @@ struct Source {
   const char* bytes = nullptr;
   size_t left = 0;
   char problem[160] = {};
-  bool surplus = false;  // image data beyond the last pixel
+  bool surplus = false;   // image data beyond the last pixel
+  bool full_end = false;  // contents in the chunk that ends the file
 };
 
 void take_bytes(png_structp png, png_bytep target, png_size_t size) {
@@ -37,11 +38,13 @@ void on_error(png_structp png, png_const_charp message) {
 }
 
 /// libpng only warns of image data that no pixel needs ("IDAT: Extra compressed data", "Too much image data",
-/// "Too many IDATs found"); its other warnings concern chunks that are not read.
+/// "Too many IDATs found") and of an end with contents
+/// ("IEND: invalid"); its other warnings concern chunks that are not read.
 void on_warning(png_structp png, png_const_charp message) {
   auto* source = static_cast<Source*>(png_get_error_ptr(png));
   for (const char* piece : {"IDAT", "image data", "compressed data"})
     source->surplus = source->surplus || std::strstr(message, piece) != nullptr;
+  source->full_end = source->full_end || std::strstr(message, "IEND") != nullptr;
 }
 
 /// libpng's two structures; a wrong checksum is an error in every chunk.
@@ -106,6 +109,8 @@ std::string check_header(const Reader& reader, int64_t edge) {
     return concat("is a ", depth, "-bit ", colour_name(colour), " image, 8-bit grey wanted");
   if (width != edge || height != edge)
     return concat("is ", width, " x ", height, " pixels, ", edge, " x ", edge, " wanted");
+  if (png_get_valid(reader.png(), reader.info(), PNG_INFO_tRNS) != 0)
+    return "PNG has a transparent grey (tRNS), plain 8-bit grey wanted";
   return "";
 }
 
@@ -142,7 +147,7 @@ std::string decode_grey_png(std::string_view file, int64_t edge, std::span<uint8
     return "is not a PNG file (wrong signature)";
   std::vector<png_bytep> rows;
   for (int64_t y = 0; y < edge; ++y) rows.push_back(pixels.data() + y * edge);
-  Source source{file.data(), file.size(), {}, false};
+  Source source{file.data(), file.size(), {}, false, false};
   const Reader reader(source);
   if (!reader.ready()) return "PNG cannot be decoded: libpng does not start";
   const auto problem = [&source] { return concat("PNG cannot be decoded: ", source.problem); };
@@ -152,6 +157,7 @@ std::string decode_grey_png(std::string_view file, int64_t edge, std::span<uint8
   const auto most = static_cast<size_t>(edge * (edge + 4) + 64);  // interlaced rows have more filter bytes
   if (source.surplus || has_data_behind_stream(file, most))
     return "PNG has more image data than its pixels need";
+  if (source.full_end) return "PNG has an end (IEND) that is not empty";
   if (source.left != 0) return concat("PNG has ", source.left, " bytes after its end (IEND)");
   return "";
 }
