@@ -170,6 +170,13 @@ void remove_leftovers(const fs::path& directory) {
   }
 }
 
+/// Nothing can be put in the place of a folder.
+void require_no_folder(const fs::path& path) {
+  std::error_code code;
+  if (fs::symlink_status(path, code).type() == fs::file_type::directory)
+    throw Error(ErrorKind::disk, concat(path.string(), ": a folder lies where a cache belongs; remove it"));
+}
+
 }  // namespace
 
 CacheBuilder::CacheBuilder(FileWriter& writer, const CacheShape& shape) : writer_(writer) {
@@ -228,13 +235,16 @@ void CacheBuilder::finish(const std::string& source) {
 
 std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
   std::string reason;
+  const fs::path beside_data = request.source_directory / ".lotformer-cache" / request.name;
   if (!request.rebuild) {  // a valid cache beside the data serves even where nothing can be written
-    if (auto cache =
-            read_cache(request.source_directory / ".lotformer-cache" / request.name, request, reason))
-      return cache;
+    if (auto cache = read_cache(beside_data, request, reason)) return cache;
   }
   const fs::path directory = cache_directory(request.source_directory);
   const fs::path path = directory / request.name;
+  if (path != beside_data && !reason.empty())
+    log::info(
+        concat("cache ", beside_data.string(), " is not used: ", reason, "; it cannot be replaced there"));
+  require_no_folder(path);
   const FileLock lock(directory / "lock", "it prepares " + path.string());
   if (!request.rebuild) {
     if (auto cache = read_cache(path, request, reason)) return cache;

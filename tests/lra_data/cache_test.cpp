@@ -196,6 +196,33 @@ TEST_CASE("cache: a link in the place of its folder or lock is not followed") {
   CHECK(fs::is_empty(outside.path()));
 }
 
+TEST_CASE("cache: a stale one beside data that cannot be written says why it is not used") {
+  TemporaryFolder folder, elsewhere;
+  small_listops(folder.path());
+  open_train(options_for(folder.path()));
+  write_text(folder.path() / "basic_train.tsv", kTwoRows + "( ( ( [MAX 3 ) 5 ) ] )\t5\n");
+  // Nothing can be written there by anybody: the folder is a link, which is read but not written through.
+  const fs::path caches = folder.path() / ".lotformer-cache";
+  fs::rename(caches, folder.path() / "moved");
+  fs::create_directory_symlink("moved", caches);
+  ::setenv("XDG_CACHE_HOME", elsewhere.path().c_str(), 1);
+  LogObserver log;
+  CHECK(open_train(options_for(folder.path())).size() == 3);
+  ::unsetenv("XDG_CACHE_HOME");
+  CHECK(log.has(
+      ".lotformer-cache/train-default-2000.cache is not used: the data files or the reader have changed; it "
+      "cannot be replaced there"));
+}
+
+TEST_CASE("cache: a folder in its place is named") {
+  TemporaryFolder folder;
+  small_listops(folder.path());
+  const fs::path cache = cache_file(folder.path());
+  fs::create_directories(cache);
+  CHECK(error_of([&] { open_train(options_for(folder.path())); }) ==
+        concat("5: ", cache.string(), ": a folder lies where a cache belongs; remove it"));
+}
+
 TEST_CASE("cache: leftovers of killed builds go, foreign files stay") {
   TemporaryFolder folder;
   small_listops(folder.path());

@@ -102,6 +102,10 @@ TEST_CASE("lotformer-data: reads data as a configuration does") {
   CHECK(json(configured)["max_length"] == 64);
   CHECK(json(configured + " --set data.pad_to=70 --set data.pad_to=80")["max_length"] == 80);
   CHECK(json(configured + " --task text")["task"] == "text");
+  // The key to blame is the one that was set, with the task that it does not fit.
+  const Result other = run("check --task retrieval --set data.grey=pil" + root);
+  CHECK(other.code == 2);
+  CHECK(contains(other.err, "--set data.grey=pil: data.grey: grey applies to image only, not to retrieval"));
   const Result wrong = run("check --task listops --set data.pad_ot=80" + root);
   CHECK(wrong.code == 2);
   CHECK(contains(wrong.err, "data.pad_ot"));
@@ -121,6 +125,8 @@ TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
                                       "generate --task listops --train 1e3",
                                       "generate --task listops --val -1",
                                       "generate --task listops --seed 18446744073709551616",
+                                      "generate --task listops --train 18446744073709551615",
+                                      "show --task listops --row 9223372036854775808",
                                       "generate --task listops --max-depth 2",
                                       "check --task listops --seed 1",
                                       "check --task listops --set train.steps=3",
@@ -135,6 +141,12 @@ TEST_CASE("lotformer-data: usage errors are one line and exit 2") {
     CHECK(is_one_line(result.err));
     CHECK(result.out == "");
   }
+}
+
+TEST_CASE("lotformer-data: a number beyond the range is quoted as it was given") {
+  for (const std::string arguments : {"show --task listops --row ", "generate --task listops --train "})
+    CHECK(contains(run(arguments + "18446744073709551615").err,
+                   "from 0 to 2^63 - 1, got 18446744073709551615"));
 }
 
 TEST_CASE("lotformer-data: bad data exit 3, an unwritable place exits 5, help exits 0") {

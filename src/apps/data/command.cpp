@@ -48,9 +48,12 @@ Source Target::source() const {
     throw Error(ErrorKind::usage,
                 "--task is required, or --config with a file that names the task (see --help)");
   if (configured) {
-    ConfigRequest request{config, assignments};
-    for (const std::string& assignment : assignments) require_data_key(assignment);
-    if (!task.empty()) request.assignments.push_back("task=" + task);
+    ConfigRequest request{config, {}};
+    if (!task.empty()) request.assignments.push_back("task=" + task);  // first: the later key is to blame
+    for (const std::string& assignment : assignments) {
+      require_data_key(assignment);
+      request.assignments.push_back(assignment);
+    }
     const Config loaded = load_data_config(request);
     result = {loaded.task, data::options_of(loaded.data)};
     result.options.generate_missing = false;  // looking at data makes none
@@ -68,11 +71,22 @@ data::Split split_of(const std::string& name) {
   return name == "train" ? data::Split::train : name == "val" ? data::Split::val : data::Split::test;
 }
 
-std::string whole_number(const std::string& text) {
+namespace {
+
+bool is_whole(const std::string& text, uint64_t most) {
   uint64_t value = 0;
   const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end.ec == std::errc{} && end.ptr == text.data() + text.size()) return "";
-  return "must be a whole number from 0 to 2^64 - 1, got " + text;
+  return end.ec == std::errc{} && end.ptr == text.data() + text.size() && value <= most;
+}
+
+}  // namespace
+
+std::string whole_number(const std::string& text) {
+  return is_whole(text, INT64_MAX) ? "" : "must be a whole number from 0 to 2^63 - 1, got " + text;
+}
+
+std::string seed_number(const std::string& text) {
+  return is_whole(text, UINT64_MAX) ? "" : "must be a whole number from 0 to 2^64 - 1, got " + text;
 }
 
 }  // namespace lotformer::data_program

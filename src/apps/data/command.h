@@ -54,7 +54,9 @@ struct Target {
 /// "train", "val" or "test", checked before.
 data::Split split_of(const std::string& name);
 
-/// CLI11 validator: a whole number from 0 to 2^64 - 1 (CLI11 itself would wrap -1 and clamp 2^64).
+/// CLI11 validators: a whole number from 0 to 2^63 - 1, and one to 2^64 - 1 (CLI11 itself would wrap -1 and clamp what is too
+/// large).
 std::string whole_number(const std::string& text);
+std::string seed_number(const std::string& text);
 
 }  // namespace lotformer::data_program

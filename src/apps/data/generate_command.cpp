@@ -144,7 +144,9 @@ void add_options(CLI::App& app, Arguments& a) {
   const auto option = [&app](const char* name, auto& value, const char* help) {
     return app.add_option(name, value, help)->check(whole_number);
   };
-  option("--seed", a.seed, "of the random numbers; 0 of ListOps is the set that training makes by itself")
+  app.add_option("--seed", a.seed,
+                 "of the random numbers; 0 of ListOps is the set that training makes by itself")
+      ->check(seed_number)
       ->capture_default_str();
   option("--train", a.train, "examples of the training split; default: the official number");
   option("--val", a.val,
