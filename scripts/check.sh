@@ -135,6 +135,15 @@ check_generated_docs() {
     complain "docs/config.md: out of date: ${program#"$root"/} --help-config=markdown > docs/config.md"
 }
 
+# The page is what the newest report of a GPU gives; without one it says so.
+check_gpu_page() {
+  if ! command -v python3 >/dev/null; then
+    say "skipped: docs/benchmarks/gpu.md (python3 is not installed)"
+    return
+  fi
+  complain_of_each '' < <(scripts/render_gpu_report.sh --check 2>&1 | sed 's/^error: //')
+}
+
 check_format
 check_shell
 check_include_direction
@@ -142,6 +151,7 @@ check_third_party
 check_sizes
 check_leftovers
 check_generated_docs
+check_gpu_page
 if ((complaints > 0)); then
   die "scripts/check.sh has $complaints complaint(s), see above."
 fi

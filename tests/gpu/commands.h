@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What the program of scripts/gpu_check.sh can do. Each command prints JSON lines; the checks return whether all passed.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include "lot_cuda.h"
+
+namespace lotformer::gpu {
+
+struct Setting {
+  c10::Device device;
+  lot_cuda::Device part;  ///< what the plan depends on
+  bool emulated = false;  ///< CPU tensors, emulated kernels: tiny shapes only
+  bool quick = false;
+};
+
+/// Every row of the dispatch table, resident in one CTA and in a cluster, and streamed, against float64; equal bits run to run; results
+/// that do not depend on the batch.
+bool check_results(const Setting& setting);
+
+/// One small call of every row and mode, for compute-sanitizer.
+void run_smallest(const Setting& setting);
+
+// The commands below need a GPU.
+
+/// A captured call leaves the bits of one that is launched; kernel nodes of the captured operators.
+bool check_capture(const Setting& setting);
+/// Copy bandwidth and float32 matrix product.
+void measure_ceilings(const Setting& setting);
+/// Times at the shapes of the tasks.
+void measure_attention(const Setting& setting);
+/// One call of a task, for a profiler.
+void run_task(const Setting& setting, const std::string& task);
+
+}  // namespace lotformer::gpu
