@@ -22,7 +22,11 @@ std::vector<std::string> missing_entries(const fs::path& directory, const Layout
   std::vector<std::string> result;
   for (const std::string& entry : layout.required) {
     std::error_code code;
-    if (!fs::exists(directory / entry, code)) result.push_back(entry);
+    const fs::file_type type = fs::status(directory / entry, code).type();
+    // What cannot be looked at is not missing: it must not be made anew.
+    if (type == fs::file_type::none)
+      throw DataError::at_file((directory / entry).string(), "cannot be read: " + code.message());
+    if (type == fs::file_type::not_found) result.push_back(entry);
   }
   return result;
 }

@@ -17,7 +17,7 @@ struct Layout {
 /// ROOT/lra_release/lra_release/name, and last ROOT itself.
 std::vector<std::filesystem::path> candidate_directories(const std::filesystem::path& root,
                                                          const Layout& layout);
-/// Entries of `required` that `directory` lacks.
+/// Entries of `required` that `directory` lacks. DataError when one cannot be looked at (permissions).
 std::vector<std::string> missing_entries(const std::filesystem::path& directory, const Layout& layout);
 /// The first candidate that lacks nothing, else the first that lacks not all, else "".
 std::filesystem::path find_directory(const std::filesystem::path& root, const Layout& layout);

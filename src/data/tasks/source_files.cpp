@@ -23,6 +23,15 @@ std::string printable(std::string_view name) {
   return plain ? std::string(name) : quoted(name, 200);
 }
 
+namespace {
+
+std::string unreadable(int error) {
+  if (error == ENOENT || error == ENOTDIR) return "not found";
+  return concat("cannot be read: ", std::strerror(error));
+}
+
+}  // namespace
+
 void SourceIdentity::add(std::string_view text) {
   text_ += '\n';
   text_ += text;
@@ -30,7 +39,8 @@ void SourceIdentity::add(std::string_view text) {
 
 void SourceIdentity::add_file(const fs::path& directory, const std::string& name, const std::string& prefix) {
   struct stat info {};
-  if (::stat((directory / name).c_str(), &info) != 0) throw DataError::at_file(prefix + name, "not found");
+  if (::stat((directory / name).c_str(), &info) != 0)
+    throw DataError::at_file(prefix + name, unreadable(errno));
   add(concat(name, " ", info.st_size, " ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec));
 }
 
@@ -82,7 +92,7 @@ void FileFence::require_inside(const fs::path& parent, const std::string& name) 
   if (parent.native() == last_parent_) return;
   std::error_code code;
   const fs::path real = fs::canonical(parent, code);
-  if (code) throw DataError::at_file(prefix_ + name, "not found");
+  if (code) throw DataError::at_file(prefix_ + name, unreadable(code.value()));
   if (!is_inside(real))
     throw DataError::at_file(prefix_ + name, "its path leaves the data directory by a link");
   last_parent_ = parent.native();
@@ -96,12 +106,12 @@ int FileFence::open_inside(const std::string& name) {
   if (fd < 0 && errno == ELOOP) {
     std::error_code code;
     path = fs::canonical(path, code);
-    if (!code && !is_inside(path))
+    if (code) throw DataError::at_file(prefix_ + name, "is a link that leads nowhere: " + code.message());
+    if (!is_inside(path))
       throw DataError::at_file(prefix_ + name, "is a link whose path leaves the data directory");
     fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
   }
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) throw DataError::at_file(prefix_ + name, "not found");
-  if (fd < 0) throw DataError::at_file(prefix_ + name, concat("cannot be read: ", std::strerror(errno)));
+  if (fd < 0) throw DataError::at_file(prefix_ + name, unreadable(errno));
   return fd;
 }
 
