@@ -36,35 +36,69 @@ Json parse_provenance(std::string_view text, const std::string& name) {
   return record;
 }
 
-Json read_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
-  for (const fs::path& folder : {directory, root}) {
-    const fs::path path = folder / kProvenanceFile;
-    std::error_code code;
-    if (!fs::exists(path, code)) continue;
-    const std::string prefix = message_prefix(root, folder), name = prefix + kProvenanceFile;
-    std::string text;
-    FileFence(folder, prefix).read(kProvenanceFile, kMostRecordBytes, text);
-    const Json record = parse_provenance(text, name);
-    if (!record.contains("task") || record.at("task") == task) return record;
-  }
+namespace {
+
+/// A task's folder lies at most this far below a root, as lra_release/lra_release/pathfinder/pathfinder32/curv_baseline does, and a
+/// user may point at any level between.
+constexpr int kLevelsAbove = 5;
+
+/// The record in `folder`, or null. It may be one of another task, except in the task's own folder.
+Json record_in(const fs::path& folder, const fs::path& root, const std::string& task, bool own) {
+  std::error_code code;
+  const fs::file_type type =
+      fs::symlink_status(folder / kProvenanceFile, code).type();  // a broken link has one
+  if (type == fs::file_type::not_found) return nullptr;
+  if (type == fs::file_type::none && !own) return nullptr;  // a folder above that is closed to us
+  const std::string prefix = message_prefix(root, folder), name = prefix + kProvenanceFile;
+  std::string text;
+  FileFence(folder, prefix).read(kProvenanceFile, kMostRecordBytes, text);
+  Json record = parse_provenance(text, name);
+  if (!record.contains("task")) return record;
+  const auto named = json_get<std::string>(record, "task", name, ErrorKind::data);
+  if (named == task || (named == "pathx" && task == "pathfinder128")) return record;
+  if (own)
+    throw DataError::at_file(
+        name, concat("is a record of the task ", quoted(named), ", but lies with the files of ", task));
   return nullptr;
 }
 
-std::string origin_of(const Json& provenance) {
-  if (provenance.is_null()) return "official";
-  return provenance.contains("origin") && provenance["origin"] == "generated" ? "generated" : "synthetic";
+}  // namespace
+
+Json read_own_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
+  return record_in(directory, root, task, true);
 }
 
-int64_t count_files(const fs::path& folder, int64_t expected) {
+Json read_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
+  Json record = read_own_provenance(directory, root, task);
+  // As it was named, and where it lies when a link leads there.
+  for (fs::path folder : {fs::absolute(directory).lexically_normal(), fs::weakly_canonical(directory)}) {
+    if (!folder.has_filename()) folder = folder.parent_path();  // "data/" ends in an empty name
+    for (int level = 0; level < kLevelsAbove && record.is_null(); ++level) {
+      folder = folder.parent_path();
+      record = record_in(folder, fs::absolute(root).lexically_normal(), task, false);
+    }
+  }
+  return record;
+}
+
+std::string origin_of(const Json& provenance, const std::string& task) {
+  if (provenance.is_null()) return "official";
+  const bool generated = task == "listops" && provenance.value("origin", Json()) == "generated";
+  return generated ? "generated" : "synthetic";
+}
+
+FolderContents contents_of(const fs::path& folder, int64_t expected) {
   Progress progress("counting " + folder.filename().string(), expected, "files");
-  int64_t files = 0;
+  FolderContents found;
   std::error_code code;
   fs::recursive_directory_iterator it(folder, code);
   for (; !code && it != fs::recursive_directory_iterator(); it.increment(code)) {
-    files += it->is_regular_file(code) ? 1 : 0;
-    progress.update(files);
+    if (!it->is_regular_file(code)) continue;
+    const auto bytes = it->is_symlink(code) ? uintmax_t{0} : it->file_size(code);
+    found.bytes += code ? 0 : static_cast<int64_t>(bytes);
+    progress.update(++found.files);
   }
-  return files;
+  return found;
 }
 
 namespace {
@@ -87,12 +121,22 @@ fs::path listed_path(const std::string& name, const std::string& record) {
 
 void check_folders(const Json& folders, const fs::path& directory, const std::string& prefix,
                    const std::string& record) {
+  FileFence fence(directory, prefix);
   for (const auto& [name, entry] : folders.items()) {
-    const auto wanted = whole_number(entry, "files", record);
-    const int64_t found = count_files(directory / listed_path(name, record), wanted);
-    if (found == wanted) continue;
-    throw DataError::at_file(prefix + printable(name), concat("has ", format_count(found), " files, ",
-                                                              format_count(wanted), " wanted by ", record));
+    const fs::path relative = listed_path(name, record);
+    const auto files = whole_number(entry, "files", record);
+    fence.require_folder(relative.string());
+    const FolderContents found = contents_of(directory / relative, files);
+    if (found.files != files) {
+      throw DataError::at_file(prefix + name, concat("has ", format_count(found.files), " files, ",
+                                                     format_count(files), " wanted by ", record));
+    }
+    const auto bytes = entry.contains("bytes") ? whole_number(entry, "bytes", record) : found.bytes;
+    if (found.bytes != bytes) {
+      throw DataError::at_file(
+          prefix + name, concat("its files have ", found.bytes, " bytes, ", bytes, " wanted by ", record,
+                                " (changed since they were generated?)"));
+    }
   }
 }
 

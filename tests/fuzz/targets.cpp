@@ -122,7 +122,7 @@ void provenance(std::span<const uint8_t> bytes) {
   expect_data_error([&] { record = data::parse_provenance(text_of(bytes), "SYNTHETIC.json"); });
   if (record.is_null()) return;
   demand(record.is_object());
-  demand(data::origin_of(record) == "synthetic" || data::origin_of(record) == "generated");
+  demand(data::origin_of(record, "text") == "synthetic");
   demand(to_line(record).find('\n') == std::string::npos);  // results hold it
   for (const bool contents : {false, true})
     expect_data_error([&] { data::check_files(record, files.set(), "", contents); });

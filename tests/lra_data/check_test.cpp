@@ -15,7 +15,7 @@ TEST_CASE("check: sums up what is there") {
   options.root = folder.path();
   const Json summary = check_task("listops", options);
   CHECK(summary["task"] == "listops");
-  CHECK(summary["data_origin"] == "generated");
+  CHECK(summary["data_origin"] == "synthetic");
   const Json& train = summary["splits"]["train"];
   CHECK(train["examples"] == 300);
   int64_t rows = 0;
@@ -28,7 +28,7 @@ TEST_CASE("check: sums up what is there") {
   CHECK(train["fingerprint"] == open_task("listops", options)->open(Split::train).fingerprint());
   const std::string text = describe_check(summary);
   for (const std::string piece :
-       {"train: 300 examples", "data origin: generated", "root operator alone", "fingerprint",
+       {"train: 300 examples", "data origin: synthetic", "root operator alone", "fingerprint",
         "scored by: accuracy, loss, recall by class, accuracy by length", "quartiles"}) {
     CHECK(contains(text, piece));
   }

@@ -37,7 +37,7 @@ TEST_CASE("generate_missing: a set made with other parameters is refused, with t
   CHECK(contains(refusal, "data.generate_missing=false"));
   DataOptions as_it_is = generating(folder.path());
   as_it_is.generate_missing = false;
-  CHECK(open_task("listops", as_it_is)->data_origin() == "generated");
+  CHECK(open_task("listops", as_it_is)->data_origin() == "synthetic");
 
   fs::remove(folder.path() /
              "listops-1000/basic_val.tsv");  // incomplete and other: still refused, never mixed
@@ -67,7 +67,20 @@ TEST_CASE("provenance: origin, broken records, files that do not fit their recor
   write_text(record, R"({"generator": "somebody's"})");
   CHECK(open()->data_origin() == "synthetic");
   write_text(record, R"({"task": "image"})");
-  CHECK(open()->data_origin() == "official");
+  CHECK(contains(error_of(open), "3: listops-1000/SYNTHETIC.json: is a record of the task 'image'"));
+  ListopsParameters p;
+  p.train = 7;  // of any size and seed
+  p.seed = 3;
+  const auto generated = [&] {
+    write_text(record, to_line(Json{{"origin", "generated"}, {"parameters", to_json(p)}}));
+    return open()->data_origin();
+  };
+  CHECK(generated() == "generated");
+  CHECK(open()->references()[0].source == "official distribution");
+  p.max_depth = 9;
+  CHECK(generated() == "synthetic");
+  write_text(record, R"({"origin": "generated"})");
+  CHECK(open()->data_origin() == "synthetic");
   for (const std::string broken : {"", "{", "[1]", "3"}) {
     write_text(record, broken);
     CHECK(contains(error_of(open), "3: listops-1000/SYNTHETIC.json: provenance record"));

@@ -139,7 +139,7 @@ TEST_CASE("generator: format of the files, split sizes, distinct trees, labels t
     CHECK(!contains(text, "  "));
   }
   CHECK(made.bytes == bytes);
-  CHECK(task->data_origin() == "generated");
+  CHECK(task->data_origin() == "synthetic");  // short expressions are no sample of the official set
   CHECK(task->provenance()["parameters"]["max_depth"] == 4);
   CHECK(task->provenance()["counts"]["train"] == 300);
   CHECK(!fs::exists(folder.path() / ".listops-1000.partial"));

@@ -196,8 +196,6 @@ TEST_CASE("text: a provenance record beside the files or at the root") {
     write_reviews(folder.path() / "aclImdb");
     write_text(folder.path() / place, R"({"generator": "g", "task": "text", "origin": "synthetic"})");
     CHECK(open_task("text", options_for(folder.path()))->data_origin() == "synthetic");
-    write_text(folder.path() / place, R"({"generator": "g", "task": "image"})");
-    CHECK(open_task("text", options_for(folder.path()))->data_origin() == "official");
     write_text(folder.path() / place, R"({"task": "text", "files": {"../x": {"bytes": 1}}})");
     CHECK(contains(error_of([&] { open_task("text", options_for(folder.path())); }),
                    "a path that leaves its folder"));
@@ -230,6 +228,10 @@ TEST_CASE("text: options that do not apply") {
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnum"; }),
                  "2: data.tokenizer: text has no 'alnum'"));
   CHECK(contains(refusal([](DataOptions& o) { o.vocab = "s4"; }), "2: data.vocab"));
+  CHECK(contains(refusal([](DataOptions& o) { o.strict_counts = false; }),
+                 "2: data.strict_counts: does not apply"));
+  CHECK(contains(refusal([](DataOptions& o) { o.verify_labels = true; }),
+                 "2: data.verify_labels: does not apply"));
   CHECK(contains(refusal([](DataOptions& o) { o.append_eos = true; }), "2: data.append_eos"));
   CHECK(contains(refusal([](DataOptions& o) { o.mask_zero_pixels = true; }), "2: data.mask_zero_pixels"));
   CHECK(contains(refusal([](DataOptions& o) { o.split = "tfds"; }), "2: data.split"));

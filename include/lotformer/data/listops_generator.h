@@ -30,6 +30,8 @@ struct ListopsParameters {
 Json to_json(const ListopsParameters& parameters);
 /// Error(data) that names `where` for a missing or mistyped member.
 ListopsParameters listops_parameters_from_json(const Json& json, const std::string& where);
+/// Whether a set of these parameters is a sample of the official set's distribution, whatever its size and seed.
+bool has_official_distribution(ListopsParameters parameters);
 /// One sentence on the first parameter that differs ("seed is 7, wanted 0"), or "" when all are equal.
 std::string first_difference(const ListopsParameters& found, const ListopsParameters& wanted);
 

@@ -50,7 +50,7 @@ bool is_whole(const Json& record, const fs::path& directory) {
   }
   for (const auto& [name, entry] : folders.items()) {
     const int64_t wanted = number(entry, "files");
-    if (count_files(directory / name, wanted) != wanted) return false;
+    if (contents_of(directory / name, wanted).files != wanted) return false;
   }
   return true;
 }
@@ -77,7 +77,7 @@ std::string first_difference(const Json& record, const SetPlan& plan, const std:
 
 /// Whether `directory` holds this very set; Error(data) when it holds another.
 bool is_there(const fs::path& directory, const SetPlan& plan, Generation& result) {
-  const Json record = read_provenance(directory, directory, plan.task);
+  const Json record = read_own_provenance(directory, directory, plan.task);
   if (record.is_null()) {
     throw Error(ErrorKind::data,
                 concat(directory.string(), ": holds ", plan.task, " files without a provenance record (",

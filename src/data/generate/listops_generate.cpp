@@ -159,7 +159,7 @@ Json write_split(const fs::path& path, const ListopsParameters& p, std::span<con
 Json provenance_record(const ListopsParameters& p) {
   return {{"generator", "lotformer-data generate --task listops"},
           {"version", kGeneratorVersion},
-          {"origin", "generated"},
+          {"origin", has_official_distribution(p) ? "generated" : "synthetic"},
           {"task", "listops"},
           {"seed", p.seed},
           {"parameters", to_json(p)},
@@ -188,7 +188,7 @@ void write_set(const fs::path& directory, const ListopsParameters& p, const Chos
 bool is_there(const fs::path& root, const fs::path& directory, const ListopsParameters& p) {
   const std::string remedy = "; choose another --root or remove that folder first";
   const size_t missing = listops::missing_files(directory).size();
-  const Json record = read_provenance(directory, directory, "listops");
+  const Json record = read_own_provenance(directory, directory, "listops");
   if (record.is_null()) {
     if (missing == listops::kFileNames.size()) return false;
     throw Error(ErrorKind::data,

@@ -44,6 +44,13 @@ ListopsParameters listops_parameters_from_json(const Json& record, const std::st
   return result;
 }
 
+bool has_official_distribution(ListopsParameters parameters) {
+  const ListopsParameters official;
+  parameters.seed = official.seed;
+  for (const NamedCount& entry : kRows) parameters.*entry.member = official.*entry.member;
+  return parameters == official;
+}
+
 std::string first_difference(const ListopsParameters& found, const ListopsParameters& wanted) {
   if (found.seed != wanted.seed) return concat("seed is ", found.seed, ", wanted ", wanted.seed);
   const auto differs = [&](const NamedCount& entry) -> std::string {

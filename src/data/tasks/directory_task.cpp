@@ -10,7 +10,7 @@
 namespace lotformer::data {
 
 std::string DirectoryTask::data_origin() const {
-  return origin_of(provenance_);
+  return origin_of(provenance_, name());
 }
 
 void DirectoryTask::read_record(const std::string& task) {

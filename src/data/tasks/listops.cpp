@@ -37,7 +37,7 @@ class ListopsTask final : public Task {
   int64_t max_length() const override { return std::max(encoding_.max_length(), options_.pad_to); }
   std::vector<std::string> class_names() const override;
   Dataset open(Split split) override;
-  std::string data_origin() const override { return origin_of(provenance_); }
+  std::string data_origin() const override { return origin_; }
   Json provenance() const override { return provenance_; }
   std::vector<Reference> references() override;
   std::vector<Attribute> attributes() const override;
@@ -49,7 +49,6 @@ class ListopsTask final : public Task {
   std::string source_digest(Split split, const listops::Encoding& encoding) const;
   std::shared_ptr<const Cache> open_encoded(Split split, const listops::Encoding& encoding);
   void warn_unofficial_size(Split split, int64_t rows) const;
-  bool has_official_distribution();
 
   DataOptions options_;
   std::array<std::shared_ptr<const Cache>, 3> opened_;
@@ -58,6 +57,7 @@ class ListopsTask final : public Task {
   fs::path directory_;
   std::string prefix_;  // of file names in messages
   Json provenance_;
+  std::string origin_;
 };
 
 ListopsTask::ListopsTask(const DataOptions& options) : options_(options), encoding_(options) {
@@ -80,6 +80,13 @@ void ListopsTask::find_files() {
   }
   provenance_ = read_provenance(directory_, options_.root, "listops");
   check_files(provenance_, directory_, prefix_, options_.rebuild_cache);
+  origin_ = origin_of(provenance_, name());
+  if (origin_ != "generated") return;
+  // A sample of the official distribution, or expressions of another kind.
+  const bool stated = provenance_.contains("parameters");
+  if (!stated ||
+      !has_official_distribution(listops_parameters_from_json(provenance_, prefix_ + kProvenanceFile)))
+    origin_ = "synthetic";
 }
 
 void ListopsTask::fail_not_found() const {
@@ -196,20 +203,9 @@ void ListopsTask::warn_unofficial_size(Split split, int64_t rows) const {
                       format_count(wanted)));
 }
 
-bool ListopsTask::has_official_distribution() {
-  const ListopsParameters official;
-  if (provenance_.is_null()) return open(Split::train).size() == official.train;
-  if (data_origin() != "generated") return false;
-  ListopsParameters found = listops_parameters_from_json(provenance_, prefix_ + kProvenanceFile);
-  found.seed = official.seed;  // another sample of the same distribution, of any size
-  found.train = official.train;
-  found.val = official.val;
-  found.test = official.test;
-  return found == official;
-}
-
 std::vector<Reference> ListopsTask::references() {
-  if (has_official_distribution()) {
+  const bool official = provenance_.is_null() && open(Split::train).size() == ListopsParameters{}.train;
+  if (official || origin_ == "generated") {
     return {{"always 0", 0.178, "official distribution"},
             {"root operator alone", 0.367, "official distribution"}};
   }
