@@ -148,7 +148,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
   config.data.generate_missing = false;  // data are made for training only; here a missing folder is an error
   Session session = open_session(config, parse_device(request.device), threads_for(checkpoint, config));
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
-  const data::Dataset dataset = session.task->open(split);
+  const data::Dataset dataset = open_split(session, split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
   if (!request.plans.file.empty()) {
     export_plans(session, dataset, request.plans,

@@ -131,9 +131,9 @@ Json launch_training(const TrainRequest& request) {
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));
-  const data::Dataset train = session.task->open(data::Split::train),
-                      val = session.task->open(data::Split::val),
-                      test = session.task->open(data::Split::test);
+  const data::Dataset train = open_split(session, data::Split::train),
+                      val = open_split(session, data::Split::val),
+                      test = open_split(session, data::Split::test);
   catch_stop_signals();  // not earlier: making and decoding data may take a while, and there is nothing to save yet
   write_atomic(run.config_file(), resolved);  // from here on the folder is a run
   session.fingerprints = {
@@ -164,7 +164,7 @@ Json dry_run(const TrainRequest& request) {
   announce(session, {});
   log::info("configuration:\n" + print_config(request.config, attention_kinds()));
   log::info("parameters:\n" + parameter_table(*session.model));
-  const BatchMaker train(session.task->open(data::Split::train), config.data, session.device);
+  const BatchMaker train(open_split(session, data::Split::train), config.data, session.device);
   const data::Sampler sampler(train.dataset().size(), config.train.batch_size,
                               static_cast<uint64_t>(config.train.seed));
   session.model->train();

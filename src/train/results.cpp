@@ -29,21 +29,25 @@ std::pair<double, double> wilson_interval(double p, int64_t examples) {
   return {centre - half, centre + half};
 }
 
-Json describe_run(const Session& s) {
-  return {{"task", s.task->name()},
-          {"attention", attention_name(s.config)},
-          {"protocol", s.config.protocol_label},
+Json run_labels(const Session& s) {
+  return {{"protocol", s.config.protocol_label},
           {"data_origin", s.task->data_origin()},
-          {"val_is_test", s.task->val_is_test()},
-          {"data_provenance", s.task->provenance()},
-          {"config_hash", config_hash(s.config)},
-          {"seed", s.config.train.seed},
-          {"steps", s.config.train.steps},
-          {"parameters", count_parameters(*s.model)},
-          {"precision", s.precision},
-          {"device", device_name(s.device)},
-          {"threads", s.threads},
-          {"build_id", build_id()}};
+          {"val_is_test", s.task->val_is_test()}};
+}
+
+Json describe_run(const Session& s) {
+  Json json = {{"task", s.task->name()}, {"attention", attention_name(s.config)}};
+  json.update(run_labels(s));
+  json.update({{"data_provenance", s.task->provenance()},
+               {"config_hash", config_hash(s.config)},
+               {"seed", s.config.train.seed},
+               {"steps", s.config.train.steps},
+               {"parameters", count_parameters(*s.model)},
+               {"precision", s.precision},
+               {"device", device_name(s.device)},
+               {"threads", s.threads},
+               {"build_id", build_id()}});
+  return json;
 }
 
 Json references_json(data::Task& task) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iomanip>
 #include <sstream>
+#include <utility>
 
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
@@ -29,9 +30,10 @@ std::string rate(double per_second) {
 
 }  // namespace
 
-RunLog::RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps)
+RunLog::RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels)
     : device_(device),
       total_steps_(total_steps),
+      labels_(std::move(labels)),
       metrics_(run / "metrics.jsonl"),
       timings_(run / "timings.jsonl") {}
 
@@ -46,14 +48,18 @@ void RunLog::start_clock(int64_t step) {
   tokens_ = 0;
 }
 
-void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m) {
-  metrics_.line({{"step", step},
-                 {"epoch", epoch},
-                 {"split", "train"},
-                 {"loss", m.loss},
-                 {"accuracy", m.accuracy},
-                 {"lr", lr},
-                 {"grad_norm", m.grad_norm}});
+void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m,
+                        const Json& solver) {
+  Json line = {{"step", step},
+               {"epoch", epoch},
+               {"split", "train"},
+               {"loss", m.loss},
+               {"accuracy", m.accuracy},
+               {"lr", lr},
+               {"grad_norm", m.grad_norm},
+               {"data_origin", labels_.at("data_origin")}};
+  if (!solver.empty()) line["solver"] = solver;
+  metrics_.line(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
   const double tokens_per_second = static_cast<double>(tokens_) / seconds;
@@ -89,6 +95,7 @@ void RunLog::score(const std::string& split, const Score& s, double seconds, con
                {"accuracy", s.accuracy},
                {"examples", s.examples}};
   if (!checkpoint.empty()) line["checkpoint"] = checkpoint;
+  line.update(labels_);
   metrics_.line(line);
   timings_.line({{"phase", "eval"},
                  {"step", s.step},
@@ -98,7 +105,13 @@ void RunLog::score(const std::string& split, const Score& s, double seconds, con
   const std::string part = s.examples < s.available ? concat(" of ", format_count(s.available)) : "";
   message(concat(split, checkpoint.empty() ? "" : " (" + checkpoint + " checkpoint)", " at step ", s.step,
                  ": accuracy ", percent(s.accuracy), ", loss ", format_fixed(s.loss, 4), " on ",
-                 format_count(s.examples), part, " examples in ", format_duration(seconds)));
+                 format_count(s.examples), part, " examples", data_note(), " in ", format_duration(seconds)));
+}
+
+/// What a number on the console must not be read without.
+std::string RunLog::data_note() const {
+  const auto origin = labels_.at("data_origin").get<std::string>();
+  return origin == "official" ? "" : concat(" (", origin, " data)");
 }
 
 void RunLog::message(const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lotformer/core/error.h"
 #include "lotformer/core/rng.h"
 #include "lotformer/core/text.h"
 #include "lotformer/data/options.h"
@@ -72,6 +73,14 @@ Session open_session(const Config& config, c10::Device device, int64_t threads) 
                              s.task->sequences());
   s.model->to(device);
   return s;
+}
+
+data::Dataset open_split(const Session& s, data::Split split) {
+  const data::Dataset dataset = s.task->open(split);
+  if (dataset.size() > 0) return dataset;
+  throw DataError::at_file(s.config.data.root,
+                           concat("the ", data::to_string(split), " split of ", s.task->name(),
+                                  " has no examples: the set is too small to be divided"));
 }
 
 }  // namespace lotformer

@@ -45,6 +45,31 @@ TEST_CASE("missing data leave no run folder behind", "[cli]") {
   CHECK(fs::exists(run_folder));
 }
 
+TEST_CASE("a split without examples is an error before the first step, and by name", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path root = folder.path() / "data", run_folder = folder.path() / "run";
+  const Finished made = run(
+      Command{.program = "lotformer-data",
+              .arguments = {"generate", "--task", "pathfinder32", "--train", "7", "--root", root.string()}});
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  const Finished refused =
+      run(train_command(run_folder, {"--set", "data.root=" + root.string(), "--set", "task=pathfinder32",
+                                     "--set", "data.max_length=0", "--json"}));
+  INFO(refused.err);
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, contains_text("the val split of pathfinder32 has no examples"));
+  CHECK_FALSE(fs::exists(run_folder));
+}
+
+TEST_CASE("a number on the console says that the data are not the official ones", "[cli]") {
+  const TemporaryFolder folder;
+  const Finished done = run(train_command(folder.path() / "run", {"--set", "train.steps=2"}));
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  CHECK_THAT(done.err, contains_text("examples (synthetic data) in "));
+}
+
 TEST_CASE("broken data leave no run behind: once they are mended the same command starts", "[cli]") {
   const TemporaryFolder folder;
   const fs::path root = folder.path() / "data", run_folder = folder.path() / "run";

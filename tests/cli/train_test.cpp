@@ -55,7 +55,7 @@ TEST_CASE("a run writes what its results promise", "[cli]") {
   }
   CHECK(results.at("val").at("examples") == 60);
   CHECK(results.at("test").at("examples") == 50);
-  CHECK(results.at("data_origin") == "generated");
+  CHECK(results.at("data_origin") == "synthetic");
   CHECK(results.at("protocol") == "default");
   CHECK(results.at("threads") == 1);
   CHECK(results.at("references").size() == 2);
@@ -67,6 +67,9 @@ TEST_CASE("a run writes what its results promise", "[cli]") {
     val_lines += line.at("split") == "val" ? 1 : 0;
     test_lines += line.at("split") == "test" ? 1 : 0;
     CHECK_FALSE(line.contains("seconds"));
+    CHECK(line.at("data_origin") == results.at("data_origin"));
+    if (line.at("split") == "train") continue;
+    for (const char* label : {"protocol", "val_is_test"}) CHECK(line.at(label) == results.at(label));
   }
   CHECK(train_lines == 9);  // every 7 of 60 steps, and the last
   CHECK(val_lines == 3);

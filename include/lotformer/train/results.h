@@ -7,6 +7,9 @@
 
 namespace lotformer {
 
+/// What no score may stand without: data_origin, val_is_test, protocol.
+Json run_labels(const Session& session);
+
 /// Who and what a number belongs to: task, protocol, data origin, attention, config hash, build, device,
 /// threads.
 Json describe_run(const Session& session);

@@ -17,7 +17,8 @@ namespace lotformer {
 class RunLog {
  public:
   using Clock = std::chrono::steady_clock;
-  RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps);
+  /// `labels` (run_labels()) stand in every line of metrics.jsonl that holds a score.
+  RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels);
 
   /// On resume: metrics.jsonl goes back to what it held at the checkpoint.
   void truncate_metrics(int64_t offset) { metrics_.truncate_to(offset); }
@@ -30,7 +31,8 @@ class RunLog {
     window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
   void add_tokens(int64_t tokens) { tokens_ += tokens; }
-  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means);
+  /// `solver` (solver_records()) stands in the line unless it is empty.
+  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means, const Json& solver);
   /// Diagnostics of the attention maps, one object a layer.
   void diagnostics(int64_t step, const Json& layers);
   /// What surveys of adaptive ranks found and changed, one object a layer.
@@ -41,8 +43,10 @@ class RunLog {
   void finish_line() { progress_.finish(); }
 
  private:
+  std::string data_note() const;
   c10::Device device_;
   int64_t total_steps_;
+  Json labels_;
   AppendLog metrics_, timings_;
   Progress progress_;
   Clock::time_point window_start_{};

@@ -48,4 +48,7 @@ struct Session {
 /// Opens the task, seeds torch, builds the model. `threads` 0: config.train.threads, then all cores.
 Session open_session(const Config& config, c10::Device device, int64_t threads = 0);
 
+/// A split to learn from or to score. DataError that names it when it has no examples.
+data::Dataset open_split(const Session& session, data::Split split);
+
 }  // namespace lotformer
