@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What ptxas gave every kernel against the committed table: registers at most as stated, stack and spills exactly as stated.
-#   scripts/check_cuda_resources.sh FOLDER TABLE          FOLDER: has *.resources of scripts/cmake/record_resources.sh somewhere below
-#   scripts/check_cuda_resources.sh --print FOLDER        the table that would pass
-# Table: lines of "kernel registers stack spills"; registers and the others are maxima over all targets; # begins a comment.
+# What ptxas gave every kernel against the committed table: registers, stack and spills at most as stated, every kernel of the table
+# present for every target. Fails when there is no report.
+#   scripts/check_cuda_resources.sh FOLDER TABLE TARGET...   FOLDER: has *.resources of scripts/cmake/record_resources.sh somewhere below
+#   scripts/check_cuda_resources.sh --print FOLDER           the table that would pass
+# TARGET: sm_90 and so on; each must have been compiled for, none else. Table: lines of "kernel registers stack spills", the most that
+# any target needs; # begins a comment.
 set -euo pipefail
 
 # Prints "kernel target registers stack spills" of each kernel in the reports below FOLDER.
@@ -21,6 +23,7 @@ measured() {
       shape = ""
       if (match(kernel, /Li[0-9]+ELi[0-9]+E/)) { shape = substr(kernel, RSTART + 2, RLENGTH - 3); sub(/ELi/, "x", shape) }
       else if (match(kernel, /Li[0-9]+E/)) shape = substr(kernel, RSTART + 2, RLENGTH - 3)
+      sub(/LayoutILi[0-9]+ELi[0-9]+ELb[01]E+/, "", kernel)   # what is left tells the form of the solver
       if (kernel ~ /Lb1E/) shape = shape ",resident"
       if (kernel ~ /Lb0E/) shape = shape ",streamed"
     }
@@ -37,20 +40,28 @@ if [[ ${1:-} == --print && $# == 2 ]]; then
     END { for (k in r) print k, r[k] + 0, s[k] + 0, p[k] + 0 }' | sort -V
   exit
 fi
-if (($# != 2)); then
-  sed -n '4,5s/^# //p' "$0" >&2
+if (($# < 3)); then
+  sed -n '5,6s/^# //p' "$0" >&2
   exit 2
 fi
-measured "$1" | awk -v table="$2" '
+folder=$1
+table=$2
+shift 2
+measured "$folder" | awk -v table="$table" -v targets="$*" '
   BEGIN {
     while ((getline line < table) > 0) {
       if (line ~ /^#/ || line ~ /^[ \t]*$/) continue
       split(line, f, " ")
-      r[f[1]] = f[2]; s[f[1]] = f[3]; p[f[1]] = f[4]
+      r[f[1]] = f[2]; s[f[1]] = f[3]; p[f[1]] = f[4]; ++stated
     }
+    count = split(targets, target, " ")
+    for (i = 1; i <= count; ++i) asked[target[i]] = 1
+    if (!stated) { print table ": no kernel in it"; ++wrong }
   }
   {
-    ++count
+    ++found
+    seen[$1, $2] = 1
+    if (!($2 in asked)) { print $1 ": compiled for " $2 ", which nobody asked for: an old report?"; ++wrong; next }
     if (!($1 in r)) { print $1 " for " $2 ": not in " table; ++wrong; next }
     if ($3 > r[$1] || $4 > s[$1] || $5 > p[$1]) {
       printf "%s for %s: %d registers, %d bytes of stack, %d of spills; stated: %d, %d, %d\n", $1, $2, $3, $4, $5, r[$1], s[$1], p[$1]
@@ -58,6 +69,7 @@ measured "$1" | awk -v table="$2" '
     }
   }
   END {
-    printf "%d kernels, %d outside %s\n", count, wrong + 0, table
-    exit wrong || !count
+    for (k in r) for (t in asked) if (!((k, t) in seen)) { print k " for " t ": no report"; ++wrong }
+    printf "%d reports, %d complaints against %s\n", found, wrong + 0, table
+    exit wrong || !found
   }'

@@ -100,6 +100,13 @@ void streamed(Plan& plan) {
   plan.stream_cluster = 1;
 }
 
+/// Kernel of the solver that as_form takes: index of the resident one, -1 streamed.
+int form = 0;
+void as_form(Plan& plan) {
+  plan.resident = form;
+  plan.cluster = plan.stream_cluster = 1;
+}
+
 Results both_orders(const Inputs& in, Change change, const Device& device = kLargeDevice) {
   const Results forward = run_emulated(in, device, change);
   lotformer::emulator::settings().order = lotformer::emulator::Order::reverse;
@@ -212,6 +219,57 @@ TEST_CASE("Forward and reversed fibres leave the same bits") {
       INFO("pivots " << pivots << " mode " << name_of(mode));
       both_orders(in, two_ctas);
     }
+  }
+}
+
+TEST_CASE("Whole dispatch table: forward and reversed fibres, one token beside many") {
+  for (const int64_t pivots : {4, 8, 16, 32, 64, 128}) {
+    for (const int64_t head_dim : {32, 64}) {
+      for (const Mode mode : {Mode::exact, Mode::truncated, Mode::reference}) {
+        for (const bool bf16 : {false, true}) {
+          Inputs in = random_inputs({2, 1, 18, pivots, head_dim}, mode, 0.3, bf16);
+          in.half_iterations = 3;
+          in.tolerance = 1e-5;
+          if (mode != Mode::reference) in.lengths = {17, 1};
+          for (form = pivots == 64 ? 1 : 0; form >= -1; --form) {
+            INFO("pivots " << pivots << " head_dim " << head_dim << " mode " << name_of(mode)
+                           << (bf16 ? " bf16" : "") << " form " << form);
+            const Results got = both_orders(in, as_form);
+            check_output(in, got);
+            check_padding_is_zero(in, got);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("Flagged problems in every row of the table") {
+  for (const int64_t pivots : {4, 8, 16, 32, 64, 128}) {
+    Inputs in = random_inputs({1, 1, 20, pivots, 32}, Mode::truncated, 0.5, false);
+    starve_last_pivot(in, 200);
+    in.half_iterations = 4;
+    for (form = pivots == 64 ? 1 : 0; form >= 0; --form) {
+      INFO("pivots " << pivots << " form " << form);
+      const Results flagged = both_orders(in, as_form);
+      check_output(in, flagged);
+      CHECK(same_bits(flagged, run_emulated(in, kLargeDevice, streamed)));
+    }
+  }
+}
+
+TEST_CASE("Scores in shared memory: a cluster of two, gradients") {
+  for (const Mode mode : {Mode::exact, Mode::truncated}) {
+    Inputs in = random_inputs({1, 1, 540, 50, 32}, mode, 1.0, mode == Mode::truncated);
+    in.lengths = {531};
+    in.half_iterations = 4;
+    INFO("mode " << name_of(mode));
+    const Results got = both_orders(in, [](Plan& plan) {
+      plan.resident = 1;
+      plan.cluster = plan.stream_cluster = 2;
+    });
+    check_output(in, got);
+    check_gradients(in, got);
   }
 }
 

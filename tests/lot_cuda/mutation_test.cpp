@@ -12,14 +12,17 @@ using namespace lotformer::lot_cuda::test;
 
 namespace {
 
-/// Few small calls that between them meet every barrier.
+/// Few small calls that between them meet every barrier. 64 pivots: more than a warp has lanes, so that those who write and who read
+/// are different warps, down to the last lane.
 std::vector<Inputs> calls() {
   std::vector<Inputs> result;
-  result.push_back(random_inputs({1, 1, 260, 40, 32}, Mode::exact, 1.5, false));
-  result.push_back(random_inputs({1, 1, 260, 40, 32}, Mode::truncated, 1.0, false));
+  result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::exact, 1.5, false));
+  result.back().tolerance = 1e-3;
+  result.back().kappa = {0.5f, 0};
+  result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::truncated, 1.0, false));
   result.back().half_iterations = 5;
-  result.push_back(random_inputs({1, 1, 260, 4, 32}, Mode::truncated, 1.0, false));
-  starve_last_pivot(result.back(), 200);  // flagged, and a starving column
+  result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::truncated, 1.0, false));
+  starve_last_pivot(result.back(), 200);  // flagged, so streamed, and a starving column
   result.back().half_iterations = 4;
   return result;
 }

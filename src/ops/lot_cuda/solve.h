@@ -112,9 +112,9 @@ LOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int 
     }
   });
   reduce_columns<L, Sum>(cta, value, 0, 0);
-  if (thread_index() < pivots) {
-    const int j = thread_index();
-    sm.h[j] = safe_log2(sm.sigma[j]) - log2f(sm.total[j]) + sm.shift[j];
+  if (cta.warp == 0) {
+    for_columns(cta, pivots,
+                [&](int j) { sm.h[j] = safe_log2(sm.sigma[j]) - log2f(sm.total[j]) + sm.shift[j]; });
   }
   cta_sync();
 }
