@@ -28,13 +28,20 @@ out=$(cd "$1" && pwd)
 mkdir -p "$out/lines" "$out/logs"
 rm -f "$out"/lines/*.jsonl "$out/report.json"
 failed=()
+deadline=580   # seconds for everything: what does not fit any more is left out, and says so
 
 # run NAME SECONDS COMMAND...: JSON lines into lines/NAME.jsonl, everything else into logs/NAME.log. Goes on after a failure and remembers it.
 run() {
   local name=$1 limit=$2 start=$SECONDS code=0
   shift 2
   say "==> $name"
-  timeout "$limit" "$@" >"$out/lines/$name.jsonl" 2>"$out/logs/$name.log" || code=$?
+  ((limit < deadline - SECONDS)) || limit=$((deadline - SECONDS))
+  if ((limit <= 0)); then
+    echo "no time left" >"$out/logs/$name.log"
+    code=124
+  else
+    timeout "$limit" "$@" >"$out/lines/$name.jsonl" 2>"$out/logs/$name.log" || code=$?
+  fi
   say "    $name: $((SECONDS - start)) s$( ((code == 0)) || echo ", exit code $code: see $out/logs/$name.log")"
   ((code == 0)) || failed+=("$name")
   printf '{"kind": "stage", "name": "%s", "exit_code": %d, "seconds": %d}\n' "$name" "$code" "$((SECONDS - start))" >>"$out/lines/stages.jsonl"
@@ -83,6 +90,7 @@ profile() {
   fi
   local task
   for task in listops text pathfinder; do
+    ((deadline - SECONDS > 60)) || break
     say "==> profiler: $task"
     timeout 60 ncu --csv --clock-control none --kernel-name 'regex:pivot_' --launch-count 7 --metrics "$metrics" "$check" "task=$task" \
       >"$out/logs/ncu-$task.csv" 2>"$out/logs/ncu-$task.log" || say "    the profiler gave nothing: $out/logs/ncu-$task.log"
@@ -94,17 +102,18 @@ report=(python3 "$root/scripts/lib/gpu_report.py")
 stage "build" configure_and_build
 check=$out/build/bin/lot_check
 if [[ -n $emulated ]]; then
-  run results 600 "$check" results
+  deadline=1000000
+  run results 3600 "$check" results
   "${report[@]}" collect "$out" --emulated
 else
   run results 240 "$check" results "${quick[@]}"
   run capture 60 "$check" capture
+  run ceilings 30 "$check" ceilings
+  run bench 150 "$check" bench "${quick[@]}"
   for tool in memcheck racecheck initcheck synccheck; do
     sanitize "$tool"
   done
-  run ceilings 30 "$check" ceilings
-  run bench 150 "$check" bench "${quick[@]}"
-  run compiled 150 python3 "$root/scripts/lib/gpu_compiled.py" "${quick[@]}"
+  run compiled 120 python3 "$root/scripts/lib/gpu_compiled.py" "${quick[@]}"
   profile
   "${report[@]}" collect "$out"
 fi

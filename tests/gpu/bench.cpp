@@ -127,6 +127,21 @@ void forward_backward(const Call& call, const Attention& attention) {
                         /*allow_unused=*/true);
 }
 
+/// A capture that fails is ended: no stream may be left capturing.
+void capture(at::cuda::CUDAGraph& graph, const std::function<void()>& body) {
+  graph.capture_begin();
+  try {
+    body();
+  } catch (...) {
+    try {
+      graph.capture_end();
+    } catch (const std::exception&) {  // what the body said is the reason
+    }
+    throw;
+  }
+  graph.capture_end();
+}
+
 /// All four of: forward, forward and backward; launched, captured.
 void measure(const Task& task, Measured what, const std::vector<Call>& calls, const Attention& attention,
              int runs, double mean_passes) {
@@ -150,9 +165,7 @@ void measure(const Task& task, Measured what, const std::vector<Call>& calls, co
       const c10::cuda::CUDAStreamGuard side(c10::cuda::getStreamFromPool());
       for (int i = 0; i < 3; ++i) body(0);
       c10::cuda::device_synchronize();
-      graph.capture_begin();
-      body(0);
-      graph.capture_end();
+      capture(graph, [&body = body] { body(0); });
       print(task, what, time_gpu(runs, [&](int) { graph.replay(); }), mean_passes);
     } catch (const std::exception& error) {
       say_failed(task, what, error);
