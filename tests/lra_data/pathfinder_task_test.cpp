@@ -114,8 +114,9 @@ TEST_CASE("pathfinder: metadata lines") {
   CHECK(error_with(first) == "no error");
   CHECK(error_with("  imgs/0\tsample_0.png   0 0 \r\nimgs/0 sample_1.png 1 1\r\n") == "no error");
   CHECK(contains(error_with(first + "\n\n"), "3: metadata/0.npy:2: line has 0 columns, at least 4 wanted"));
-  // Line ends of the old Macintosh: three records, of which four columns would be read.
-  const std::string mac = "imgs/0 sample_0.png 0 0\rimgs/0 sample_1.png 1 1\rimgs/0 sample_2.png 2 0\r";
+  // Line ends of the old Macintosh: two records, of which four columns would be read.
+  const std::string rest = " 1.0 14 4 2 0.5 1 1\r";
+  const std::string mac = "imgs/0 sample_0.png 0 0" + rest + "imgs/0 sample_1.png 1 1" + rest;
   CHECK(error_with(mac) ==
         "3: metadata/0.npy:1: a carriage return inside the line; lines end with LF or CR LF");
   CHECK(contains(error_with(first + "\r\n" + mac), "3: metadata/0.npy:2: a carriage return inside"));
