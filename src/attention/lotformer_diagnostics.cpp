@@ -22,16 +22,25 @@ at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at:
   return scale.unsqueeze(-1) * gram * scale.unsqueeze(-2);
 }
 
-/// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over problems.
-double sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor& mask,
-                 const at::Tensor& counts, double epsilon) {
-  const at::Tensor tokens = ops::select_real_tokens(x, mask).to(at::kDouble);
-  at::Tensor scores = at::matmul(tokens, pivots.to(at::kDouble).transpose(-2, -1)) /
-                      (std::sqrt(static_cast<double>(x.size(3))) * epsilon);  // [B, H, N, r]
-  scores = scores - scores.mean(-1, /*keepdim=*/true);
-  const at::Tensor n = counts.view({-1, 1, 1, 1});
-  scores = ops::select_real_tokens(scores - scores.sum(2, /*keepdim=*/true) / n, mask);
-  return (scores.square().sum({2, 3}) / (counts.view({-1, 1}) * pivots.size(1))).sqrt().mean().item<double>();
+/// Tokens of each example that the map knows, [B] float64.
+at::Tensor token_counts(const at::Tensor& x, const at::Tensor& lengths) {
+  if (lengths.defined()) return lengths.clamp_min(1).to(at::kDouble);
+  return at::full({x.size(0)}, static_cast<double>(x.size(2)), x.options().dtype(at::kDouble));
+}
+
+/// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over problems. The sum of squares of X Z^T
+/// is that of the products of the two D x D Gram matrices: no scores are formed.
+double sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor& lengths, double epsilon) {
+  const at::Tensor mask = lengths.defined() ? ops::length_mask(lengths, x.size(2)) : at::Tensor();
+  const at::Tensor n = token_counts(x, lengths).view({-1, 1, 1, 1});
+  at::Tensor tokens = ops::select_real_tokens(x, mask).to(at::kDouble);  // [B, H, N, D]
+  tokens = ops::select_real_tokens(tokens - tokens.sum(2, /*keepdim=*/true) / n, mask);
+  at::Tensor z = pivots.to(at::kDouble);  // [H, r, D]
+  z = z - z.mean(1, /*keepdim=*/true);
+  const at::Tensor spread = at::matmul(tokens.transpose(2, 3), tokens) / n;
+  const at::Tensor pivot_spread = at::matmul(z.transpose(1, 2), z) / static_cast<double>(z.size(1));
+  const at::Tensor variance = (spread * pivot_spread).sum({2, 3}).clamp_min(0);
+  return variance.sqrt().mean().item<double>() / (std::sqrt(static_cast<double>(x.size(3))) * epsilon);
 }
 
 }  // namespace
@@ -45,9 +54,7 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   const ops::PivotPlans both = plans(q.to(type), k.to(type), lengths);
   // Mode `reference` spreads its mass over padding too.
   const bool masked = lengths.defined() && options_.mode != "reference";
-  const at::Tensor counts =
-      masked ? lengths.clamp_min(1).to(at::kDouble)
-             : both.query.new_zeros({q.size(0)}, at::kDouble).fill_(static_cast<double>(q.size(2)));
+  const at::Tensor counts = token_counts(q, masked ? lengths : at::Tensor());
   // The summary values are divided by the key side's own pivot marginal; where both sides are held it is that of the query side too.
   const at::Tensor key_mass = both.key.to(at::kDouble).sum(-1);
   const at::Tensor query_mass = options_.mode == "exact" ? key_mass : both.query.to(at::kDouble).sum(-1);
@@ -59,17 +66,24 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   const at::Tensor means = values.mean(at::IntArrayRef({0, 1})).cpu();  // over examples and heads
   for (int64_t i = 0; i < means.size(0); ++i)
     found.emplace_back("singular_values[]", means.const_data_ptr<double>()[i]);
-  const at::Tensor mask = masked ? ops::length_mask(lengths, q.size(2)) : at::Tensor();
-  const Scored x = scored(q, k, masked ? lengths : at::Tensor());
-  found.emplace_back("query_sharpness", sharpness(x.q, x.z, mask, counts, options_.epsilon));
-  found.emplace_back("key_sharpness", sharpness(x.k, x.z, mask, counts, options_.epsilon));
-  if (options_.mode == "exact") {
-    const ops::PivotSolveStats stats = stats_.counted();
-    found.emplace_back("passes_mean", stats.mean_passes());
-    found.emplace_back("passes_max", static_cast<double>(stats.longest));
-    found.emplace_back("capped", static_cast<double>(stats.capped));
-    found.emplace_back("residual_max", stats.max_residual());
-  }
+  const Diagnostics solver = solver_record(q.to(type), k.to(type), lengths);
+  found.insert(found.end(), solver.begin(), solver.end());
+  return found;
+}
+
+Diagnostics LotformerAttentionImpl::solver_record(const at::Tensor& q, const at::Tensor& k,
+                                                  const at::Tensor& lengths) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor known = options_.mode == "reference" ? at::Tensor() : lengths;
+  const Scored x = scored(q, k, known);
+  Diagnostics found = {{"query_sharpness", sharpness(x.q, x.z, known, options_.epsilon)},
+                       {"key_sharpness", sharpness(x.k, x.z, known, options_.epsilon)}};
+  if (options_.mode != "exact") return found;
+  const ops::PivotSolveStats stats = stats_.counted();
+  found.emplace_back("passes_mean", stats.mean_passes());
+  found.emplace_back("passes_max", static_cast<double>(stats.longest));
+  found.emplace_back("capped", static_cast<double>(stats.capped));
+  found.emplace_back("residual_max", stats.max_residual());
   return found;
 }
 

@@ -99,12 +99,18 @@ at::Tensor SinkformerAttentionImpl::forward(const at::Tensor& q, const at::Tenso
 Diagnostics SinkformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tensor& k,
                                               const at::Tensor& lengths) {
   Diagnostics found = probe_attention(*this, q, k, lengths);
-  if (found.empty() || options_.mode != "exact") return found;
-  found.emplace_back("half_iterations_mean", stats_.mean_half_iterations());
-  found.emplace_back("half_iterations_max", static_cast<double>(stats_.longest));
-  found.emplace_back("capped", static_cast<double>(stats_.capped));
-  found.emplace_back("residual", stats_.residual);
+  if (found.empty()) return found;
+  const Diagnostics solver = solver_record(q, k, lengths);
+  found.insert(found.end(), solver.begin(), solver.end());
   return found;
+}
+
+Diagnostics SinkformerAttentionImpl::solver_record(const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+  if (options_.mode != "exact") return {};
+  return {{"half_iterations_mean", stats_.mean_half_iterations()},
+          {"half_iterations_max", static_cast<double>(stats_.longest)},
+          {"capped", static_cast<double>(stats_.capped)},
+          {"residual", stats_.residual}};
 }
 
 }  // namespace lotformer

@@ -48,15 +48,18 @@ void RunLog::start_clock(int64_t step) {
   tokens_ = 0;
 }
 
-void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m) {
-  metrics_.line({{"step", step},
-                 {"epoch", epoch},
-                 {"split", "train"},
-                 {"loss", m.loss},
-                 {"accuracy", m.accuracy},
-                 {"lr", lr},
-                 {"grad_norm", m.grad_norm},
-                 {"data_origin", labels_.at("data_origin")}});
+void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m,
+                        const Json& solver) {
+  Json line = {{"step", step},
+               {"epoch", epoch},
+               {"split", "train"},
+               {"loss", m.loss},
+               {"accuracy", m.accuracy},
+               {"lr", lr},
+               {"grad_norm", m.grad_norm},
+               {"data_origin", labels_.at("data_origin")}};
+  if (!solver.empty()) line["solver"] = solver;
+  metrics_.line(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
   const double tokens_per_second = static_cast<double>(tokens_) / seconds;

@@ -82,11 +82,19 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
   });
 }
 
+BatchGradients Trainer::gradients() {
+  if (!log_due(state_.step + 1)) return accumulate_gradients(session_, *batches_, scaler_.scale());
+  const ScoreObserver observer(*session_.model);
+  BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale());
+  solver_ = solver_records(*session_.model, observer);
+  return sums;
+}
+
 void Trainer::step() {
   // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
   torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
   optimizer_.zero_grad();
-  const BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale());
+  const BatchGradients sums = gradients();
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
   optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
@@ -109,13 +117,13 @@ void Trainer::stop_if_not_finite() {
 }
 
 void Trainer::log_if_due() {
-  const bool log_now = due(config_.log_every) || state_.step == config_.steps;
+  const bool log_now = log_due(state_.step);
   if (log_now || session_.device.is_cpu())
     stop_if_not_finite();  // elsewhere reading it would wait for the device at every step
   if (!log_now) return;
   const int64_t last = state_.step - 1;
   log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last),
-                  window_.means());
+                  window_.means(), solver_);
   window_.reset();
 }
 

@@ -68,7 +68,15 @@ TEST_CASE("a run writes what its results promise", "[cli]") {
     test_lines += line.at("split") == "test" ? 1 : 0;
     CHECK_FALSE(line.contains("seconds"));
     CHECK(line.at("data_origin") == results.at("data_origin"));
-    if (line.at("split") == "train") continue;
+    if (line.at("split") == "train") {
+      const Json& solver = line.at("solver").at("layer0");  // at the training's tolerance
+      CHECK(solver.at("passes_mean").get<double>() >= 1);
+      CHECK(solver.at("passes_max").get<double>() >= solver.at("passes_mean").get<double>());
+      CHECK(solver.at("residual_max").get<double>() <= 1e-4);
+      CHECK(solver.at("capped") == 0);
+      CHECK(solver.at("query_sharpness").get<double>() > 0);
+      continue;
+    }
     for (const char* label : {"protocol", "val_is_test"}) CHECK(line.at(label) == results.at(label));
   }
   CHECK(train_lines == 9);  // every 7 of 60 steps, and the last

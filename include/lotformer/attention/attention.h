@@ -48,6 +48,12 @@ class AttentionImpl : public torch::nn::Module {
   virtual Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
     return probe_attention(*this, q, k, lengths);
   }
+  /// For the training log (train.log_every): what solving took in the latest forward(q, k, ...), and how sharp its scores were. Empty for
+  /// modules that solve nothing. May wait for the device.
+  virtual Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
+    (void)q, (void)k, (void)lengths;
+    return {};
+  }
   /// True where padded rows of q, k, v enter the result or padded rows of the output are not zero (`reference` modes): the encoder then
   /// computes padding like any other token. Else it may leave padding out and hand over zeros there.
   virtual bool padding_takes_part() const { return false; }

@@ -60,6 +60,7 @@ class LotformerAttentionImpl final : public AttentionImpl {
 
   /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
+  Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& lengths) const override;
   // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most (docs/lotformer.md).

@@ -31,7 +31,8 @@ class RunLog {
     window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
   void add_tokens(int64_t tokens) { tokens_ += tokens; }
-  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means);
+  /// `solver` (solver_records()) stands in the line unless it is empty.
+  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means, const Json& solver);
   /// Diagnostics of the attention maps, one object a layer.
   void diagnostics(int64_t step, const Json& layers);
   /// What surveys of adaptive ranks found and changed, one object a layer.

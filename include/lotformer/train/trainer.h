@@ -50,12 +50,16 @@ class Trainer {
 
  private:
   void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
+  BatchGradients gradients();
   void log_if_due();
   void diagnose_if_due();
   void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
   void save();
   void stop_if_not_finite();
+  bool log_due(int64_t step) const {
+    return (config_.log_every > 0 && step % config_.log_every == 0) || step == config_.steps;
+  }
   bool due(int64_t every) const { return every > 0 && state_.step % every == 0; }
 
   Session& session_;
@@ -69,6 +73,7 @@ class Trainer {
   FiniteWatch watch_;
   RunLog log_;
   TrainState state_;
+  Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;
   std::unique_ptr<BatchStream> batches_;  // last: its thread uses train_
 };
