@@ -72,6 +72,38 @@ TEST_CASE("cuda binding: mode exact against the ATen path in float64 and the CPU
   }
 }
 
+TEST_CASE("cuda binding: relaxed and free marginals against the ATen path in float64, kappa differentiable") {
+  const LotCase x = ragged_case(5, 16, 40, {40, 13});
+  const at::Tensor kappa = at::tensor({0.3, 2.0, 0.0, std::numeric_limits<double>::infinity()}).view({2, 2});
+  const auto gradients = [&](at::ScalarType type, bool core) {
+    std::vector<at::Tensor> leaves;
+    for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots, at::softmax(x.mass_logits, -1), kappa})
+      leaves.push_back(t.to(type).detach().requires_grad_());
+    const ops::PivotSolverOptions options{type == at::kDouble ? 1e-12 : 1e-6, 100};
+    const at::Tensor out =
+        core ? ops::pivot_core_exact(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths,
+                                     x.epsilon, options, nullptr, leaves[5])
+             : ops::pivot_attention_exact(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths,
+                                          x.epsilon, options, nullptr, {leaves[5][0], leaves[5][1], false});
+    out.backward(x.upstream.to(type));
+    std::vector<at::Tensor> all = {out.detach()};
+    for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad());
+    all[5] = all[5] - all[5].mean(-1, /*keepdim=*/true);                    // of masses whose sum is 1
+    all[6] = all[6].masked_fill(kappa.eq(0).logical_or(kappa.isinf()), 0);  // one-sided there, or no variable
+    return all;
+  };
+  const std::vector<at::Tensor> expected = gradients(at::kDouble, false);
+  std::vector<at::Tensor> got;
+  {
+    const EmulatedCore core;
+    got = gradients(at::kFloat, true);
+  }
+  for (size_t i = 0; i < got.size(); ++i) {
+    INFO("result " << i);
+    CHECK(relative_difference(got[i], expected[i], 1e-3) == "");
+  }
+}
+
 TEST_CASE("cuda binding: T half-iterations against the ATen path in float64") {
   for (const bool reference : {false, true}) {
     for (const int64_t half_iterations : {2, 5}) {
@@ -206,7 +238,7 @@ TEST_CASE("cuda binding: the operators name what they cannot do") {
   const EmulatedCore core;
   const LotCase x = lot_case(2, 2, 10, 16, 4, at::kFloat, 6);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
-  const ops::core_cuda::Target target{emulated_device()};
+  ops::core_cuda::Target target{emulated_device()};
   const auto call = [&](const at::Tensor& q, const at::Tensor& pivots, const at::Tensor& lengths) {
     return ops::core_cuda::forward({q, x.k, x.v, pivots, sigma, {}, lengths, 0.5}, {}, target);
   };
@@ -222,7 +254,7 @@ TEST_CASE("cuda binding: the operators name what they cannot do") {
   CHECK_THROWS_WITH(back(x.upstream, forward.state.narrow(0, 4, 8)),
                     contains_text("the state is not that of"));
   CHECK_THROWS_WITH(back(x.upstream.to(at::kDouble), forward.state), contains_text("of Double beside q"));
-  emulated_device() = {1, 1 << 10};
+  target.device = {1, 1 << 10};
   CHECK_THROWS_WITH(call(x.q, x.pivots, {}), contains_text("bytes of shared memory"));
 }
 
