@@ -39,7 +39,7 @@ KernelSet make_kernel_set() {
   KernelSet set{};
   set.pivots = L::R;
   set.resident[0] = resident_shape<L>();
-  if (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
+  if constexpr (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
   set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows,
                   shared_bytes<L, 1, Scratch::stage_or_system>};
   set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::none>};
