@@ -18,7 +18,7 @@ using namespace lotformer;
 constexpr const char* kStdout = "-";
 
 struct Arguments {
-  std::vector<std::string> tasks,
+  std::vector<std::string> tasks, shapes,
       candidates = {
           "softmax",   "performer", "sinkformer",          "espformer", "espformer:inverse_temperature=0",
           "lotformer", "mean",      "lotformer:reference", "none"};
@@ -72,13 +72,14 @@ void prepare(Arguments& a) {
   a.request.dtype = a.precision == "bf16" ? c10::kBFloat16 : c10::kFloat;
   set_threads(a.threads);
   for (const std::string& text : a.candidates) a.request.candidates.push_back(bench::parse_candidate(text));
-  if (a.tasks.empty()) return;
+  if (a.tasks.empty() && a.shapes.empty()) return;
   a.request.settings.clear();
   for (const std::string& task : a.tasks) {
     for (const bench::Setting& setting : bench::lra_settings()) {
       if (setting.task == task) a.request.settings.push_back(setting);
     }
   }
+  for (const std::string& shape : a.shapes) a.request.settings.push_back(bench::parse_shape(shape));
 }
 
 /// The command line as it can be given again, without the folder of the program.
@@ -96,6 +97,8 @@ void add_speed(CLI::App& command, Arguments& a) {
   for (const bench::Setting& setting : bench::lra_settings()) names.push_back(setting.task);
   command.add_option("--tasks", a.tasks, "of " + join(names, ", ") + " (default: all)")
       ->check(CLI::IsMember(names));
+  command.add_option("--shapes", a.shapes,
+                     "TOKENSxPIVOTS at epsilon 0.1, instead of or behind --tasks: 4096x32");
   command.add_option("--rounds", a.request.rounds, "of which the median is taken")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();

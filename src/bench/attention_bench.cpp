@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 
@@ -17,6 +18,8 @@
 
 namespace lotformer::bench {
 namespace {
+
+constexpr int64_t kMostTokens = 1 << 24, kMostPivots = 4096;  // of --shapes
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -65,6 +68,7 @@ Json measure_setting(const Request& request, const Setting& setting) {
   const std::vector<Measured> measured = measure(request, subjects);
   Json rows = Json::array();
   for (size_t i = 0; i < subjects.size(); ++i) {
+    const Json residual = subjects[i].residual();
     for (size_t pass = 0; pass < kPasses.size(); ++pass) {
       Json row = subjects[i].description();
       row.update({{"task", setting.task},
@@ -73,6 +77,7 @@ Json measure_setting(const Request& request, const Setting& setting) {
                   {"pass", kPasses[pass]},
                   {"median_us", median(measured[i].microseconds[pass])},
                   {"peak_bytes", measured[i].peak_bytes[pass]},
+                  {"residual", residual},
                   // The control "none" hands out its input, so that nothing is left.
                   {"working_bytes",
                    std::max<int64_t>(0, measured[i].peak_bytes[pass] - measured[i].result_bytes[pass])}});
@@ -141,6 +146,19 @@ const std::vector<Setting>& lra_settings() {
                                                  {"image", 1024, 8, 25},
                                                  {"pathfinder", 1024, 64, 0.1}};
   return kSettings;
+}
+
+Setting parse_shape(const std::string& text) {
+  Setting setting{text, 0, 0, 0.1};
+  const char* end = text.data() + text.size();
+  const auto tokens = std::from_chars(text.data(), end, setting.tokens);
+  const bool crossed = tokens.ec == std::errc() && tokens.ptr != end && *tokens.ptr == 'x';
+  const auto pivots = std::from_chars(crossed ? tokens.ptr + 1 : end, end, setting.pivots);
+  const bool whole = pivots.ec == std::errc() && pivots.ptr == end;
+  if (!whole || setting.tokens < 1 || setting.pivots < 1 || setting.tokens > kMostTokens ||
+      setting.pivots > kMostPivots)
+    throw Error(ErrorKind::usage, concat(quoted(text), ": expected TOKENSxPIVOTS, for instance 4096x32"));
+  return setting;
 }
 
 Json bench_attention(const Request& request) {

@@ -168,6 +168,14 @@ int64_t Subject::peak_bytes(bool backward) {
   return ops::cpu_memory().peak - before;
 }
 
+Json Subject::residual() {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, value] : module_->solver_record(q_, k_, lengths_)) {
+    if (name == "residual_max") return value;
+  }
+  return nullptr;
+}
+
 int64_t Subject::result_bytes() const {
   auto bytes = static_cast<int64_t>(q_.nbytes());  // the output has the shape and dtype of q
   const auto add = [&](const at::Tensor& t) { bytes += t.grad().defined() ? t.grad().nbytes() : 0; };

@@ -23,6 +23,8 @@ class Subject {
   int64_t peak_bytes(bool backward);
   /// Bytes of what the last pass was asked for: the output and the gradients it left.
   int64_t result_bytes() const;
+  /// `residual_max` of the module's solver in the last pass; null where it solves nothing to a tolerance.
+  Json residual();
   /// attention, mode, options, pivots: what the rows of a report begin with.
   const Json& description() const { return description_; }
 

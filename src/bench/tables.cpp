@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reports as Markdown that can be committed: what was measured, where, and with which command.
+#include <iomanip>
+#include <sstream>
+
 #include "lotformer/bench/attention_bench.h"
 #include "lotformer/core/text.h"
 
@@ -18,6 +21,13 @@ std::string milliseconds(const Json& row) {
 
 std::string mebibytes(const Json& bytes) {
   return format_fixed(bytes.get<double>() / kMiB, 1);
+}
+
+std::string residual_text(const Json& value) {
+  if (value.is_null()) return "-";
+  std::ostringstream text;
+  text << std::scientific << std::setprecision(1) << value.get<double>();
+  return text.str();
 }
 
 std::string name_of(const Json& row) {
@@ -55,24 +65,25 @@ std::string attention_table(const Json& report) {
   std::string text =
       preface(report) + table_head({"task", "n", "attention", "forward, ms", "to softmax", "to reference",
                                     "forward+backward, ms", "to softmax", "to reference", "to its default",
-                                    "extra memory, MiB", "of it working, MiB"});
+                                    "extra memory, MiB", "of it working, MiB", "residual"});
   const Json& rows = report["rows"];
   for (size_t i = 0; i + 1 < rows.size(); i += 2) {
     const Json &forward = rows[i], &both = rows[i + 1];
-    text +=
-        table_row({both["task"].get<std::string>(), concat(both["n"]), name_of(both), milliseconds(forward),
-                   ratio_text(forward["ratio_to_softmax"]), ratio_text(forward["ratio_to_reference"]),
-                   milliseconds(both), ratio_text(both["ratio_to_softmax"]),
-                   ratio_text(both["ratio_to_reference"]), ratio_text(both["ratio_to_default"]),
-                   mebibytes(both["peak_bytes"]), mebibytes(both["working_bytes"])});
+    text += table_row({both["task"].get<std::string>(), concat(both["n"]), name_of(both),
+                       milliseconds(forward), ratio_text(forward["ratio_to_softmax"]),
+                       ratio_text(forward["ratio_to_reference"]), milliseconds(both),
+                       ratio_text(both["ratio_to_softmax"]), ratio_text(both["ratio_to_reference"]),
+                       ratio_text(both["ratio_to_default"]), mebibytes(both["peak_bytes"]),
+                       mebibytes(both["working_bytes"]), residual_text(both["residual"])});
   }
-  return text + concat("\nMedians of ", report["rounds"],
-                       " interleaved rounds. Ratios are times over those of softmax, of the published "
-                       "iteration (lotformer, "
-                       "reference: T = 50, plain ATen) and of the same module with default options; the "
-                       "extra memory is that of "
-                       "forward and backward together, the working memory what is left of it without the "
-                       "output and the gradients.\n");
+  return text +
+         concat("\nMedians of ", report["rounds"],
+                " interleaved rounds. Ratios are times over those of softmax, of the published "
+                "iteration (lotformer, "
+                "reference: T = 50, plain ATen) and of the same module with default options; the "
+                "extra memory is that of "
+                "forward and backward together, the working memory what is left of it without the "
+                "output and the gradients; the residual is the largest |c - sigma|_1 that a solver left.\n");
 }
 
 std::string memory_table(const Json& report) {

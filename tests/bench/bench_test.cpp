@@ -99,11 +99,14 @@ TEST_CASE("bench: rows of speed and memory, a table with its command") {
     CHECK(row.at("n") == 1024);
     CHECK(row.at("pivots").is_null() == (row.at("attention") != "lotformer"));
     CHECK(row.at("median_us").get<double>() > 0);
+    const bool solved = row.at("mode") == "exact";
+    CHECK(row.at("residual").is_number() == solved);
+    if (solved) CHECK(row.at("residual").get<double>() <= 1e-4);
     CHECK(row.at("peak_bytes").get<int64_t>() > 0);
-    // Output, then the gradients of q, k and v too: batch 2, 2 heads of 32, float32.
+    // Output, then the gradients of q, k and v too: one head of 8, float32.
     if (row.at("attention") == "softmax")
       CHECK(row.at("peak_bytes").get<int64_t>() - row.at("working_bytes").get<int64_t>() ==
-            (row.at("pass") == "forward" ? 1 : 4) * int64_t{2 * 2 * 1024 * 32 * 4});
+            (row.at("pass") == "forward" ? 1 : 4) * int64_t{1024 * 8 * 4});
     for (const char* ratio : {"ratio_to_reference", "ratio_to_softmax", "ratio_to_default"})
       CHECK(row.at(ratio).get<double>() > 0);
     if (row.at("attention") == "softmax") CHECK(row.at("ratio_to_softmax") == 1.0);
@@ -194,6 +197,24 @@ TEST_CASE("bench_train.sh: steps and batch of each module, losses and memory") {
   CHECK_THAT(finished.out, contains_text("first loss | last loss"));
   const Finished bad = script({"--kinds", "softmax:8:x"});
   CHECK(bad.exit_code == 1);
-  CHECK_THAT(bad.err,
-             contains_text("--kinds must be words KIND, KIND:STEPS or KIND:STEPS:BATCH, got 'softmax:8:x'"));
+  CHECK_THAT(bad.err, contains_text("--kinds must be words KIND, KIND:STEPS or KIND:STEPS:BATCH"));
+  CHECK_THAT(bad.err, contains_text("got 'softmax:8:x'"));
+}
+
+TEST_CASE("bench: shapes of one's own") {
+  std::string table;
+  const Json report =
+      report_of({"attention", "--shapes", "70x5", "64x4", "--rounds", "1", "--modules", "lotformer"}, table);
+  const Json& rows = report.at("rows");
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[0].at("task") == "70x5");
+  CHECK(rows[0].at("n") == 70);
+  CHECK(rows[0].at("pivots") == 5);
+  CHECK(rows[2].at("n") == 64);
+  for (const char* wrong : {"70", "70x", "x5", "0x5", "70x5x", "70x-5", "99999999999999999999x4"}) {
+    INFO(wrong);
+    const Finished refused = run(bench({"attention", "--shapes", wrong}));
+    CHECK(refused.exit_code == 2);
+    CHECK_THAT(refused.err, contains_text("TOKENSxPIVOTS"));
+  }
 }

@@ -21,6 +21,8 @@ struct Setting {
   double epsilon = 0.1;
 };
 const std::vector<Setting>& lra_settings();
+/// "4096x32": tokens and pivots at epsilon 0.1, called so. Error(usage) for anything else.
+Setting parse_shape(const std::string& text);
 
 /// A module and what its options are to be, each "key=value". Options that are not named have the module's default; `pivots`
 /// and, beside it, `epsilon` have those of the setting.
@@ -52,6 +54,7 @@ struct Request {
 ///   attention, mode (null where the module has none), options (as given, without the mode), task, n, pivots (null without), batch,
 ///   median_us, peak_bytes (largest extra memory of the pass), working_bytes (of it without the output and the gradients, which every
 ///   module has to hold),
+///   residual (largest |c - sigma|_1 that the module's solver left; null where nothing is solved to a tolerance),
 ///   ratio_to_softmax, ratio_to_reference, ratio_to_default: median_us over that of softmax, of lotformer:reference (the published
 ///   iteration, T = 50, in plain ATen) and of the same module without options; same setting, pass and run; null without such a row.
 /// One warm-up round.

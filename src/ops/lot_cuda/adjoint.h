@@ -203,7 +203,7 @@ pivot_adjoint(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
   const int problem = cta_index() / cta.ranks, b = problem / p.heads, h = problem % p.heads;
   const int ps = p.side * p.batch * p.heads + problem;
-  const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
+  const int real = real_tokens(p, b);
   if (real == 0) {
     adjoint_of_nothing(cta, p, ps, problem);
     return;

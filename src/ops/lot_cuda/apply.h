@@ -71,7 +71,7 @@ pivot_apply(PivotArgs p) {
   const int split = cta_index() % p.splits, ps = cta_index() / p.splits, side = ps / problems,
             problem = ps % problems;
   const int b = problem / p.heads, h = problem % p.heads;
-  const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
+  const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
   cta.rows.real = real;
   load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,

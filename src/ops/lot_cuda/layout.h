@@ -127,6 +127,13 @@ struct RowTarget {
 LOT_DEVICE char* matrix_at(const RowTensor& t, int b, int h, int bf16) {
   return static_cast<char*>(t.data) + (b * t.batch_stride + h * t.head_stride) * (bf16 ? 2 : 4);
 }
+/// Real tokens of example b. Nobody looked at the lengths on the host: no number in them leads out of the rows.
+LOT_DEVICE int real_tokens(const PivotArgs& p, int b) {
+  if (!p.lengths) return p.tokens;
+  const int64_t length = p.lengths[b];
+  return length < 0 ? 0 : length > p.tokens ? p.tokens : static_cast<int>(length);
+}
+
 LOT_DEVICE RowSource row_source(const PivotArgs& p, const RowTensor& t, int b, int h, int real) {
   return {matrix_at(t, b, h, p.bf16), t.token_stride, real, p.head_dim, p.bf16};
 }

@@ -36,7 +36,7 @@ pivot_output(PivotArgs p) {
   const int blocks = (p.tokens + L::kBlockRows - 1) / L::kBlockRows;
   const int problem = cta_index() / blocks, block = cta_index() % blocks, b = problem / p.heads,
             h = problem % p.heads;
-  const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
+  const int real = real_tokens(p, b);
   cta.rows = {0, blocks, real, p.tokens};
   const RowTarget out = row_target(p, p.out, b, h);
   load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,

@@ -261,7 +261,7 @@ pivot_solve(PivotArgs p) {
   const int ps = cta_index() / cta.ranks, side = ps / problems, b = ps % problems / p.heads, h = ps % p.heads;
   if (p.only_flagged && !p.flag[ps]) return;
   Shared<L>& sm = cta.shared;
-  const int real = p.lengths ? static_cast<int>(p.lengths[b]) : p.tokens;
+  const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
   clear_shared(cta, p, side, h);
   load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
