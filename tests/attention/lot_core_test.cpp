@@ -7,7 +7,7 @@
 
 #include <limits>
 
-#include "attention/lot_core_support.h"
+#include "attention/lot_core_checks.h"
 #include "lotformer/core/text.h"
 #include "support/attention_inputs.h"
 #include "support/catch.h"
@@ -16,24 +16,6 @@
 
 namespace lotformer::test {
 namespace {
-
-constexpr const char* kNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits"};
-
-/// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token), absolute.
-void check_close(const LotResult& actual, const LotResult& expected, double tolerance) {
-  for (size_t i = 0; i < actual.tensors.size(); ++i) {
-    INFO(kNames[i]);
-    const double largest = expected.tensors[i].abs().max().to(at::kDouble).item<double>();
-    CHECK_NEAR(actual.tensors[i], expected.tensors[i], tolerance * std::max(largest, 1e-2));
-  }
-}
-
-void check_same(const LotResult& a, const LotResult& b) {
-  for (size_t i = 0; i < a.tensors.size(); ++i) {
-    INFO(kNames[i]);
-    CHECK(same_bits(a.tensors[i], b.tensors[i]));
-  }
-}
 
 struct ShapeRow {
   int64_t r, dim, tokens;
