@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Times at the shapes of the tasks. Cold: inputs rotate through more memory than the L2 cache holds; warm: the same inputs again.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
