@@ -18,8 +18,7 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion =
-    2;  // 1: the same brightness in all classes, which no short run learnt
+constexpr int kGeneratorVersion = 2;  // 1: the same brightness in all classes, which no short run learnt
 constexpr int64_t kEdge = 32, kPixels = kEdge * kEdge, kRecord = 1 + 3 * kPixels;
 constexpr int64_t kClasses = 10, kTrainingFiles = 5;
 
