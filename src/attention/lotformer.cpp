@@ -120,7 +120,9 @@ ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& li
 /// Whether a registered core does the work. A core that is named must be able to.
 bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
   if (options_.core == "aten") return false;
-  if (options_.core == "auto") return !options_.keys_by_pivot() && ops::pivot_core_on(q.device());
+  // Modes of T half-iterations stay with ATen: the core does not survive learned masses that underflow.
+  if (options_.core == "auto")
+    return options_.mode == "exact" && !options_.keys_by_pivot() && ops::pivot_core_on(q.device());
   if (options_.core == "cuda" && !ops::pivot_core_on(c10::Device(at::kCUDA, 0)))
     throw Error(ErrorKind::usage, "model.attention.core: this build has no cuda core; use auto, aten or cpu");
   if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))

@@ -116,7 +116,7 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "core",
        .help = "implementation: cpu, cuda: the LOT core of that device; aten: plain tensor operations; "
-               "auto: the core where the device has one",
+               "auto: mode exact through the core where the device has one",
        .choices = {"auto", "aten", "cpu", "cuda"}},
       core);
 }

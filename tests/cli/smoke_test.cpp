@@ -174,7 +174,8 @@ void dry_run(const Smoke& smoke) {
   const Json result = Json::parse(done.out);
   CHECK(result.at("dry_run") == true);
   CHECK(result.at("task") == smoke.task);
-  CHECK(result.at("data_origin") == smoke.origin);
+  // ListOps with the official lengths, depth and arguments is another sample of the same distribution; the short trees of its smoke set are not.
+  CHECK(result.at("data_origin") == (smoke.task == "listops" ? "generated" : smoke.origin));
   CHECK(result.at("parameters").get<int64_t>() > 100'000);
   CHECK(result.at("peak_memory_bytes").get<int64_t>() > 0);
   CHECK(result.at("loss").get<double>() == Catch::Approx(smoke.chance_loss).epsilon(0.25));
@@ -182,7 +183,7 @@ void dry_run(const Smoke& smoke) {
 }
 
 const Smoke kListops = {
-    "listops", "listops", "generated", std::log(10.0), {"--train", "64", "--val", "8", "--test", "8"}};
+    "listops", "listops", "synthetic", std::log(10.0), {"--train", "64", "--val", "8", "--test", "8"}};
 const Smoke kText = {"text", "text", "synthetic", std::log(2.0), {"--train", "64", "--test", "8"}};
 const Smoke kRetrieval = {
     "retrieval", "retrieval", "synthetic", std::log(2.0), {"--train", "64", "--val", "8", "--test", "8"}};
