@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 
 #include "attention/lot_core_support.h"
 #include "support/attention_inputs.h"
@@ -28,6 +30,20 @@ inline void check_same(const LotResult& a, const LotResult& b) {
     INFO(kNames[i]);
     CHECK(same_bits(a.tensors[i], b.tensors[i]));
   }
+}
+
+/// NaN in the padding of x (whose lengths are given) changes no bit of what `call` gives, and padding gets zeros.
+inline void check_padding(const LotCase& x, const std::function<LotResult(const LotCase&)>& call) {
+  const LotResult clean = call(x);
+  LotCase dirty = x;
+  const int64_t batch = x.q.size(0), tokens = x.q.size(2);
+  const at::Tensor padded =
+      at::arange(tokens).unsqueeze(0).ge(x.lengths.unsqueeze(1)).view({batch, 1, tokens, 1});
+  for (at::Tensor* t : {&dirty.q, &dirty.k, &dirty.v, &dirty.upstream})
+    *t = t->masked_fill(padded, std::numeric_limits<double>::quiet_NaN());
+  check_same(call(dirty), clean);
+  for (size_t i = 0; i < 4; ++i)
+    CHECK(clean.tensors[i].masked_select(padded).abs().max().item<double>() == 0);
 }
 
 }  // namespace lotformer::test

@@ -57,10 +57,9 @@ class Trainer {
   bool evaluate_if_due();  // false: interrupted
   void save();
   void stop_if_not_finite();
-  bool log_due(int64_t step) const {
-    return (config_.log_every > 0 && step % config_.log_every == 0) || step == config_.steps;
-  }
-  bool due(int64_t every) const { return every > 0 && state_.step % every == 0; }
+  bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }
+  bool due(int64_t every) const { return falls_on(every, state_.step); }
+  static bool falls_on(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 
   Session& session_;
   const TrainConfig& config_;
