@@ -19,6 +19,7 @@
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 #include "lotformer/ops/pivot_core.h"
+#include "lotformer/ops/token_scores.h"
 
 namespace lotformer {
 namespace {
@@ -50,6 +51,14 @@ LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, 
   if (options_.masses != "learned" && options_.adaptive_rank.every > 0) {
     pivot_logits = register_buffer("pivot_logits", at::zeros({shape.heads, options_.pivots}));
   }
+  // Logits of standard deviation `token_mass_spread`, by the same reckoning; at 0 the first map is that of uniform masses.
+  const LotformerOptions::WeightedSides weighted = *options_.parse_token_masses();
+  const auto mass_vector = [&](const char* name) {
+    const double spread = options_.token_mass_spread * options_.epsilon * std::sqrt(3.0);
+    return register_parameter(name, at::randn({shape.heads, shape.head_dim}) * spread);
+  };
+  if (weighted.query) query_mass_vector = mass_vector("query_mass_vector");
+  if (weighted.key) key_mass_vector = mass_vector("key_mass_vector");
   if (options_.relaxation_learned) {
     const LotformerOptions::Relaxation rho = *options_.parse_relaxation();
     std::vector<double> start;  // of the sides that are held
@@ -97,8 +106,24 @@ LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& 
           unit(z)};
 }
 
-ops::PivotMarginals LotformerAttentionImpl::pivot_marginals(const at::Tensor& like) const {
+ops::TokenMasses LotformerAttentionImpl::token_masses(const Scored& x, const at::Tensor& lengths) const {
+  const at::Tensor mask = ops::fill_empty_sequences(ops::length_mask(lengths, x.q.size(2)));
+  const double scale = 1 / (options_.epsilon * std::sqrt(static_cast<double>(x.q.size(3))));
+  const auto masses = [&](const at::Tensor& tokens, const at::Tensor& vector) -> at::Tensor {
+    if (!vector.defined()) return {};
+    const at::ScalarType type = x.z.scalar_type();
+    at::Tensor logits = ops::token_scores(tokens.to(type), vector.to(type), scale, lengths);  // [B, H, N]
+    if (mask.defined())
+      logits = logits.masked_fill(mask.logical_not().unsqueeze(1), -std::numeric_limits<double>::infinity());
+    return at::softmax(logits, -1);
+  };
+  return {masses(x.q, query_mass_vector), masses(x.k, key_mass_vector)};
+}
+
+ops::PivotMarginals LotformerAttentionImpl::marginals(const Scored& x, const at::Tensor& lengths) const {
+  const at::Tensor& like = x.z;
   ops::PivotMarginals marginals;
+  marginals.tokens = token_masses(x, lengths);
   const LotformerOptions::Relaxation rho = *options_.parse_relaxation();
   const auto kappa = [&](bool held, double own, int64_t row) -> at::Tensor {
     const auto constant = [&](double value) {
@@ -145,7 +170,7 @@ at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tens
                                           options_.epsilon, options_.half_iterations);
   }
   return ops::pivot_attention_exact(x.q, x.k, v, x.z, at::softmax(mass_logits(q), -1), lengths,
-                                    options_.epsilon, solver_options(), &stats_, pivot_marginals(q));
+                                    options_.epsilon, solver_options(), &stats_, marginals(x, lengths));
 }
 
 at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::Tensor& v,
@@ -158,14 +183,15 @@ at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::
                                      epsilon, options_.half_iterations);
   }
   const at::Tensor sigma = at::softmax(mass_logits(x.z), -1);
-  const ops::PivotMarginals marginals = pivot_marginals(x.z);
+  const ops::PivotMarginals both = marginals(x, lengths);
   at::Tensor kappa;
-  if (!marginals.all_held()) {
+  if (!both.all_held()) {
     const at::Tensor held = at::zeros({pivots.size(0)}, x.z.options().requires_grad(false));
     const auto row = [&](const at::Tensor& own) { return own.defined() ? own : held; };
-    kappa = at::stack({row(marginals.query_kappa), row(marginals.key_kappa)});
+    kappa = at::stack({row(both.query_kappa), row(both.key_kappa)});
   }
-  return ops::pivot_core_exact(x.q, x.k, v, x.z, sigma, lengths, epsilon, solver_options(), &stats_, kappa);
+  return ops::pivot_core_exact(x.q, x.k, v, x.z, sigma, lengths, epsilon, solver_options(), &stats_, kappa,
+                               both.tokens);
 }
 
 TransportPlans LotformerAttentionImpl::transport_plans(const at::Tensor& q, const at::Tensor& k,
@@ -185,7 +211,7 @@ ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Ten
                                       options_.epsilon, options_.half_iterations);
   }
   return ops::pivot_plans_exact(x.q, x.k, x.z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
-                                solver_options(), pivot_marginals(q));
+                                solver_options(), marginals(x, lengths));
 }
 
 }  // namespace lotformer

@@ -13,11 +13,15 @@
 namespace lotformer {
 namespace {
 
-/// diag(mass)^(-1/2) G diag(mass)^(-1/2) with G = sum_i a_i p_i p_i^T, from a plan [B, H, r, N] whose entries are a_i p_ij and whose
-/// token masses are 1 / count; `mass` [B, H, r] is what the map divides by. float64 [B, H, r, r].
-at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at::Tensor& counts) {
+/// diag(mass)^(-1/2) G diag(mass)^(-1/2) with G = sum_i a_i p_i p_i^T, from a plan [B, H, r, N] whose entries are a_i p_ij; `mass` [B, H, r]
+/// is what the map divides by. float64 [B, H, r, r]. The token masses a are 1 / count, or, `weighted`, what the plan says: the singular
+/// values are then those of the map between the two weighted spaces.
+at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at::Tensor& counts,
+                       bool weighted) {
   const at::Tensor p = plan.to(at::kDouble);
-  const at::Tensor gram = at::matmul(p, p.transpose(-2, -1)) * counts.view({-1, 1, 1, 1});
+  const at::Tensor per_mass =
+      weighted ? p / p.sum(-2, /*keepdim=*/true).clamp_min(1e-300) : p * counts.view({-1, 1, 1, 1});
+  const at::Tensor gram = at::matmul(per_mass, p.transpose(-2, -1));
   const at::Tensor scale = mass.clamp_min(1e-300).rsqrt();
   return scale.unsqueeze(-1) * gram * scale.unsqueeze(-2);
 }
@@ -58,8 +62,9 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   // The summary values are divided by the key side's own pivot marginal; where both sides are held it is that of the query side too.
   const at::Tensor key_mass = both.key.to(at::kDouble).sum(-1);
   const at::Tensor query_mass = options_.mode == "exact" ? key_mass : both.query.to(at::kDouble).sum(-1);
-  const at::Tensor values = map_singular_values(scaled_gram(both.query, query_mass, counts),
-                                                scaled_gram(both.key, key_mass, counts));
+  const at::Tensor values =
+      map_singular_values(scaled_gram(both.query, query_mass, counts, query_mass_vector.defined()),
+                          scaled_gram(both.key, key_mass, counts, key_mass_vector.defined()));
   for (auto& [name, value] : found) {
     if (name == "effective_rank") value = effective_rank(values);
   }

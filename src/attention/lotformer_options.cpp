@@ -23,6 +23,18 @@ std::optional<double> parse_rho(std::string_view text) {
 /// What makes another map of it.
 void visit_variants(LotformerOptions& options, FieldVisitor& visitor) {
   visitor.field(
+      {.key = "token_masses",
+       .help = "masses of the tokens, the marginals that the map keeps: uniform, or learned as a softmax "
+               "over the tokens of a linear map of the token; QUERY/KEY gives each side its own, as "
+               "uniform/learned; recorded under a name of its own (mode exact)"},
+      options.token_masses);
+  visitor.field(
+      {.key = "token_mass_spread",
+       .help = "learned token_masses: standard deviation of their logits at the start, roughly; 0: the "
+               "first map is that of uniform masses",
+       .range = {.low = 0, .high = 100}},
+      options.token_mass_spread);
+  visitor.field(
       {.key = "marginals",
        .help = "sides whose pivot marginal is held; only both is LOTFormer, the others are recorded under "
                "names of their own (mode exact)",
@@ -143,14 +155,27 @@ std::vector<Conflict> LotformerOptions::conflicts() const {
          concat("core ", core, " needs free_keys pivots where the key side is not held; core aten has both"));
   if (adaptive_rank.every > 0) {
     forbid(mode != "exact" || record_name("") != "",
-           {"adaptive_rank.every", "mode", "marginals", "relaxation"},
-           "adaptive_rank needs mode exact with both marginals held exactly; the error of a merge is known "
+           {"adaptive_rank.every", "mode", "marginals", "relaxation", "token_masses"},
+           "adaptive_rank needs mode exact with both marginals held exactly and uniform token_masses; the "
+           "error of a merge is known "
            "only there");
     forbid(pivots < adaptive_rank.min || pivots > adaptive_rank.max,
            {"adaptive_rank.max", "adaptive_rank.min", "pivots"},
            concat("adaptive_rank from ", adaptive_rank.min, " to ", adaptive_rank.max,
                   " does not hold pivots ", pivots, ", where training begins"));
   }
+  const auto weighted = parse_token_masses();
+  if (!weighted) {
+    found.push_back(
+        {{"token_masses"},
+         concat("expected uniform, learned, or two of them as QUERY/KEY, got ", quoted(token_masses))});
+    return found;
+  }
+  forbid(mode != "exact" && (weighted->query || weighted->key), {"token_masses", "mode"},
+         concat("token_masses ", quoted(token_masses), " needs mode exact, not ", mode));
+  forbid(weighted->key && keys_by_pivot(), {"token_masses", "marginals", "free_keys"},
+         "learned masses of the keys need a key side whose tokens have a marginal: marginals both or key, or "
+         "free_keys pivots");
   const auto rho = parse_relaxation();
   if (!rho) {
     found.push_back(
@@ -178,9 +203,25 @@ std::optional<LotformerOptions::Relaxation> LotformerOptions::parse_relaxation()
   return Relaxation{*query, *key};
 }
 
+std::optional<LotformerOptions::WeightedSides> LotformerOptions::parse_token_masses() const {
+  const auto learned = [](std::string_view text) -> std::optional<bool> {
+    if (text == "learned") return true;
+    return text == "uniform" ? std::optional(false) : std::nullopt;
+  };
+  const std::string_view text = token_masses;
+  const size_t slash = text.find('/');
+  const auto query = learned(text.substr(0, slash));
+  const auto key = slash == std::string_view::npos ? query : learned(text.substr(slash + 1));
+  if (!query || !key) return std::nullopt;
+  return WeightedSides{*query, *key};
+}
+
 std::string LotformerOptions::record_name(const std::string& kind) const {
   std::string name = kind;
   if (marginals != "both") name += "-" + marginals;
+  const WeightedSides weighted = parse_token_masses().value_or(WeightedSides{false, false});
+  if (weighted.query || weighted.key) name += "-weighted";
+  if (weighted.query) name += weighted.key ? "-both" : "-queries";
   const auto rho = parse_relaxation();
   const bool relaxed =
       rho && ((holds_queries() && std::isfinite(rho->query)) || (holds_keys() && std::isfinite(rho->key)));

@@ -39,6 +39,14 @@ at::Tensor doubled(const at::Tensor& x) {
   return x.defined() ? at::cat({x, x}) : x;
 }
 
+/// torch wants every input of a function with a gradient defined: an empty tensor stands for one that is not.
+at::Tensor or_empty(const at::Tensor& x, const at::Tensor& like) {
+  return x.defined() ? x : at::empty({0}, like.options().requires_grad(false));
+}
+at::Tensor unless_empty(const at::Tensor& x) {
+  return x.numel() > 0 ? x : at::Tensor();
+}
+
 /// kappa of P problems, made ready; all undefined where every marginal is held.
 struct Relaxed {
   explicit Relaxed(const at::Tensor& kappa) {
@@ -83,12 +91,6 @@ at::Tensor both_logits(const at::Tensor& z, const at::Tensor& q, const at::Tenso
   return at::cat({at::bmm(z, q.transpose(1, 2)), at::bmm(z, k.transpose(1, 2))});
 }
 
-PivotSolution solve_both(const at::Tensor& logits, const TokenMarginal& tokens, const at::Tensor& sigma,
-                         const at::Tensor& kappa, const PivotSolverOptions& options) {
-  return solve_pivot_potentials(logits, {doubled(tokens.real), doubled(tokens.share)}, doubled(sigma),
-                                options, kappa);
-}
-
 /// R, the identity for relaxed problems.
 at::Tensor rounding_of(const PivotSolution& solution, const at::Tensor& sigma, const at::Tensor& kappa) {
   const at::Tensor rounding = rounding_matrix(solution.marginal, sigma);
@@ -113,8 +115,8 @@ struct Pooled {
 
 /// U = weighted means of V, the weights of each pivot summing to 1 because they are divided by their own mass.
 Pooled pool(const at::Tensor& p, const at::Tensor& marginal, const at::Tensor& rounding, const at::Tensor& v,
-            const at::Tensor& share) {
-  const at::Tensor summed = at::bmm(p, v) * share.unsqueeze(-1);  // Y [P, r, D]
+            const TokenMarginal& tokens) {
+  const at::Tensor summed = tokens.mean_product(p, v);  // Y [P, r, D]
   const at::Tensor to_pivots = rounding.transpose(1, 2);
   // A pivot mass that underflows passes on nothing instead of 0 / 0.
   const at::Tensor mass = at::bmm(to_pivots, marginal.unsqueeze(-1)).clamp_min(1e-37);
@@ -124,6 +126,7 @@ Pooled pool(const at::Tensor& p, const at::Tensor& marginal, const at::Tensor& r
 /// What the key side hands back, from dU.
 struct KeyGradients {
   at::Tensor k, v, z, sigma, kappa;
+  at::Tensor masses;  // [P, N], undefined without masses
 };
 
 struct Solved {
@@ -134,18 +137,20 @@ KeyGradients key_gradients(const at::Tensor& d_pooled, const at::Tensor& own, co
                            const at::Tensor& k, const at::Tensor& v, const at::Tensor& z,
                            const at::Tensor& sigma, const Solved& s, const TokenMarginal& tokens,
                            const Relaxed& relaxed) {
-  const at::Tensor a = tokens.real.defined() ? tokens.real * tokens.share.unsqueeze(-1)
-                                             : tokens.share.unsqueeze(-1);  // [P, 1, N] or [P, 1, 1]
+  const at::Tensor a = tokens.a();  // [P, 1, N] or [P, 1, 1]
   const at::Tensor e = at::bmm(s.rounding, d_pooled / mass);
   const at::Tensor p = pivot_probabilities(at::bmm(z, k.transpose(1, 2)), s.potentials, tokens);
   KeyGradients d;
-  d.v = at::bmm(p.transpose(1, 2), e) * tokens.share.unsqueeze(-1);
+  d.v = tokens.masses.defined() ? at::bmm((p * a).transpose(1, 2), e)
+                                : at::bmm(p.transpose(1, 2), e) * tokens.share.unsqueeze(-1);
   at::Tensor x = at::bmm(e, v.transpose(1, 2));  // x_kj = V_k . E_j
   // A held mass is sigma; a relaxed one moves with the scores, and U = Y / c with it.
   if (relaxed.held.defined()) x = x - own.masked_fill(relaxed.held, 0).unsqueeze(-1);
   at::Tensor t = centred(p, x);
-  const at::Tensor lambda = multipliers(s.marginal, s.gram, t.sum(-1) * tokens.share, relaxed);
+  const at::Tensor lambda = multipliers(s.marginal, s.gram, tokens.mean(t), relaxed);
   t = a * (t - centred(p, lambda.unsqueeze(-1)));
+  // A mass stands in U and in c', each time as a_k p_kj.
+  if (tokens.masses.defined()) d.masses = (p * (x - lambda.unsqueeze(-1))).sum(1);
   const MarginalGradient through_h(lambda, s.marginal, sigma, s.potentials, relaxed);
   d.k = at::bmm(t.transpose(1, 2), z);
   d.z = at::bmm(t, k);
@@ -163,19 +168,24 @@ KeyGradients free_key_gradients(const at::Tensor& d_pooled, const at::Tensor& ow
           at::bmm(weights.transpose(1, 2), d_pooled),
           at::bmm(t, k),
           at::zeros_like(own),
+          {},
           {}};
 }
 
-/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r], kappa [2P] or empty. Values at padding
-/// are finite, upstream gradients there are zero. First half of a stacked tensor = query side, second half = key side.
+/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r], kappa [2P] or empty, token masses [P, N] of a side
+/// or empty. Values at padding are finite, upstream gradients there are zero. First half of a stacked tensor = query side, second half =
+/// key side.
 struct PivotAttention : torch::autograd::Function<PivotAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const at::Tensor& z, const at::Tensor& sigma,
-                            const at::Tensor& kappa_or_empty, const TokenMarginal& tokens, bool keys_by_pivot,
-                            const PivotSolverOptions& options, PivotSolveStats* stats) {
-    const at::Tensor kappa = kappa_or_empty.numel() > 0 ? kappa_or_empty : at::Tensor();
+                            const at::Tensor& kappa_or_empty, const at::Tensor& query_masses_or_empty,
+                            const at::Tensor& key_masses_or_empty, const TokenMarginal& tokens,
+                            bool keys_by_pivot, const PivotSolverOptions& options, PivotSolveStats* stats) {
+    const at::Tensor kappa = unless_empty(kappa_or_empty), query_masses = unless_empty(query_masses_or_empty),
+                     key_masses = unless_empty(key_masses_or_empty);
+    const TokenMarginal both = both_marginals(tokens, query_masses, key_masses);
     const at::Tensor logits = both_logits(z, q, k);
-    const PivotSolution solution = solve_both(logits, tokens, sigma, kappa, options);
+    const PivotSolution solution = solve_pivot_potentials(logits, both, doubled(sigma), options, kappa);
     if (stats) {
       *stats = {2 * q.size(0),   solution.problem_passes, solution.longest,
                 solution.capped, solution.residual,       {},
@@ -188,14 +198,15 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
       keys.values = at::bmm(pivot_choices(half(logits, 1), tokens), v);
     } else {
       keys = pool(pivot_probabilities(half(logits, 1), half(solution.potentials, 1), tokens),
-                  half(solution.marginal, 1), half(rounding, 1), v, tokens.share);
+                  half(solution.marginal, 1), half(rounding, 1), v, side_marginal(tokens, key_masses));
     }
     // Query side: O = (p R) U.
     const at::Tensor mixed = at::bmm(half(rounding, 0), keys.values);  // W = R U
     const at::Tensor p_query = pivot_probabilities(half(logits, 0), half(solution.potentials, 0), tokens);
     ctx->saved_data["keys_by_pivot"] = keys_by_pivot;
     ctx->save_for_backward({q, k, v, z, tokens.real, tokens.share, solution.potentials, solution.marginal,
-                            solution.gram, rounding, keys.mass, keys.values, mixed, sigma, kappa});
+                            solution.gram, rounding, keys.mass, keys.values, mixed, sigma, kappa,
+                            query_masses, key_masses});
     return at::bmm(p_query.transpose(1, 2), mixed);
   }
 
@@ -205,9 +216,7 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &z = saved[3], &potentials = saved[6],
                      &marginal = saved[7], &gram = saved[8], &rounding = saved[9], &mass = saved[10],
                      &pooled = saved[11], &mixed = saved[12], &sigma = saved[13], &kappa = saved[14];
-    const TokenMarginal tokens{saved[4], saved[5]};
-    const at::Tensor a = tokens.real.defined() ? tokens.real * tokens.share.unsqueeze(-1)
-                                               : tokens.share.unsqueeze(-1);  // [P, 1, N] or [P, 1, 1]
+    const TokenMarginal tokens{saved[4], saved[5], {}}, queries = side_marginal(tokens, saved[15]);
     const at::Tensor d_out = upstream[0];
 
     // Query side: w_ij = dO_i . W_j.
@@ -217,7 +226,9 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
     const at::Tensor lambda = multipliers(half(marginal, 0), half(gram, 0), t.sum(-1), relaxed);
     const at::Tensor d_pooled =
         at::bmm(half(rounding, 0).transpose(1, 2), at::bmm(p, d_out));  // dU [P, r, D]
-    t -= a * centred(p, lambda.unsqueeze(-1));                          // d logits
+    t -= queries.a() * centred(p, lambda.unsqueeze(-1));                // d logits
+    const at::Tensor d_query_masses =
+        queries.masses.defined() ? -(p * lambda.unsqueeze(-1)).sum(1) : at::Tensor();
     const MarginalGradient query(lambda, half(marginal, 0), sigma, half(potentials, 0), relaxed);
 
     const at::Tensor own = (d_pooled * pooled).sum(-1) / mass.squeeze(-1);  // dU_j . U_j / mass_j [P, r]
@@ -226,7 +237,7 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
             ? free_key_gradients(d_pooled, own, k, v, z, tokens)
             : key_gradients(d_pooled, own, mass, k, v, z, sigma,
                             {half(potentials, 1), half(marginal, 1), half(gram, 1), half(rounding, 1)},
-                            tokens, Relaxed(half(kappa, 1)));
+                            side_marginal(tokens, saved[16]), Relaxed(half(kappa, 1)));
     at::Tensor d_kappa;
     if (kappa.defined())
       d_kappa =
@@ -237,6 +248,8 @@ struct PivotAttention : torch::autograd::Function<PivotAttention> {
             at::bmm(t, q) + key.z,
             query.sigma_part + key.sigma,
             d_kappa,
+            d_query_masses,
+            key.masses,
             {},
             {},
             {},
@@ -256,6 +269,18 @@ at::Tensor kappa_of_problems(const PivotMarginals& marginals, const at::Tensor& 
                                          sigma.options().requires_grad(false))
                               : side(marginals.key_kappa);
   return at::cat({side(marginals.query_kappa), keys});
+}
+
+/// Masses [B, H, N] of a side as [P, N], zero at padding; a sequence without a token has them all at its first place, where they carry
+/// nothing but keep the problem an ordinary one.
+at::Tensor masses_of_problems(const at::Tensor& masses, const at::Tensor& mask) {
+  if (!masses.defined()) return masses;
+  if (!mask.defined()) return flatten_heads(masses);
+  const at::Tensor empty = mask.any(-1).logical_not().view({-1, 1, 1});
+  at::Tensor first = at::zeros({1, 1, masses.size(2)}, masses.options().requires_grad(false));
+  if (masses.size(2) > 0) first.select(2, 0).fill_(1);
+  const at::Tensor real = masses.masked_fill(mask.logical_not().unsqueeze(1), 0);
+  return flatten_heads(at::where(empty, first, real));
 }
 
 }  // namespace
@@ -288,13 +313,14 @@ at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const
   const at::Tensor mask = length_mask(lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
   const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
-  at::Tensor kappa = kappa_of_problems(marginals, sigma, q.size(0));
-  if (!kappa.defined())
-    kappa = at::empty({0}, sigma.options().requires_grad(false));  // torch wants every input defined
+  const at::Tensor kappa = or_empty(kappa_of_problems(marginals, sigma, q.size(0)), sigma),
+                   query_masses = or_empty(masses_of_problems(marginals.tokens.query, mask), sigma),
+                   key_masses = or_empty(masses_of_problems(marginals.tokens.key, mask), sigma);
   const at::Tensor out = PivotAttention::apply(
       flatten_heads(select_real_tokens(q, mask)), flatten_heads(select_real_tokens(k, mask)),
       flatten_heads(select_real_tokens(v, mask)), repeat_for_batch(pivots * scale, q.size(0)),
-      repeat_for_batch(sigma, q.size(0)), kappa, tokens, marginals.keys_by_pivot, options, stats);
+      repeat_for_batch(sigma, q.size(0)), kappa, query_masses, key_masses, tokens, marginals.keys_by_pivot,
+      options, stats);
   return select_real_tokens(out.unflatten(0, {q.size(0), q.size(1)}), mask);
 }
 
@@ -309,11 +335,12 @@ PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at:
       both_logits(repeat_for_batch(pivots * scale, q.size(0)), flatten_heads(select_real_tokens(q, mask)),
                   flatten_heads(select_real_tokens(k, mask)));
   const at::Tensor kappa = kappa_of_problems(marginals, sigma, q.size(0));
-  const PivotSolution solution = solve_both(logits, tokens, masses, kappa, options);
-  const TokenMarginal both{doubled(tokens.real), doubled(tokens.share)};
+  const TokenMarginal both = both_marginals(tokens, masses_of_problems(marginals.tokens.query, mask),
+                                            masses_of_problems(marginals.tokens.key, mask));
+  const PivotSolution solution = solve_pivot_potentials(logits, both, doubled(masses), options, kappa);
   const at::Tensor rounding = rounding_of(solution, doubled(masses), kappa).transpose(1, 2);
-  const at::Tensor plans =
-      at::bmm(rounding, pivot_probabilities(logits, solution.potentials, both)) * both.share.unsqueeze(-1);
+  const at::Tensor conditional = at::bmm(rounding, pivot_probabilities(logits, solution.potentials, both));
+  const at::Tensor plans = conditional * (both.masses.defined() ? both.masses : both.share.unsqueeze(-1));
   const auto side = [&](const at::Tensor& plan) {
     return select_real_columns(plan.unflatten(0, {q.size(0), q.size(1)}), mask);
   };

@@ -48,6 +48,12 @@ at::Tensor whole(const at::Tensor& x) {
   return x.defined() ? x.contiguous() : x;
 }
 
+template <class T>
+lot::Masses<T> masses_of(const at::Tensor& x) {
+  if (!x.defined()) return {};
+  return {x.data_ptr<std::remove_const_t<T>>(), x.stride(0), x.stride(1)};
+}
+
 /// A call's tensors, made ready and kept alive.
 struct Inputs {
   explicit Inputs(const PivotArguments& a)
@@ -58,6 +64,7 @@ struct Inputs {
         sigma(whole(a.sigma)),
         lengths(whole(a.lengths)),
         kappa(whole(a.kappa)),
+        masses{whole(a.masses.query), whole(a.masses.key)},
         epsilon(a.epsilon) {}
   template <class T>
   lot::Problem<T> problem() const {
@@ -73,6 +80,7 @@ struct Inputs {
     return kappa.defined() ? kappa.data_ptr<T>() : nullptr;
   }
   at::Tensor q, k, v, pivots, sigma, lengths, kappa;
+  TokenMasses masses;
   double epsilon;
 };
 
@@ -99,8 +107,13 @@ void exact(const PivotArguments& arguments, double tolerance, int64_t max_passes
   const Inputs in(arguments);
   AT_DISPATCH_FLOATING_TYPES(in.q.scalar_type(), "lotformer::pivot_exact", [&] {
     const lot::ExactForward<scalar_t> call{
-        in.problem<scalar_t>(), in.relaxation<scalar_t>(), tolerance, max_passes,
-        view_of<scalar_t>(out), state_of<scalar_t>(state)};
+        in.problem<scalar_t>(),
+        in.relaxation<scalar_t>(),
+        {masses_of<const scalar_t>(in.masses.query), masses_of<const scalar_t>(in.masses.key)},
+        tolerance,
+        max_passes,
+        view_of<scalar_t>(out),
+        state_of<scalar_t>(state)};
     lot::kernels_of<scalar_t>(lot::core()).exact_forward(call, executor());
   });
 }
@@ -111,9 +124,13 @@ void exact_backward(const PivotArguments& arguments, const at::Tensor& d_out, co
   const at::Tensor upstream = with_rows(d_out);
   AT_DISPATCH_FLOATING_TYPES(in.q.scalar_type(), "lotformer::pivot_exact_backward", [&] {
     const lot::ExactBackward<scalar_t> call{
-        in.problem<scalar_t>(), in.relaxation<scalar_t>(), state_of<scalar_t>(state),
+        in.problem<scalar_t>(),
+        in.relaxation<scalar_t>(),
+        {masses_of<const scalar_t>(in.masses.query), masses_of<const scalar_t>(in.masses.key)},
+        state_of<scalar_t>(state),
         gradients_of<scalar_t>(upstream, gradients),
-        gradients.kappa.defined() ? gradients.kappa.data_ptr<scalar_t>() : nullptr};
+        gradients.kappa.defined() ? gradients.kappa.data_ptr<scalar_t>() : nullptr,
+        {masses_of<scalar_t>(gradients.masses.query), masses_of<scalar_t>(gradients.masses.key)}};
     lot::kernels_of<scalar_t>(lot::core()).exact_backward(call, executor());
   });
 }

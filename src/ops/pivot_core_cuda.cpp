@@ -65,6 +65,7 @@ lot_cuda::Problem problem_without_tensors(const PivotArguments& a, const PivotCa
 }
 
 std::string type_refusal(const PivotArguments& a) {
+  if (!a.masses.uniform()) return "the CUDA core has no masses of tokens yet";
   const at::ScalarType type = a.q.scalar_type();
   if (type == at::kFloat || type == at::kBFloat16) return {};
   return concat("the CUDA core has float32 and bf16, not ", c10::toString(type));

@@ -22,29 +22,33 @@ inline PivotCall unrolled_call(int64_t half_iterations, bool reference) {
 template <class Site>
 struct Operators {
   using Exact = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-  using ExactGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+  using ExactGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor,
+                                    at::Tensor, at::Tensor>;
   using Unrolled = std::tuple<at::Tensor, at::Tensor>;
   using UnrolledGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
   static Exact exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
-                     const at::Tensor& sigma, const Optional& kappa, const Optional& lengths, double epsilon,
+                     const at::Tensor& sigma, const Optional& kappa, const Optional& lengths,
+                     const Optional& query_masses, const Optional& key_masses, double epsilon,
                      double tolerance, int64_t max_passes, bool) {
     const Site site(q);
-    const Forward r = forward(
-        {q, k, v, pivots, sigma, kappa.value_or(at::Tensor()), lengths.value_or(at::Tensor()), epsilon},
-        {PivotCall::Mode::exact, tolerance, max_passes, 0}, site.target());
+    const Forward r =
+        forward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon),
+                {PivotCall::Mode::exact, tolerance, max_passes, 0}, site.target());
     return {r.out, r.state, r.residual, r.passes};
   }
 
   static ExactGradients exact_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                                        const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& sigma,
-                                       const Optional& kappa, const Optional& lengths, double epsilon,
-                                       const at::Tensor& state) {
+                                       const Optional& kappa, const Optional& lengths,
+                                       const Optional& query_masses, const Optional& key_masses,
+                                       double epsilon, const at::Tensor& state) {
     const Site site(q);
-    const PivotGradients g = backward(
-        {q, k, v, pivots, sigma, kappa.value_or(at::Tensor()), lengths.value_or(at::Tensor()), epsilon}, {},
-        d_out, state, site.target());
-    return {g.q, g.k, g.v, g.pivots, g.sigma, g.kappa.defined() ? g.kappa : at::empty({0}, sigma.options())};
+    const PivotGradients g =
+        backward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon), {},
+                 d_out, state, site.target());
+    const auto none = [&] { return at::empty({0}, sigma.options()); };
+    return {g.q, g.k, g.v, g.pivots, g.sigma, g.kappa.defined() ? g.kappa : none(), none(), none()};
   }
 
   static Unrolled unrolled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -22,6 +22,14 @@ at::Tensor empty_heads(const at::Tensor& like) {
       .transpose(1, 2);
 }
 
+PivotArguments arguments_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& pivots, const at::Tensor& sigma, const Optional& kappa,
+                            const Optional& lengths, const Optional& query_masses, const Optional& key_masses,
+                            double epsilon) {
+  const auto own = [](const Optional& x) { return x.value_or(at::Tensor()); };
+  return {q, k, v, pivots, sigma, own(kappa), own(lengths), epsilon, {own(query_masses), own(key_masses)}};
+}
+
 void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                   const at::Tensor& sigma, const Optional& kappa, const Optional& lengths) {
   TORCH_CHECK_VALUE(q.dim() == 4 && k.sizes() == q.sizes() && v.sizes() == q.sizes(),
@@ -59,6 +67,18 @@ void check_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   for (int64_t b = 0; b < own.size(0); ++b) {
     TORCH_CHECK_VALUE(values[b] >= 0 && values[b] <= q.size(2), "lotformer::pivot: length ", values[b],
                       " of sequence ", b, " is not within 0 and ", q.size(2));
+  }
+}
+
+void check_masses(const TokenMasses& masses, const at::Tensor& q, const at::Tensor& pivots) {
+  for (const at::Tensor* x : {&masses.query, &masses.key}) {
+    if (!x->defined()) continue;
+    TORCH_CHECK_VALUE(x->dim() == 3 && x->size(0) == q.size(0) && x->size(1) == q.size(1) &&
+                          x->size(2) == q.size(2) && x->device() == q.device(),
+                      "lotformer::pivot: masses of tokens must be [B, H, N] beside q ", q.sizes(), ", got ",
+                      x->sizes());
+    TORCH_CHECK_TYPE(x->scalar_type() == pivots.scalar_type(), "lotformer::pivot: masses of tokens are ",
+                     x->scalar_type(), " beside ", pivots.scalar_type(), " pivots");
   }
 }
 

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "lotformer/ops/pivot_attention.h"
+
 namespace lotformer::ops {
 
 using Optional = std::optional<at::Tensor>;
@@ -18,11 +20,13 @@ struct PivotArguments {
   at::Tensor pivots, sigma;   // [H, r, D], [H, r]
   at::Tensor kappa, lengths;  // [2, H], int64 [B]
   double epsilon;
+  TokenMasses masses = {};
 };
 
 struct PivotGradients {
   at::Tensor q, k, v, pivots, sigma;
-  at::Tensor kappa;  // undefined without one
+  at::Tensor kappa;         // undefined without one
+  TokenMasses masses = {};  // the same
 };
 
 /// What a call asks for beside its tensors. `sigma` of its arguments is log sigma where the number of half-iterations is fixed.
@@ -46,6 +50,12 @@ CoreTraits cuda_core_traits();
 /// Whether a call has to take the ATen path; logs each reason once a process.
 bool refused_by_core(const PivotArguments& arguments, const PivotCall& call);
 
+/// An operator's arguments together.
+PivotArguments arguments_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& pivots, const at::Tensor& sigma, const Optional& kappa,
+                            const Optional& lengths, const Optional& query_masses, const Optional& key_masses,
+                            double epsilon);
+
 inline Optional optional_of(const at::Tensor& x) {
   return x.defined() ? Optional(x) : std::nullopt;
 }
@@ -58,6 +68,8 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 /// Shapes, dtypes and lengths of a CPU call; ValueError, TypeError. A core that is told a wrong length reads beyond the tensor.
 void check_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                   const at::Tensor& masses, const Optional& kappa, const Optional& lengths);
+/// Masses of tokens beside q: [B, H, N], of the type and on the device of the pivots; ValueError, TypeError.
+void check_masses(const TokenMasses& masses, const at::Tensor& q, const at::Tensor& pivots);
 /// Of pivots, masses and everything a core keeps: float64 beside float64, else float32.
 at::ScalarType transport_type(const at::Tensor& q);
 /// float32 at least, for autocast: small differences of exponents do not survive bf16.

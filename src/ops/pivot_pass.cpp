@@ -70,10 +70,12 @@ Pass evaluate(const at::Tensor& logits, const at::Tensor& potentials, const Toke
   const at::Tensor p = probabilities(logits, potentials, tokens.real, &normaliser);
   if (tokens.real.defined()) normaliser.mul_(tokens.real);
   Pass pass;
-  pass.marginal = p.sum(-1) * tokens.share;
-  pass.gram = at::bmm(p, p.transpose(1, 2)) * tokens.share.unsqueeze(-1);
+  pass.marginal = tokens.mean(p);
+  pass.gram = tokens.mean_product(p, p.transpose(1, 2));
   const at::Tensor mean_normaliser =
-      normaliser.sum({1, 2}, /*keepdim=*/false, at::kDouble) * tokens.share.squeeze(1);
+      tokens.masses.defined()
+          ? (normaliser.to(at::kDouble) * tokens.masses).sum({1, 2})
+          : normaliser.sum({1, 2}, /*keepdim=*/false, at::kDouble) * tokens.share.squeeze(1);
   pass.dual = mass_term(sigma, potentials, kappa) - mean_normaliser;
   const at::Tensor target =
       kappa.defined() ? at::where(kappa > 0, log_target(sigma, potentials, kappa).exp(), sigma) : sigma;
@@ -82,6 +84,23 @@ Pass evaluate(const at::Tensor& logits, const at::Tensor& potentials, const Toke
 }
 
 }  // namespace pivot
+
+at::Tensor TokenMarginal::a() const {
+  if (masses.defined()) return masses;
+  return real.defined() ? real * share.unsqueeze(-1) : share.unsqueeze(-1);
+}
+
+at::Tensor TokenMarginal::mean(const at::Tensor& x) const {
+  return masses.defined() ? (x * masses).sum(-1) : x.sum(-1) * share;
+}
+
+at::Tensor TokenMarginal::mean_product(const at::Tensor& x, const at::Tensor& y) const {
+  return masses.defined() ? at::bmm(x * masses, y) : at::bmm(x, y) * share.unsqueeze(-1);
+}
+
+at::Tensor TokenMarginal::concentration() const {
+  return masses.defined() ? masses.square().sum({1, 2}) : share.squeeze(-1);
+}
 
 at::Tensor pivot_probabilities(const at::Tensor& logits, const at::Tensor& potentials,
                                const TokenMarginal& tokens) {

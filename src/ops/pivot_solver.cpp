@@ -36,7 +36,7 @@ constexpr double kLargestStep = 40;
 /// The problems still worked on, all tensors with the same leading size.
 struct Working {
   at::Tensor index;  // [W], place among the P problems
-  at::Tensor logits, sigma, share, real, kappa;
+  at::Tensor logits, sigma, share, real, masses, kappa;
   at::Tensor potentials, marginal, gram, dual, residual;  // the last accepted point
   at::Tensor best;                                        // smallest residual of an accepted point
   at::Tensor lowest, lowest_potentials,
@@ -49,10 +49,30 @@ struct Working {
   at::Tensor active;    // bool
 
   std::vector<at::Tensor*> all() {
-    return {&index,           &logits, &sigma,    &share,    &real,     &kappa,  &potentials,
-            &marginal,        &gram,   &dual,     &residual, &best,     &lowest, &lowest_potentials,
-            &lowest_marginal, &omega,  &sinkhorn, &plain,    &failures, &passes, &active};
+    return {&index,
+            &logits,
+            &sigma,
+            &share,
+            &real,
+            &masses,
+            &kappa,
+            &potentials,
+            &marginal,
+            &gram,
+            &dual,
+            &residual,
+            &best,
+            &lowest,
+            &lowest_potentials,
+            &lowest_marginal,
+            &omega,
+            &sinkhorn,
+            &plain,
+            &failures,
+            &passes,
+            &active};
   }
+  TokenMarginal tokens() const { return {real, share, masses}; }
   void keep(const at::Tensor& rows) {
     for (at::Tensor* tensor : all()) {
       if (tensor->defined()) *tensor = tensor->index_select(0, rows);
@@ -70,6 +90,7 @@ Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const
   w.sigma = sigma;
   w.share = tokens.share;
   w.real = tokens.real;
+  w.masses = tokens.masses;
   w.potentials = at::zeros_like(sigma);
   const Pass pass = evaluate(logits, w.potentials, tokens, sigma, w.kappa);
   w.marginal = pass.marginal;
@@ -81,7 +102,7 @@ Working first_point(const at::Tensor& logits, const TokenMarginal& tokens, const
   w.lowest_marginal = w.marginal;
   w.omega = at::full_like(w.residual, 0.1);
   w.sinkhorn = at::ones_like(w.residual, w.residual.options().dtype(at::kBool));  // cold start
-  const at::Tensor few_tokens = (w.share.squeeze(-1) * (kFewTokens * sigma.size(1))).gt(1);
+  const at::Tensor few_tokens = (tokens.concentration() * (kFewTokens * sigma.size(1))).gt(1);
   w.plain = options.max_passes < 4            ? w.sinkhorn
             : options.max_passes < kFewPasses ? few_tokens
                                               : w.sinkhorn.logical_not();
@@ -129,7 +150,7 @@ void advance(Working& w, double tolerance) {
   const at::Tensor damped = w.kappa.defined() ? log_ratio / (1 + w.kappa) : log_ratio;
   at::Tensor trial = w.potentials + select_rows(sinkhorn, damped, newton);
   trial = trial - trial.mean(-1, /*keepdim=*/true);
-  const Pass pass = evaluate(w.logits, trial, {w.real, w.share}, w.sigma, w.kappa);
+  const Pass pass = evaluate(w.logits, trial, w.tokens(), w.sigma, w.kappa);
 
   const at::Tensor lower = (pass.residual < w.lowest).logical_and(w.active);
   w.lowest = at::where(lower, pass.residual, w.lowest);
@@ -170,7 +191,7 @@ void advance(Working& w, double tolerance) {
 void finish(Working w, const at::Tensor& over, PivotSolution& solution) {
   const at::Tensor back = return_to_lowest(w, over);
   if (back.any().item<bool>()) {
-    const Pass pass = evaluate(w.logits, w.potentials, {w.real, w.share}, w.sigma, w.kappa);
+    const Pass pass = evaluate(w.logits, w.potentials, w.tokens(), w.sigma, w.kappa);
     w.gram = select_rows(back, pass.gram, w.gram);
   }
   store(w, solution);

@@ -14,7 +14,8 @@
 
 namespace lotformer::test {
 
-inline constexpr const char* kNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits"};
+inline constexpr const char* kNames[] = {
+    "out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits", "d_token_logits (first)", "(second)"};
 
 /// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token), absolute.
 inline void check_close(const LotResult& actual, const LotResult& expected, double tolerance) {

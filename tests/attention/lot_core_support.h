@@ -33,6 +33,7 @@ inline std::vector<const ops::lot::Core*> cores() {
 struct LotCase {
   at::Tensor q, k, v, pivots, mass_logits, upstream, lengths;
   double epsilon = 0.5;
+  at::Tensor query_logits = {}, key_logits = {};  // of the tokens' masses [B, H, N], undefined: uniform
 };
 
 /// q, k, v as views of one packed projection, as a layer hands them over.
@@ -54,22 +55,26 @@ inline LotCase lot_case(int64_t batch, int64_t heads, int64_t tokens, int64_t di
 }
 
 inline LotCase as_type(LotCase x, at::ScalarType type) {
-  for (at::Tensor* t : {&x.q, &x.k, &x.v, &x.pivots, &x.mass_logits, &x.upstream}) *t = t->to(type);
+  for (at::Tensor* t :
+       {&x.q, &x.k, &x.v, &x.pivots, &x.mass_logits, &x.upstream, &x.query_logits, &x.key_logits}) {
+    if (t->defined()) *t = t->to(type);
+  }
   return x;
 }
 
 struct LotResult {
-  std::vector<at::Tensor> tensors;  // out, d_q, d_k, d_v, d_pivots, d_mass_logits (zeros where undefined)
+  std::vector<at::Tensor> tensors;  // out and the gradients of the leaves (zeros where undefined)
   ops::PivotSolveStats stats;
 };
 
-/// q, k, v, pivots, mass logits -> output.
+/// Leaves q, k, v, pivots, mass logits, and those of the logits of token masses that the case has, queries first -> output.
 using LotCall = std::function<at::Tensor(const std::vector<at::Tensor>&, ops::PivotSolveStats*)>;
 
 inline LotResult run_lot(const LotCase& x, const LotCall& call) {
   std::vector<at::Tensor> leaves;
-  for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots, x.mass_logits})
-    leaves.push_back(t.detach().requires_grad_());
+  for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots, x.mass_logits, x.query_logits, x.key_logits}) {
+    if (t.defined()) leaves.push_back(t.detach().clone().requires_grad_());
+  }
   LotResult result;
   const at::Tensor out = call(leaves, &result.stats);
   out.backward(x.upstream);
@@ -79,17 +84,34 @@ inline LotResult run_lot(const LotCase& x, const LotCall& call) {
   return result;
 }
 
+/// Masses from the leaves: a softmax over the real tokens, zero at padding and in empty sequences.
+inline ops::TokenMasses masses_of_leaves(const LotCase& x, const std::vector<at::Tensor>& leaves) {
+  const auto masses = [&](const at::Tensor& logits) {
+    if (!x.lengths.defined()) return at::softmax(logits, -1);
+    const at::Tensor padding =
+        at::arange(logits.size(2)).unsqueeze(0).ge(x.lengths.unsqueeze(1)).unsqueeze(1);
+    return at::softmax(logits.masked_fill(padding, -1e30), -1).masked_fill(padding, 0);
+  };
+  size_t next = 5;
+  ops::TokenMasses both;
+  if (x.query_logits.defined()) both.query = masses(leaves.at(next++));
+  if (x.key_logits.defined()) both.key = masses(leaves.at(next++));
+  return both;
+}
+
 inline LotCall core_exact(const LotCase& x, const ops::PivotSolverOptions& options) {
   return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
     return ops::pivot_core_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon, options,
-                                 stats);
+                                 stats, {}, masses_of_leaves(x, l));
   };
 }
 
 inline LotCall aten_exact(const LotCase& x, const ops::PivotSolverOptions& options) {
   return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
+    ops::PivotMarginals marginals;
+    marginals.tokens = masses_of_leaves(x, l);
     return ops::pivot_attention_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
-                                      options, stats);
+                                      options, stats, marginals);
   };
 }
 

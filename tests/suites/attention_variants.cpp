@@ -58,6 +58,8 @@ const std::vector<Variant>& attention_variants() {
              {"lotformer", {"mode=truncated", "half_iterations=7"}},
              {"lotformer", {"masses=learned", "epsilon=0.5"}},
              {"lotformer", {"core=aten"}},
+             {"lotformer", {"token_masses=learned", "epsilon=0.5"}},
+             {"lotformer", {"token_masses=uniform/learned", "epsilon=0.5", "core=aten"}},
              {"lotformer", {"mode=truncated", "half_iterations=7", "core=cpu"}},
          }) {
       variants.push_back(variant);

@@ -11,21 +11,23 @@
 namespace lotformer {
 
 struct LotformerOptions final : Options {
-  std::string mode = "exact";        // reference | truncated | exact
-  int64_t pivots = 32;               // r
-  double epsilon = 0.1;              // entropic regularisation
-  int64_t half_iterations = 50;      // T; reference and truncated
-  double tolerance = 1e-4;           // exact: |c - sigma|_1 at which a problem stops, in training
-  double eval_tolerance = 1e-6;      // exact: the same in evaluation
-  int64_t max_passes = 32;           // exact: passes over the tokens before rounding takes over
-  std::string masses = "uniform";    // uniform | learned
-  std::string pivot_init = "0.02";   // 0.02 (normal, as published) | unit_score
-  std::string core = "auto";         // auto | aten | cpu | cuda
-  std::string marginals = "both";    // both | query | key | none: sides whose pivot marginal is held
-  std::string relaxation = "inf";    // rho, or QUERY/KEY: held by a penalty rho KL instead; inf: exactly
-  bool relaxation_learned = false;   // rho per head and side, from there on learned
-  std::string free_keys = "tokens";  // tokens | pivots: what the key side does without its marginal
-  std::string qk_norm = "none";      // none | l2
+  std::string mode = "exact";            // reference | truncated | exact
+  int64_t pivots = 32;                   // r
+  double epsilon = 0.1;                  // entropic regularisation
+  int64_t half_iterations = 50;          // T; reference and truncated
+  double tolerance = 1e-4;               // exact: |c - sigma|_1 at which a problem stops, in training
+  double eval_tolerance = 1e-6;          // exact: the same in evaluation
+  int64_t max_passes = 32;               // exact: passes over the tokens before rounding takes over
+  std::string masses = "uniform";        // uniform | learned
+  std::string pivot_init = "0.02";       // 0.02 (normal, as published) | unit_score
+  std::string token_masses = "uniform";  // uniform | learned, or QUERY/KEY: masses of the tokens
+  double token_mass_spread = 0;          // standard deviation of the logits of learned masses at the start
+  std::string core = "auto";             // auto | aten | cpu | cuda
+  std::string marginals = "both";        // both | query | key | none: sides whose pivot marginal is held
+  std::string relaxation = "inf";        // rho, or QUERY/KEY: held by a penalty rho KL instead; inf: exactly
+  bool relaxation_learned = false;       // rho per head and side, from there on learned
+  std::string free_keys = "tokens";      // tokens | pivots: what the key side does without its marginal
+  std::string qk_norm = "none";          // none | l2
   struct AdaptiveRank {
     int64_t every = 0;     // steps between surveys; 0: the rank stays
     int64_t min = 2;       // bounds of the rank
@@ -34,7 +36,8 @@ struct LotformerOptions final : Options {
   } adaptive_rank;
   void visit(FieldVisitor& visitor) override;
   std::vector<Conflict> conflicts() const override;
-  /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none", with "-relaxed" behind where a penalty holds.
+  /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none". "-weighted" behind where the keys have learned
+  /// masses ("-weighted-queries": the queries, "-weighted-both"), "-relaxed" where a penalty holds.
   std::string record_name(const std::string& kind) const override;
 
   bool holds_queries() const { return marginals == "both" || marginals == "query"; }
@@ -46,11 +49,17 @@ struct LotformerOptions final : Options {
     double query, key;
   };
   std::optional<Relaxation> parse_relaxation() const;
+  /// Sides whose tokens have learned masses; nothing when `token_masses` cannot be read.
+  struct WeightedSides {
+    bool query, key;
+  };
+  std::optional<WeightedSides> parse_token_masses() const;
 };
 
 /// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r), a buffer of that name when they
 /// are not but the rank adapts (merged pivots add their masses); `log_relaxation` [S, H] of the
-/// S sides that are held (query first) when the relaxation is learned (rho = exp).
+/// S sides that are held (query first) when the relaxation is learned (rho = exp); `query_mass_vector` and `key_mass_vector` [H, D] where
+/// the tokens of that side have learned masses: a = softmax over the real tokens of x . vector / (epsilon sqrt(D)).
 class LotformerAttentionImpl final : public AttentionImpl {
  public:
   LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape);
@@ -74,9 +83,10 @@ class LotformerAttentionImpl final : public AttentionImpl {
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
   const ops::PivotSolveStats& last_stats() const { return stats_; }
 
-  at::Tensor pivots;          // [H, r, D]
-  at::Tensor pivot_logits;    // [H, r] or undefined
-  at::Tensor log_relaxation;  // [S, H] or undefined
+  at::Tensor pivots;                              // [H, r, D]
+  at::Tensor pivot_logits;                        // [H, r] or undefined
+  at::Tensor log_relaxation;                      // [S, H] or undefined
+  at::Tensor query_mass_vector, key_mass_vector;  // [H, D] or undefined
 
  private:
   /// What scores are made of: tokens and pivots in one dtype, normalised where qk_norm says so.
@@ -84,7 +94,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
     at::Tensor q, k, z;
   };
   Scored scored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
-  ops::PivotMarginals pivot_marginals(const at::Tensor& like) const;
+  ops::PivotMarginals marginals(const Scored& x, const at::Tensor& lengths) const;
+  ops::TokenMasses token_masses(const Scored& x, const at::Tensor& lengths) const;
   void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths);
   at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& lengths);

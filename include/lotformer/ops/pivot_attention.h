@@ -35,7 +35,15 @@ struct PivotSolveStats {
   double max_residual() const;
 };
 
-/// How the two pivot marginals are held. kappa = epsilon / rho [H], >= 0, differentiable: 0 is the constraint c = sigma, a finite
+/// Masses of the tokens of both sides, [B, H, N], >= 0, 0 at padding, sums 1 over the real tokens of a sequence, differentiable.
+/// Undefined: every real token has 1 / n. A gradient with respect to masses is defined up to a constant a sequence, because their sum
+/// does not move; a softmax over the real tokens, from which they usually come, drops it.
+struct TokenMasses {
+  at::Tensor query, key;
+  bool uniform() const { return !query.defined() && !key.defined(); }
+};
+
+/// The marginals of the two problems: masses of the tokens, and how the pivot marginals are held. kappa = epsilon / rho [H], >= 0, differentiable: 0 is the constraint c = sigma, a finite
 /// number the penalty rho KL(c || sigma), infinity no marginal (h = 0: tokens choose among pivots by a softmax). Undefined: 0.
 /// Rows of the map sum to 1 in any case.
 struct PivotMarginals {
@@ -43,6 +51,9 @@ struct PivotMarginals {
   /// Key side without a marginal of the other kind: every pivot takes its weights from a softmax over tokens. The pivot marginal is
   /// then sigma and that of the tokens is free; the key side has no potential and key_kappa is not looked at.
   bool keys_by_pivot = false;
+  /// Measures with weights: the plans are couplings of them. Rows of the map sum to 1, column k to n times the mass of key k (with masses b
+  /// of the queries: sum_i b_i map_ik is the mass of key k). The key side has none where keys_by_pivot.
+  TokenMasses tokens;
   bool all_held() const { return !query_kappa.defined() && !key_kappa.defined() && !keys_by_pivot; }
 };
 

@@ -14,8 +14,8 @@
 // (meta tensors: those of the CPU core). `residual` [2, B, H] and `passes` [2, B, H] are the solver's, queries first; on CUDA they stay on
 // the device, int32, and share their storage with `state`.
 //
-// What the CUDA core does not serve (float64, more than 128 pivots, odd head dimensions or such above 64) the functions below compute
-// by plain ATen, and say so once a process and reason. The operators themselves raise ValueError there.
+// What the CUDA core does not serve (float64, more than 128 pivots, odd head dimensions or such above 64, masses of tokens) the functions
+// below compute by plain ATen, and say so once a process and reason. The operators themselves raise ValueError there.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,11 +27,13 @@
 namespace lotformer::ops {
 
 /// As pivot_attention_exact, through lotformer::pivot_exact. `kappa` [2, H] = epsilon / rho of query and key side, differentiable:
-/// 0 the marginal is held, infinity it is free; undefined: zeros. Error(usage) where no kernel is registered for the device.
+/// 0 the marginal is held, infinity it is free; undefined: zeros. `masses` of the tokens: see TokenMasses. Error(usage) where no kernel is
+/// registered for the device.
 at::Tensor pivot_core_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
                             double epsilon, const PivotSolverOptions& options,
-                            PivotSolveStats* stats = nullptr, const at::Tensor& kappa = {});
+                            PivotSolveStats* stats = nullptr, const at::Tensor& kappa = {},
+                            const TokenMasses& masses = {});
 
 /// As pivot_attention_truncated.
 at::Tensor pivot_core_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

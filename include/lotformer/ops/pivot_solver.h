@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The transport problem between n tokens and r pivots, solved for the r potentials of the pivots.
 //
-// With token marginal a_i = 1/n on real tokens, pivot marginal sigma and logits A = scores / epsilon, the
-// token potential is eliminated exactly and one r-vector h (potential / epsilon, defined up to a constant)
-// remains:
+// With token marginal a (1/n on real tokens, or masses of their own that sum to 1), pivot marginal sigma and
+// logits A = scores / epsilon, the token potential is eliminated exactly and one r-vector h (potential /
+// epsilon, defined up to a constant) remains:
 //
 //   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)      plan a_i p_ij: the token marginal holds by construction
 //   c_j(h) = sum_i a_i p_ij                             solve c(h) = sigma
@@ -42,11 +42,21 @@ struct PivotSolverOptions {
   int64_t max_passes = 32;  ///< passes a problem may use, the first evaluation included; at least 1
 };
 
-/// Token marginals of P problems.
+/// Token marginals a of P problems.
 struct TokenMarginal {
   at::Tensor real;   ///< [P, 1, N], 1 at real tokens and 0 at padding, in the dtype of the logits; undefined:
                      ///< all real
   at::Tensor share;  ///< [P, 1], 1 / number of real tokens
+  at::Tensor masses = {};  ///< [P, 1, N], sums 1, 0 at padding; undefined: a_i = share on real tokens
+
+  /// a, [P, 1, N] or what broadcasts to it.
+  at::Tensor a() const;
+  /// sum_i a_i x_i over the last axis of x [P, r, N] -> [P, r]; x is zero at padding.
+  at::Tensor mean(const at::Tensor& x) const;
+  /// sum_i a_i x_i y_i^T of x [P, r, N] and y [P, N, D] -> [P, r, D]; x is zero at padding.
+  at::Tensor mean_product(const at::Tensor& x, const at::Tensor& y) const;
+  /// [P], sum_i a_i^2: 1 / n where all count alike, 1 where one token has everything.
+  at::Tensor concentration() const;
 };
 
 struct PivotSolution {

@@ -13,8 +13,10 @@ struct BackwardScratch {
   Arena arena;
   T *z, *z_rows;                         // [r][d] base 2, [r][d_padded] natural
   T *tokens, *upstream;                  // tiles of x and of dO or V
+  T* masses;                             // tiles of a, where the side has masses
   T *summary, *mixed, *d_summary, *d_z;  // U, W or E, dU, dz  [r][d_padded]
   T *bias, *shift, *by_mass;             // h, what is added to w, the part of it that is due to c'  [r]
+  T* lambda_row;                         // lambda of the query side [r]
   Rounding query, key;
   double *mass, *tau, *lambda, *root, *marginal, *gram, *matrix;
   Workers<T> workers;
@@ -22,8 +24,9 @@ struct BackwardScratch {
   static std::size_t bytes(const Shape<T>& s, int64_t tokens, bool side_by_side) {
     using A = Arena;
     return A::bytes<T>(s.r * s.d) + 5 * A::bytes<T>(s.r * s.d_padded) +
-           2 * A::bytes<T>(tiles_of(tokens) * s.d * kTile) + 3 * A::bytes<T>(s.r) +
-           9 * A::bytes<double>(s.r) + 2 * A::bytes<double>(s.r * s.r) + Workers<T>::bytes(s, side_by_side);
+           2 * A::bytes<T>(tiles_of(tokens) * s.d * kTile) + A::bytes<T>(tiles_of(tokens) * kTile) +
+           4 * A::bytes<T>(s.r) + 9 * A::bytes<double>(s.r) + 2 * A::bytes<double>(s.r * s.r) +
+           Workers<T>::bytes(s, side_by_side);
   }
   BackwardScratch(const Executor& executor, const Executor* inside, const Shape<T>& s, int64_t n)
       : arena(executor, bytes(s, n, inside != nullptr)),
@@ -31,6 +34,7 @@ struct BackwardScratch {
         z_rows(arena.take<T>(s.r * s.d_padded)),
         tokens(arena.take<T>(tiles_of(n) * s.d * kTile)),
         upstream(arena.take<T>(tiles_of(n) * s.d * kTile)),
+        masses(arena.take<T>(tiles_of(n) * kTile)),
         summary(arena.take<T>(s.r * s.d_padded)),
         mixed(arena.take<T>(s.r * s.d_padded)),
         d_summary(arena.take<T>(s.r * s.d_padded)),
@@ -38,6 +42,7 @@ struct BackwardScratch {
         bias(arena.take<T>(s.r)),
         shift(arena.take<T>(s.r)),
         by_mass(arena.take<T>(s.r)),
+        lambda_row(arena.take<T>(s.r)),
         query{arena.take<double>(s.r), arena.take<double>(s.r), s.r},
         key{arena.take<double>(s.r), arena.take<double>(s.r), s.r},
         mass(arena.take<double>(s.r)),
@@ -75,6 +80,9 @@ class BackwardProblem {
   double kappa(int side) const {
     return call_.kappa ? static_cast<double>(call_.kappa[side * call_.problem.heads + place_.head]) : 0;
   }
+  bool has_masses(int side) const { return call_.masses[side].data != nullptr; }
+  /// Gradients of the side's masses, zero at padding.
+  void write_mass_gradients(int side, int64_t first, int64_t count, const T* values, T sign);
   const T* state_row(const T* state, int side) const { return state + place_.of_side(side) * shape_.r; }
   T* d_sigma() const { return shared_.sigma + place_.index * shape_.r; }
 
@@ -89,8 +97,8 @@ class BackwardProblem {
   template <class Use, class Add>
   void sweep_side(const Use& use, const Add& add);
   template <class Use>
-  void first_sweep(const Use& use, bool keep_rows);
-  void second_sweep(const View<const T>& x, const View<T>& d_x, T scale);
+  void first_sweep(int side, const Use& use);
+  void second_sweep(int side, const View<const T>& x, const View<T>& d_x, T scale);
 
   const ExactBackward<T>& call_;
   Place place_;
@@ -120,6 +128,7 @@ inline void BackwardProblem<T>::open_side(int side, const View<const T>& x, cons
   const int64_t r = shape_.r;
   pack_tokens(at(x, place_), x.token, n_, shape_.d, s_.tokens);
   pack_tokens(at(other, place_), other.token, n_, shape_.d, s_.upstream);
+  if (has_masses(side)) pack_masses(at(call_.masses[side], place_), 1, n_, 1, s_.masses);
   convert(state_row(call_.state.potentials, side), r, s_.root);
   bias_of(s_.root, r, s_.bias);
   convert(state_row(call_.state.marginal, side), r, s_.marginal);
@@ -152,6 +161,13 @@ inline void BackwardProblem<T>::solve_side(int side) {
   for (int64_t j = 0; j < r; ++j) s_.lambda[j] -= mean;
 }
 
+template <class T>
+inline void BackwardProblem<T>::write_mass_gradients(int side, int64_t first, int64_t count, const T* values,
+                                                     T sign) {
+  T* to = at(call_.d_masses[side], place_) + first;
+  for (int64_t t = 0; t < count; ++t) to[t] = sign * values[t];
+}
+
 /// use(buffers with p and w of a tile, first token, tokens) and add(buffers) in order.
 template <class T>
 template <class Use, class Add>
@@ -165,7 +181,7 @@ inline void BackwardProblem<T>::sweep_side(const Use& use, const Add& add) {
         for (int64_t tile = first; tile < last; ++tile) {
           const int64_t count = tile_tokens(n_, tile);
           pivot_scores(s_.z, shape_.d, s_.tokens + tile * tile_size, shape_, s_.bias, T(0), b.p);
-          softmax_tile<T, false>(b.p, r, count, nullptr, nullptr);
+          softmax_tile(b.p, r, count, NoSums<T>{});
           pivot_scores(s_.mixed, width, s_.upstream + tile * tile_size, shape_, s_.shift, T(0), b.w);
           token_dots(b.p, b.w, r, b.dots);
           use(b, tile * kTile, count);
@@ -176,30 +192,47 @@ inline void BackwardProblem<T>::sweep_side(const Use& use, const Add& add) {
       add);
 }
 
-/// tau, and what else `use` does.
+/// tau, and what else `use` does with the weights of the side's mean (p, or a p).
 template <class T>
 template <class Use>
-inline void BackwardProblem<T>::first_sweep(const Use& use, bool keep_rows) {
+inline void BackwardProblem<T>::first_sweep(int side, const Use& use) {
   const int64_t r = shape_.r;
   sweep_side(
       [&](Buffers<T>& b, int64_t first, int64_t count) {
-        add_centred(b.p, b.w, b.dots, r, b.lanes);
-        use(b, first, count);
+        const T* weights = b.p;  // of the mean: the key side's tokens count by their masses
+        if (side == 1 && has_masses(1)) {
+          weigh_tile(b.p, s_.masses + first, r, b.scores);
+          weights = b.scores;
+        }
+        add_centred(weights, b.w, b.dots, r, b.lanes);
+        use(b, weights, first, count);
       },
       [&](const Buffers<T>& b) {
         for (int64_t j = 0; j < r; ++j) s_.tau[j] += b.pivots[j];
-        if (keep_rows) add_to(b.rows, r * shape_.d_padded, s_.d_summary);
+        if (side == 0) add_to(b.rows, r * shape_.d_padded, s_.d_summary);
       });
 }
 
-/// d logits = scale p (w - p.w), and from them the gradients of tokens and pivots.
+/// d logits = scale p (w - p.w), and from them the gradients of tokens and pivots. With masses a: on the query side w_ij loses
+/// a_i lambda_j and the gradient of a_i is -p_i . lambda; on the key side the scale is a_k and the gradient of a_k is p_k . w_k, because
+/// there a mass multiplies all that p does.
 template <class T>
-inline void BackwardProblem<T>::second_sweep(const View<const T>& x, const View<T>& d_x, T scale) {
+inline void BackwardProblem<T>::second_sweep(int side, const View<const T>& x, const View<T>& d_x, T scale) {
   const T* rows = at(x, place_);
   T* d_rows = at(d_x, place_);
   sweep_side(
       [&](Buffers<T>& b, int64_t first, int64_t count) {
-        centre(b.p, b.w, b.dots, shape_.r, scale);
+        const T* weights = b.p;
+        if (has_masses(side) && side == 0) {
+          subtract_weighted(b.p, s_.masses + first, s_.lambda_row, shape_.r, b.w, b.dots);
+          write_mass_gradients(0, first, count, b.dots, T(-1));
+          token_dots(b.p, b.w, shape_.r, b.dots);
+        } else if (has_masses(side)) {
+          write_mass_gradients(1, first, count, b.dots, T(1));
+          weigh_tile(b.p, s_.masses + first, shape_.r, b.scores);
+          weights = b.scores;
+        }
+        centre(weights, b.w, b.dots, shape_.r, scale);
         spread_to_tokens(b.w, s_.z_rows, count, T(1), shape_, d_rows + first * d_x.token, d_x.token,
                          b.rows_a);
         gather_from_tokens(b.w, whole_rows(rows + first * x.token, x.token, count, shape_, b.rows_a), count,
@@ -207,6 +240,9 @@ inline void BackwardProblem<T>::second_sweep(const View<const T>& x, const View<
       },
       [&](const Buffers<T>& b) { add_to(b.rows, shape_.r * shape_.d_padded, s_.d_z); });
   clear_tokens(d_x, place_, n_, call_.problem.tokens, shape_.d);
+  if (!has_masses(side)) return;
+  T* d_masses = at(call_.d_masses[side], place_);
+  for (int64_t t = n_; t < call_.problem.tokens; ++t) d_masses[t] = 0;
 }
 
 /// w_ij = dO_i . W_j
@@ -217,16 +253,17 @@ inline void BackwardProblem<T>::query_side() {
   s_.query.apply(s_.summary, width, s_.mixed);
   open_side(0, call_.problem.q, d_out);
   const T* rows = at(d_out, place_);
-  first_sweep(
-      [&](Buffers<T>& b, int64_t first, int64_t count) {
-        gather_from_tokens(b.p, whole_rows(rows + first * d_out.token, d_out.token, count, shape_, b.rows_a),
-                           count, shape_, b.rows);
-      },
-      /*keep_rows=*/true);
+  first_sweep(0, [&](Buffers<T>& b, const T*, int64_t first, int64_t count) {
+    gather_from_tokens(b.p, whole_rows(rows + first * d_out.token, d_out.token, count, shape_, b.rows_a),
+                       count, shape_, b.rows);
+  });
   s_.query.apply_transposed(s_.d_summary, width, s_.d_summary);
   solve_side(0);
-  for (int64_t j = 0; j < r; ++j) s_.shift[j] = static_cast<T>(-s_.lambda[j] / static_cast<double>(n_));
-  second_sweep(call_.problem.q, call_.gradients.q, T(1));
+  for (int64_t j = 0; j < r; ++j) {
+    s_.lambda_row[j] = static_cast<T>(s_.lambda[j]);
+    s_.shift[j] = has_masses(0) ? T(0) : static_cast<T>(-s_.lambda[j] / static_cast<double>(n_));
+  }
+  second_sweep(0, call_.problem.q, call_.gradients.q, T(1));
 }
 
 /// Gradient of sigma on the query side; E = R dU / mass and, where c' is not held at sigma, its own share.
@@ -256,19 +293,18 @@ inline void BackwardProblem<T>::key_side() {
   const View<T>& d_v = call_.gradients.v;
   open_side(1, call_.problem.k, v);
   std::memcpy(s_.shift, s_.by_mass, sizeof(T) * r);
-  const T share = static_cast<T>(1 / static_cast<double>(n_));
+  const double tokens = has_masses(1) ? 1 : static_cast<double>(n_);
+  const T share = static_cast<T>(1 / tokens);
   T* d_rows = at(d_v, place_);
-  first_sweep(
-      [&](Buffers<T>& b, int64_t first, int64_t count) {
-        spread_to_tokens(b.p, s_.mixed, count, share, shape_, d_rows + first * d_v.token, d_v.token,
-                         b.rows_a);
-      },
-      /*keep_rows=*/false);
+  first_sweep(1, [&](Buffers<T>& b, const T* weights, int64_t first, int64_t count) {
+    spread_to_tokens(weights, s_.mixed, count, share, shape_, d_rows + first * d_v.token, d_v.token,
+                     b.rows_a);
+  });
   clear_tokens(d_v, place_, n_, call_.problem.tokens, shape_.d);
-  for (int64_t j = 0; j < r; ++j) s_.tau[j] /= static_cast<double>(n_);
+  for (int64_t j = 0; j < r; ++j) s_.tau[j] /= tokens;
   solve_side(1);
   for (int64_t j = 0; j < r; ++j) s_.shift[j] -= static_cast<T>(s_.lambda[j]);
-  second_sweep(call_.problem.k, call_.gradients.k, share);
+  second_sweep(1, call_.problem.k, call_.gradients.k, share);
 }
 
 template <class T>
@@ -295,9 +331,12 @@ void exact_backward(const ExactBackward<T>& call, const Executor& executor) {
                                   arena.take<T>(2 * count)};
   std::memset(shared.kappa, 0, sizeof(T) * 2 * count);
   for_each_problem(problem, executor, [&](const Place& place, const Executor* inside) {
-    if (length_of(problem, place) == 0)
+    if (length_of(problem, place) == 0) {
       clear_problem(problem, call.gradients, place, shared);
-    else
+      for (const Masses<T>& d_masses : call.d_masses) {
+        if (d_masses.data) std::memset(at(d_masses, place), 0, sizeof(T) * problem.tokens);
+      }
+    } else
       BackwardProblem<T>(call, place, shared, executor, inside).run();
   });
   add_over_batch(shared, problem, call.gradients);

@@ -26,7 +26,8 @@ inline bool coarse_start_pays(int64_t tokens, int64_t r) {
 template <class T>
 struct ForwardScratch {
   Arena arena;
-  T *z, *packed, *coarse;  // [r][d], tiles of a side, tiles of its coarse start
+  T *z, *packed, *coarse;     // [r][d], tiles of a side, tiles of its coarse start
+  T *masses, *coarse_masses;  // the same of the side's masses, where it has some
   T *summary, *mixed, *bias;
   Rounding rounding;
   double* mass;
@@ -36,15 +37,18 @@ struct ForwardScratch {
   static std::size_t bytes(const Shape<T>& s, int64_t tokens, bool side_by_side) {
     using A = Arena;
     return A::bytes<T>(s.r * s.d) + A::bytes<T>(tiles_of(tokens) * s.d * kTile) +
-           A::bytes<T>(tiles_of(tokens / kCoarseStep + 1) * s.d * kTile) + 2 * A::bytes<T>(s.r * s.d_padded) +
-           A::bytes<T>(s.r) + 3 * A::bytes<double>(s.r) + Solver<T>::bytes(s.r) +
-           Workers<T>::bytes(s, side_by_side);
+           A::bytes<T>(tiles_of(tokens / kCoarseStep + 1) * s.d * kTile) +
+           A::bytes<T>(tiles_of(tokens) * kTile) + A::bytes<T>(tiles_of(tokens / kCoarseStep + 1) * kTile) +
+           2 * A::bytes<T>(s.r * s.d_padded) + A::bytes<T>(s.r) + 3 * A::bytes<double>(s.r) +
+           Solver<T>::bytes(s.r) + Workers<T>::bytes(s, side_by_side);
   }
   ForwardScratch(const Executor& executor, const Executor* inside, const Shape<T>& s, int64_t tokens)
       : arena(executor, bytes(s, tokens, inside != nullptr)),
         z(arena.take<T>(s.r * s.d)),
         packed(arena.take<T>(tiles_of(tokens) * s.d * kTile)),
         coarse(arena.take<T>(tiles_of(tokens / kCoarseStep + 1) * s.d * kTile)),
+        masses(arena.take<T>(tiles_of(tokens) * kTile)),
+        coarse_masses(arena.take<T>(tiles_of(tokens / kCoarseStep + 1) * kTile)),
         summary(arena.take<T>(s.r * s.d_padded)),
         mixed(arena.take<T>(s.r * s.d_padded)),
         bias(arena.take<T>(s.r)),
@@ -81,7 +85,14 @@ class ForwardProblem {
     return call_.kappa ? static_cast<double>(call_.kappa[side * call_.problem.heads + place_.head]) : 0;
   }
   T* state_row(T* state, int side) const { return state + place_.of_side(side) * shape_.r; }
-  Side<T> side_of(const T* packed, int64_t tokens) const { return {packed, tokens, s_.z, 0}; }
+  const T* masses(int side) const { return at(call_.masses[side], place_); }
+  Side<T> side_of(int side) const {
+    return {s_.packed, tokens_, s_.z, 0, masses(side) ? s_.masses : nullptr};
+  }
+  /// Every kCoarseStep-th token, in s_.coarse; false where these carry too little or too much of the mass to stand for all.
+  bool coarse_side(int side, const View<const T>& x, Side<T>& coarse);
+  /// 1 / sum a_i^2, the number of tokens where all count alike.
+  double effective_tokens(int side) const;
 
   void solve(int side, const View<const T>& x);
   void store_point(int side, int64_t passes, double residual);
@@ -99,24 +110,51 @@ class ForwardProblem {
 };
 
 template <class T>
+inline double ForwardProblem<T>::effective_tokens(int side) const {
+  if (!masses(side)) return static_cast<double>(tokens_);
+  double squares = 0;
+  for (int64_t i = 0; i < tokens_; ++i)
+    squares += static_cast<double>(s_.masses[i]) * static_cast<double>(s_.masses[i]);
+  return 1 / squares;
+}
+
+template <class T>
+inline bool ForwardProblem<T>::coarse_side(int side, const View<const T>& x, Side<T>& coarse) {
+  const int64_t count = (tokens_ + kCoarseStep - 1) / kCoarseStep;
+  coarse = {s_.coarse, count, s_.z, 0, nullptr};
+  if (const T* all = masses(side)) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(all[i * kCoarseStep]);
+    const double expected = 1 / static_cast<double>(kCoarseStep);
+    if (!(sum > 0.5 * expected && sum < 2 * expected)) return false;
+    pack_masses(all, kCoarseStep, count, 1 / sum, s_.coarse_masses);
+    coarse.masses = s_.coarse_masses;
+  }
+  pack_tokens(at(x, place_), kCoarseStep * x.token, count, shape_.d, s_.coarse);
+  return true;
+}
+
+template <class T>
 inline void ForwardProblem<T>::solve(int side, const View<const T>& x) {
   const T* rows = at(x, place_);
   const double relaxation = kappa(side);
   const bool free = __builtin_isinf(relaxation);
   pack_tokens(rows, x.token, tokens_, shape_.d, s_.packed);
+  if (const T* all = masses(side)) pack_masses(all, 1, tokens_, 1, s_.masses);
   s_.solver.set_masses(sigma_, free ? 0 : relaxation);
   s_.solver.start_from_zero();
   SolverOptions options{call_.tolerance, free ? 1 : call_.max_passes, false};
   options.sinkhorn_only =
-      call_.max_passes < 4 || (call_.max_passes < kFewPasses && tokens_ < kFewTokens * shape_.r);
-  if (!free && call_.max_passes > 1 && coarse_start_pays<T>(tokens_, shape_.r)) {
-    const int64_t coarse = (tokens_ + kCoarseStep - 1) / kCoarseStep;
-    pack_tokens(rows, kCoarseStep * x.token, coarse, shape_.d, s_.coarse);
-    s_.solver.solve(side_of(s_.coarse, coarse), {kCoarseTolerance, kCoarsePasses, false}, s_.workers);
+      call_.max_passes < 4 ||
+      (call_.max_passes < kFewPasses && effective_tokens(side) < static_cast<double>(kFewTokens * shape_.r));
+  Side<T> coarse;
+  if (!free && call_.max_passes > 1 && coarse_start_pays<T>(tokens_, shape_.r) &&
+      coarse_side(side, x, coarse)) {
+    s_.solver.solve(coarse, {kCoarseTolerance, kCoarsePasses, false}, s_.workers);
     options.newton_first = s_.solver.point().residual <= kCoarseTolerance;
     if (!options.newton_first) s_.solver.start_from_zero();
   }
-  const int64_t passes = s_.solver.solve(side_of(s_.packed, tokens_), options, s_.workers);
+  const int64_t passes = s_.solver.solve(side_of(side), options, s_.workers);
   store_point(side, passes, free ? 0 : s_.solver.point().residual);
 }
 
@@ -132,7 +170,8 @@ inline void ForwardProblem<T>::store_point(int side, int64_t passes, double resi
   bias_of(s_.mass, shape_.r, s_.bias);
 }
 
-/// use(buffers with p of a tile, first token, tokens), add(buffers); G on the way, where a gradient will want it.
+/// use(buffers with p of a tile, a p in w where the side has masses, first token, tokens), add(buffers); G on the way, where a gradient
+/// will want it.
 template <class T>
 template <class Use, class Add>
 inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& add) {
@@ -140,7 +179,7 @@ inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& 
   Point& point = s_.solver.point();
   const bool with_gram = call_.state.gram && !point.has_gram;
   if (with_gram) std::memset(point.gram, 0, sizeof(double) * r * r);
-  const Side<T> tokens = side_of(s_.packed, tokens_);
+  const Side<T> tokens = side_of(side);
   sweep(
       s_.workers, tokens_,
       [&](Buffers<T>& b, int64_t first, int64_t last) {
@@ -151,8 +190,9 @@ inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& 
           const int64_t count = tile_tokens(tokens_, tile);
           pivot_scores(tokens.z, shape_.d, tokens.packed + tile * shape_.d * kTile, shape_, s_.bias, T(0),
                        b.p);
-          softmax_tile<T, false>(b.p, r, count, nullptr, nullptr);
-          if (with_gram) add_gram(b.p, shape_, b.by_token, b.gram);
+          softmax_tile(b.p, r, count, NoSums<T>{});
+          if (tokens.masses) weigh_tile(b.p, tokens.masses + tile * kTile, r, b.w);
+          if (with_gram) add_gram(b.p, tokens.masses ? b.w : b.p, shape_, b.by_token, b.gram);
           use(b, tile * kTile, count);
         }
       },
@@ -160,7 +200,7 @@ inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& 
         if (with_gram) add_segment_gram(b, shape_, point.gram);
         add(b);
       });
-  if (with_gram) finish_gram(point.gram, r, 1 / static_cast<double>(tokens_));
+  if (with_gram) finish_gram(point.gram, r, tokens.share());
   if (call_.state.gram) convert(point.gram, r * r, call_.state.gram + place_.of_side(side) * r * r);
 }
 
@@ -174,7 +214,8 @@ inline void ForwardProblem<T>::pool() {
   final_sweep(
       1,
       [&](Buffers<T>& b, int64_t first, int64_t count) {
-        gather_from_tokens(b.p, whole_rows(rows + first * v.token, v.token, count, shape_, b.rows_a), count,
+        gather_from_tokens(masses(1) ? b.w : b.p,
+                           whole_rows(rows + first * v.token, v.token, count, shape_, b.rows_a), count,
                            shape_, b.rows);
       },
       [&](const Buffers<T>& b) { add_to(b.rows, r * width, s_.summary); });
@@ -183,7 +224,7 @@ inline void ForwardProblem<T>::pool() {
   rounded_mass(s_.rounding, marginal, s_.mass);
   s_.rounding.apply_transposed(s_.summary, width, s_.summary);
   for (int64_t j = 0; j < r; ++j) {
-    const T scale = static_cast<T>(1 / (s_.mass[j] * static_cast<double>(tokens_)));
+    const T scale = static_cast<T>(1 / (s_.mass[j] * (masses(1) ? 1 : static_cast<double>(tokens_))));
     for (int64_t c = 0; c < width; ++c) s_.summary[j * width + c] *= scale;
   }
   narrow_rows(s_.summary, r, width, shape_.d, call_.state.summary + place_.index * r * shape_.d);

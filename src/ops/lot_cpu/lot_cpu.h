@@ -27,6 +27,13 @@ struct Executor {
   void (*release)(void* memory) = nullptr;
 };
 
+/// Masses of the tokens of one side, sums 1 over the real ones; rows [N] are contiguous. Null: uniform.
+template <class T>
+struct Masses {
+  T* data = nullptr;
+  int64_t batch = 0, head = 0;
+};
+
 /// Of every call.
 template <class T>
 struct Problem {
@@ -53,6 +60,7 @@ template <class T>
 struct ExactForward {
   Problem<T> problem;
   const T* kappa = nullptr;  ///< [2, H] epsilon / rho, 0: marginal held, infinity: free; null: zeros
+  Masses<const T> masses[2];
   double tolerance = 1e-4;
   int64_t max_passes = 32;
   View<T> out;
@@ -72,9 +80,11 @@ template <class T>
 struct ExactBackward {
   Problem<T> problem;
   const T* kappa = nullptr;
+  Masses<const T> masses[2];
   ExactState<T> state;  ///< read only
   Gradients<T> gradients;
-  T* d_kappa = nullptr;  ///< [2, H], where kappa is given
+  T* d_kappa = nullptr;   ///< [2, H], where kappa is given
+  Masses<T> d_masses[2];  ///< where masses are given; zero at padding
 };
 
 /// T half-iterations a side. `reference`: the published arithmetic (scores clamped, padding takes part, rows sum to about r^-2).

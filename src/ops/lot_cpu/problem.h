@@ -18,6 +18,12 @@ LOT_INLINE T* at(const View<T>& view, const Place& place) {
   return view.data + place.batch * view.batch + place.head * view.head;
 }
 
+/// The side's row of masses, or null.
+template <class T>
+LOT_INLINE T* at(const Masses<T>& masses, const Place& place) {
+  return masses.data ? masses.data + place.batch * masses.batch + place.head * masses.head : nullptr;
+}
+
 template <class T>
 LOT_INLINE int64_t length_of(const Problem<T>& problem, const Place& place) {
   return problem.lengths ? problem.lengths[place.batch] : problem.tokens;
@@ -27,6 +33,18 @@ template <class T>
 inline void clear_tokens(const View<T>& view, const Place& place, int64_t first, int64_t last, int64_t dim) {
   T* rows = at(view, place);
   for (int64_t t = first; t < last; ++t) std::memset(rows + t * view.token, 0, sizeof(T) * dim);
+}
+
+/// Every `step`-th of n masses times `scale`, zeros up to whole tiles; returns the sum of what was taken, unscaled.
+template <class T>
+inline double pack_masses(const T* masses, int64_t step, int64_t n, double scale, T* packed) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sum += static_cast<double>(masses[i * step]);
+    packed[i] = static_cast<T>(static_cast<double>(masses[i * step]) * scale);
+  }
+  for (int64_t i = n; i < tiles_of(n) * kTile; ++i) packed[i] = 0;
+  return sum;
 }
 
 /// Logits are this times the inner product of token and pivot.

@@ -134,8 +134,11 @@ template <class T>
 struct Side {
   const T* packed;  // [tiles][d][kTile]
   int64_t tokens;
-  const T* z;  // [r][d], times log2(e) / (sqrt(D) epsilon)
-  T bound;     // of the scores, in the same unit; 0: none
+  const T* z;                 // [r][d], times log2(e) / (sqrt(D) epsilon)
+  T bound;                    // of the scores, in the same unit; 0: none
+  const T* masses = nullptr;  // a [tiles][kTile]; null: 1 / tokens each
+  /// What sums over the tokens have to be multiplied by.
+  double share() const { return masses ? 1 : 1 / static_cast<double>(tokens); }
 };
 
 /// Sums of one pass.
@@ -158,7 +161,7 @@ inline void add_segment_gram(const Buffers<T>& b, const Shape<T>& shape, double*
   }
 }
 
-/// Divides by the number of tokens and fills the lower half.
+/// Multiplies by the share of a token and fills the lower half.
 inline void finish_gram(double* gram, int64_t r, double share) {
   for (int64_t j = 0; j < r; ++j) {
     for (int64_t l = j; l < r; ++l) gram[l * r + j] = gram[j * r + l] *= share;
@@ -177,24 +180,30 @@ inline void pass(const Side<T>& side, const Shape<T>& shape, const T* bias, bool
       workers, side.tokens,
       [&](Buffers<T>& b, int64_t first, int64_t last) {
         NormaliserSum<T> normaliser;
+        WeightedNormaliserSum<T> by_mass;
         normaliser.clear();
+        by_mass.clear();
         b.clear_pivots(r);
         if (with_gram) b.clear_gram(shape);
         for (int64_t tile = first; tile < last; ++tile) {
           pivot_scores(side.z, shape.d, side.packed + tile * shape.d * kTile, shape, bias, side.bound, b.p);
-          softmax_tile<T, true>(b.p, r, tile_tokens(side.tokens, tile), b.lanes, &normaliser);
-          if (with_gram) add_gram(b.p, shape, b.by_token, b.gram);
+          const int64_t count = tile_tokens(side.tokens, tile);
+          if (side.masses)
+            softmax_tile(b.p, r, count, WeightedSums<T>{side.masses + tile * kTile, b.w, b.lanes, &by_mass});
+          else
+            softmax_tile(b.p, r, count, PlainSums<T>{b.lanes, &normaliser});
+          if (with_gram) add_gram(b.p, side.masses ? b.w : b.p, shape, b.by_token, b.gram);
           if ((tile - first) % kFlushTiles == kFlushTiles - 1) b.flush(r);
         }
         b.flush(r);
-        b.normaliser = normaliser.total();
+        b.normaliser = side.masses ? by_mass.total() : normaliser.total();
       },
       [&](const Buffers<T>& b) {
         for (int64_t j = 0; j < r; ++j) sums.marginal[j] += b.pivots[j];
         sums.normaliser += b.normaliser;
         if (with_gram) add_segment_gram(b, shape, sums.gram);
       });
-  const double share = 1 / static_cast<double>(side.tokens);
+  const double share = side.share();
   for (int64_t j = 0; j < r; ++j) sums.marginal[j] *= share;
   sums.normaliser *= share;
   if (with_gram) finish_gram(sums.gram, r, share);

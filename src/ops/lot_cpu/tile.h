@@ -146,9 +146,81 @@ struct NormaliserSum {
   }
 };
 
-/// s becomes p = softmax over pivots of s (base 2), zero at tokens beyond `count`. With sums: sums[j][lane] += p.
-template <class T, bool kWithSums>
-inline void softmax_tile(T* s, int64_t r, int64_t count, T* sums, NormaliserSum<T>* normaliser) {
+/// The same of tokens with masses: sum_i a_i log2(2^maximum * sum), in double.
+template <class T>
+struct WeightedNormaliserSum {
+  using Wide = typename Lanes<T>::Wide;
+  Wide sum;
+
+  LOT_INLINE void clear() { sum = Wide{}; }
+  LOT_INLINE void add(Vec<T> maximum, Vec<T> total, Vec<T> mass) {
+    const Wide value =
+        __builtin_convertvector(maximum, Wide) + __builtin_convertvector(logarithm_of_two<T>(total), Wide);
+    sum += __builtin_convertvector(mass, Wide) * value;
+  }
+  inline double total() const {
+    double all = 0;
+    for (int64_t i = 0; i < kLanes<T>; ++i) all += sum[i];
+    return all;
+  }
+};
+
+/// What softmax_tile adds up on the way: nothing;
+template <class T>
+struct NoSums {
+  LOT_INLINE void normaliser(int64_t, Vec<T>, Vec<T>) const {}
+  LOT_INLINE void tile_done() const {}
+  LOT_INLINE Vec<T> weigh(int64_t, int64_t, Vec<T> p) const { return p; }
+  LOT_INLINE void pivot_done(int64_t, Vec<T>) const {}
+};
+
+/// normalisers, and lanes[j][lane] += p;
+template <class T>
+struct PlainSums {
+  T* lanes;
+  NormaliserSum<T>* normalisers;
+
+  LOT_INLINE void normaliser(int64_t, Vec<T> largest, Vec<T> sum) const { normalisers->add(largest, sum); }
+  LOT_INLINE void tile_done() const { normalisers->renormalise(); }
+  LOT_INLINE Vec<T> weigh(int64_t, int64_t, Vec<T> p) const { return p; }
+  LOT_INLINE void pivot_done(int64_t j, Vec<T> sum) const {
+    store(lanes + j * kLanes<T>, load(lanes + j * kLanes<T>) + sum);
+  }
+};
+
+/// or, with masses a [kTile] (zero beyond the last token), normalisers by mass, w = a p, and lanes[j][lane] += w.
+template <class T>
+struct WeightedSums {
+  const T* a;
+  T *w, *lanes;
+  WeightedNormaliserSum<T>* normalisers;
+
+  LOT_INLINE void normaliser(int64_t v, Vec<T> largest, Vec<T> sum) const {
+    normalisers->add(largest, sum, load(a + v * kLanes<T>));
+  }
+  LOT_INLINE void tile_done() const {}
+  LOT_INLINE Vec<T> weigh(int64_t j, int64_t v, Vec<T> p) const {
+    const Vec<T> weighted = p * load(a + v * kLanes<T>);
+    store(w + j * kTile + v * kLanes<T>, weighted);
+    return weighted;
+  }
+  LOT_INLINE void pivot_done(int64_t j, Vec<T> sum) const {
+    store(lanes + j * kLanes<T>, load(lanes + j * kLanes<T>) + sum);
+  }
+};
+
+/// w = a p of a tile.
+template <class T>
+inline void weigh_tile(const T* p, const T* a, int64_t r, T* w) {
+  for (int64_t j = 0; j < r; ++j) {
+    for (int64_t v = 0; v < kTile; v += kLanes<T>)
+      store(w + j * kTile + v, load(p + j * kTile + v) * load(a + v));
+  }
+}
+
+/// s becomes p = softmax over pivots of s (base 2), zero at tokens beyond `count`.
+template <class T, class Sums>
+inline void softmax_tile(T* s, int64_t r, int64_t count, const Sums& sums) {
   constexpr int64_t L = kLanes<T>, kVectors = kTile / L;
   Vec<T> share[kVectors];
   for (int64_t v = 0; v < kVectors; ++v) {
@@ -175,17 +247,17 @@ inline void softmax_tile(T* s, int64_t r, int64_t count, T* sums, NormaliserSum<
       largest = live ? largest : none;
       sum = live ? sum : one;
     }
-    if constexpr (kWithSums) normaliser->add(largest, sum);
+    sums.normaliser(v, largest, sum);
   }
-  if constexpr (kWithSums) normaliser->renormalise();
+  sums.tile_done();
   for (int64_t j = 0; j < r; ++j) {
     Vec<T> sum{};
     for (int64_t v = 0; v < kVectors; ++v) {
       const Vec<T> p = load(s + j * kTile + v * L) * share[v];
       store(s + j * kTile + v * L, p);
-      if constexpr (kWithSums) sum += p;
+      sum += sums.weigh(j, v, p);
     }
-    if constexpr (kWithSums) store(sums + j * L, load(sums + j * L) + sum);
+    sums.pivot_done(j, sum);
   }
 }
 
@@ -210,6 +282,20 @@ inline void add_centred(const T* p, const T* w, const T* dot, int64_t r, T* sums
   }
 }
 
+/// w_j -= a lambda_j of a tile, dot[t] = sum_j p_j lambda_j.
+template <class T>
+inline void subtract_weighted(const T* p, const T* a, const T* lambda, int64_t r, T* w, T* dot) {
+  for (int64_t v = 0; v < kTile; v += kLanes<T>) {
+    Vec<T> sum{};
+    const Vec<T> mass = load(a + v);
+    for (int64_t j = 0; j < r; ++j) {
+      sum += load(p + j * kTile + v) * lambda[j];
+      store(w + j * kTile + v, load(w + j * kTile + v) - mass * lambda[j]);
+    }
+    store(dot + v, sum);
+  }
+}
+
 /// w = scale p (w - dot)
 template <class T>
 inline void centre(const T* p, T* w, const T* dot, int64_t r, T scale) {
@@ -226,15 +312,15 @@ LOT_INLINE int64_t gram_size(const Shape<T>& shape) {
   return shape.r <= kFewPivots ? shape.r * (shape.r + 1) / 2 * kLanes<T> : shape.r * shape.r_padded;
 }
 
-/// Adds sum_t p_j p_l: `gram` is [pairs l >= j][lanes] for few pivots, else [r][r_padded] of which the upper half counts.
+/// Adds sum_t p_j w_l, w = p or a p: `gram` is [pairs l >= j][lanes] for few pivots, else [r][r_padded] of which the upper half counts.
 template <class T>
-inline void add_gram(const T* p, const Shape<T>& shape, T* by_token, T* gram) {
+inline void add_gram(const T* p, const T* w, const Shape<T>& shape, T* by_token, T* gram) {
   constexpr int64_t L = kLanes<T>;
   if (shape.r <= kFewPivots) {
     for (int64_t j = 0; j < shape.r; ++j) {
       for (int64_t l = j; l < shape.r; ++l, gram += L) {
         Vec<T> sum = load(gram);
-        for (int64_t v = 0; v < kTile; v += L) sum += load(p + j * kTile + v) * load(p + l * kTile + v);
+        for (int64_t v = 0; v < kTile; v += L) sum += load(p + j * kTile + v) * load(w + l * kTile + v);
         store(gram, sum);
       }
     }
@@ -246,7 +332,7 @@ inline void add_gram(const T* p, const Shape<T>& shape, T* by_token, T* gram) {
   }
   for (int64_t j = 0; j < shape.r; j += L) {  // block rows, from the diagonal to the right
     const int64_t rows = shape.r - j < L ? shape.r - j : L;
-    product(Left<T>{p + j * kTile, kTile, 1}, Right<T>{by_token, shape.r_padded}, rows, j, shape.r_padded,
+    product(Left<T>{w + j * kTile, kTile, 1}, Right<T>{by_token, shape.r_padded}, rows, j, shape.r_padded,
             kTile, [=](int64_t m, int64_t n, const Vec<T>& sum) LOT_LAMBDA {
               T* to = gram + (j + m) * shape.r_padded + n;
               store(to, load(to) + sum);

@@ -132,6 +132,21 @@ LOT_INLINE void split_exponent(Vec<T> x, Vec<T>& mantissa, IntVec<T>& exponent) 
   mantissa = (Vec<T>)((bits & ((one & 0) + ((decltype(P::kBias){1} << P::kFraction) - 1))) | one);
 }
 
+/// log2(x) for x >= 1, rounded to about the last bit: log2 m = (2 / ln 2) artanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)).
+template <class T>
+LOT_INLINE Vec<T> logarithm_of_two(Vec<T> x) {
+  constexpr int kTerms = sizeof(T) == 4 ? 5 : 10;  // the first left out is below 2e-9, 2e-17
+  Vec<T> m;
+  IntVec<T> exponent;
+  split_exponent<T>(x, m, exponent);
+  const IntVec<T> high = m > broadcast<T>(T(1.41421356237309505));  // -1 where true
+  m = high ? m * T(0.5) : m;
+  const Vec<T> s = (m - T(1)) / (m + T(1)), square = s * s;
+  Vec<T> series = broadcast<T>(T(1) / T(2 * kTerms - 1));
+  for (int k = kTerms - 2; k >= 0; --k) series = series * square + T(1) / T(2 * k + 1);
+  return __builtin_convertvector(exponent - high, Vec<T>) + s * series * T(2.88539008177792681);
+}
+
 template <class T, int kWidth, int... kLane>
 LOT_INLINE void swap_blocks(Vec<T>& a, Vec<T>& b) {
   constexpr int n = kLanes<T>;
