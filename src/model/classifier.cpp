@@ -7,30 +7,25 @@
 #include "lotformer/ops/autocast.h"
 
 namespace lotformer {
-ClassifierImpl::ClassifierImpl(const ClassifierOptions& options, const AttentionFactory& attention)
-    : options_(options) {
-  const EncoderOptions& e = options.encoder;
+ClassifierImpl::ClassifierImpl(const ClassifierOptions& options, const AttentionFactory& attention) {
+  EncoderOptions e = options.encoder;
+  e.class_token = options.pooling == PoolingKind::cls;
   encoder_ = register_module("encoder", std::make_shared<EncoderImpl>(e, attention));
+  pool_ = register_module("pool", std::make_shared<PoolingImpl>(options.pooling, e.dim));
   const int64_t features = options.sequences == 2 ? 4 * e.dim : e.dim;
   head1_ = register_module("head1", torch::nn::Linear(features, e.ff_dim));
   head2_ = register_module("head2", torch::nn::Linear(e.ff_dim, options.classes));
 }
 
-at::Tensor ClassifierImpl::pool(const at::Tensor& x, const ops::TokenLayout& layout) const {
-  if (!layout.lengths().defined()) return x.mean(1);
-  const at::Tensor sum = ops::sum_tokens(x, layout);
-  if (options_.padded_mean) return sum / layout.width();
-  return sum / layout.lengths().clamp_min(1).unsqueeze(1).to(x.scalar_type());
-}
-
 at::Tensor ClassifierImpl::forward(const Batch& batch) {
   const int64_t sequences = batch.ids.size(0), examples = batch.ids.size(1);
   const auto flat = [](const at::Tensor& t) { return t.defined() ? t.flatten(0, 1) : t; };
-  const at::Tensor ids = flat(batch.ids);
-  const ops::TokenLayout layout = encoder_->layout(ids, flat(batch.lengths));
-  const at::Tensor x = encoder_->forward(ids, layout, flat(batch.positions));
+  const TokenBatch tokens =
+      encoder_->with_class_token({flat(batch.ids), flat(batch.lengths), flat(batch.positions)});
+  const ops::TokenLayout layout = encoder_->layout(tokens.ids, tokens.lengths);
+  const at::Tensor x = encoder_->forward(tokens.ids, layout, tokens.positions);
   const ops::AutocastScope fp32(x.device().type(), std::nullopt);
-  at::Tensor features = pool(x.to(head1_->weight.scalar_type()), layout);
+  at::Tensor features = pool_->forward(x.to(head1_->weight.scalar_type()), layout);
   if (sequences == 2) {
     const at::Tensor a = features.narrow(0, 0, examples), b = features.narrow(0, examples, examples);
     features = at::cat({a, b, a * b, a - b}, 1);
@@ -48,7 +43,7 @@ std::shared_ptr<ClassifierImpl> build_classifier(const Config& config, int64_t v
   options.encoder.input_std = config.data.input_std;
   options.classes = classes;
   options.sequences = sequences;
-  options.padded_mean = m.pooling == "padded_mean";
+  options.pooling = parse_pooling(m.pooling);
   const AttentionSpec& spec = find_attention(config.attention_kind);
   return std::make_shared<ClassifierImpl>(
       options, [&](const AttentionShape& shape) { return spec.build(*config.attention, shape); });

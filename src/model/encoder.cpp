@@ -2,7 +2,12 @@
 #include "lotformer/model/encoder.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <torch/nn/init.h>
 
 #include <algorithm>
@@ -14,6 +19,7 @@ namespace lotformer {
 namespace {
 
 constexpr double kEmbeddingStd = 0.02;
+constexpr int64_t kClassToken = -1;  // in the place of an id
 
 }  // namespace
 
@@ -50,18 +56,40 @@ EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attent
   } else {
     token_ = register_module("token", torch::nn::Embedding(o.vocab_size, o.dim));
   }
-  position_ = register_module("position", torch::nn::Embedding(o.max_length, o.dim));
+  position_ =
+      register_module("position", torch::nn::Embedding(o.max_length + (o.class_token ? 1 : 0), o.dim));
   if (!o.real_input) torch::nn::init::normal_(token_->weight, 0.0, kEmbeddingStd);
   torch::nn::init::normal_(position_->weight, 0.0, kEmbeddingStd);
   for (int64_t i = 0; i < o.layers; ++i) {
     layers_.push_back(register_module(concat("layer", i), std::make_shared<EncoderLayerImpl>(o, attention)));
   }
   norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
+  // Last, so that every other parameter of a seed is the one that it is without a class token.
+  if (o.class_token) class_token_ = register_parameter("class_token", at::randn({o.dim}) * kEmbeddingStd);
+}
+
+TokenBatch EncoderImpl::with_class_token(const TokenBatch& batch) const {
+  if (!class_token_.defined()) return batch;
+  const int64_t examples = batch.ids.size(0);
+  const at::Tensor ids = at::cat({at::full({examples, 1}, kClassToken, batch.ids.options()), batch.ids}, 1);
+  const at::Tensor lengths = batch.lengths.defined() ? batch.lengths + 1 : batch.lengths;
+  if (!batch.positions.defined()) return {ids, lengths, batch.positions};
+  return {ids, lengths,
+          at::cat({at::zeros({examples, 1}, batch.positions.options()), batch.positions + 1}, 1)};
 }
 
 /// Token vectors [..., C]. The linear layer of real input is written as a product and a sum, which autocast leaves in the parameters'
 /// precision: bfloat16 would merge neighbouring grey values.
 at::Tensor EncoderImpl::embed(const at::Tensor& ids) {
+  if (class_token_.defined()) {
+    const at::Tensor own = ids.eq(kClassToken).unsqueeze(-1);
+    const at::Tensor x = embed_ids(ids.clamp_min(0));
+    return at::where(own, class_token_.to(x.scalar_type()), x);
+  }
+  return embed_ids(ids);
+}
+
+at::Tensor EncoderImpl::embed_ids(const at::Tensor& ids) {
   if (value_.is_empty()) return token_(ids);
   const at::Tensor grey = ids.to(value_->weight.scalar_type()) / 255;
   return ((grey - input_mean_) / input_std_).unsqueeze(-1) * value_->weight.squeeze(1) + value_->bias;

@@ -136,7 +136,7 @@ Model build(const GoldenCase& golden, const std::string& kind, at::ScalarType dt
                      size("heads"), size("head_dim"), size("hidden"), 0.0};
   options.classes = size("classes");
   options.sequences = golden.parameter<bool>("dual") ? 2 : 1;
-  options.padded_mean = true;
+  options.pooling = PoolingKind::padded_mean;
   const auto attention = attention_options(golden, kind);
   const AttentionSpec& spec = find_attention(kind);
   Model m;

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Encoder, mean pooling, Linear-ReLU-Linear head. Two sequences share the encoder; the head then sees [a, b,
+// Encoder, pooling, Linear-ReLU-Linear head. Two sequences share the encoder; the head then sees [a, b,
 // a*b, a-b].
 #pragma once
 
 #include "lotformer/config/config.h"
 #include "lotformer/model/batch.h"
 #include "lotformer/model/encoder.h"
+#include "lotformer/model/pooling.h"
 
 namespace lotformer {
 
 struct ClassifierOptions {
-  EncoderOptions encoder;
+  EncoderOptions encoder;  ///< class_token is set by the pooling
   int64_t classes = 0;
-  int64_t sequences = 1;     ///< 2: two-tower head
-  bool padded_mean = false;  ///< divide by the padded length N instead of the real length (published code)
+  int64_t sequences = 1;  ///< 2: two-tower head
+  PoolingKind pooling = PoolingKind::mean;
 };
 
 class ClassifierImpl final : public torch::nn::Module {
@@ -24,9 +25,8 @@ class ClassifierImpl final : public torch::nn::Module {
   EncoderImpl& encoder() { return *encoder_; }
 
  private:
-  at::Tensor pool(const at::Tensor& x, const ops::TokenLayout& layout) const;
-  ClassifierOptions options_;
   std::shared_ptr<EncoderImpl> encoder_;
+  std::shared_ptr<PoolingImpl> pool_;
   torch::nn::Linear head1_{nullptr}, head2_{nullptr};
 };
 

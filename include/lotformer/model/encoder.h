@@ -25,6 +25,14 @@ struct EncoderOptions {
   /// Ids are grey values 0..255, and (id / 255 - input_mean) / input_std goes through one linear layer in place of the table of vectors.
   bool real_input = false;
   double input_mean = 0.5, input_std = 0.5;
+  /// A learned token stands before every sequence; it has position 0, and those of the sequence begin at 1.
+  bool class_token = false;
+};
+
+/// What the encoder reads of a batch: ids int64 [B, N], lengths int64 [B] or undefined (every token is real), positions int64 [B, N] or
+/// undefined (0..N-1).
+struct TokenBatch {
+  at::Tensor ids, lengths, positions;
 };
 
 /// Builds the attention of one layer; the encoder does not know which.
@@ -53,6 +61,8 @@ class EncoderLayerImpl final : public torch::nn::Module {
 class EncoderImpl final : public torch::nn::Module {
  public:
   EncoderImpl(const EncoderOptions& options, const AttentionFactory& attention);
+  /// The batch with the class token in front, one token longer, where the encoder has one; else as it is.
+  TokenBatch with_class_token(const TokenBatch& batch) const;
   /// How forward() is to lay out the tokens of ids int64 [B, N], lengths int64 [B] or undefined: without padding on a CPU, unless
   /// padding takes part in the attention.
   ops::TokenLayout layout(const at::Tensor& ids, const at::Tensor& lengths) const;
@@ -63,9 +73,11 @@ class EncoderImpl final : public torch::nn::Module {
 
  private:
   at::Tensor embed(const at::Tensor& ids);
+  at::Tensor embed_ids(const at::Tensor& ids);
   double dropout_, input_mean_, input_std_;
   torch::nn::Embedding token_{nullptr}, position_{nullptr};  // token_ or value_, not both
   torch::nn::Linear value_{nullptr};
+  at::Tensor class_token_;  // [C] or undefined
   std::vector<std::shared_ptr<EncoderLayerImpl>> layers_;
   torch::nn::LayerNorm norm_{nullptr};
 };

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// From token vectors to one vector a sequence (model.pooling).
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <string>
+
+#include "lotformer/ops/token_layout.h"
+
+namespace lotformer {
+
+enum class PoolingKind {
+  mean,         ///< over the real tokens
+  padded_mean,  ///< sum of the real tokens over the padded length (published code)
+  cls,       ///< the first token, which EncoderOptions::class_token puts there (Tay et al. 2021, as in BERT)
+  attention  ///< softmax over the real tokens of x . query; `query` [C] is learned and starts at zero, as the mean
+};
+/// Error(internal) when the name is none of model.pooling's choices.
+PoolingKind parse_pooling(const std::string& name);
+
+class PoolingImpl final : public torch::nn::Module {
+ public:
+  PoolingImpl(PoolingKind kind, int64_t dim);
+  /// x in the layout, [B, N, C] or [T, C] -> [B, C]. An empty sequence: zeros (cls has no empty one).
+  at::Tensor forward(const at::Tensor& x, const ops::TokenLayout& layout) const;
+  at::Tensor query;  // [C], attention only
+
+ private:
+  PoolingKind kind_;
+};
+
+}  // namespace lotformer
