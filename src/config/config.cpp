@@ -156,8 +156,11 @@ void ModelConfig::visit(FieldVisitor& visitor) {
                 dropout);
   visitor.field(
       {.key = "pooling",
-       .help = "mean: over real tokens; padded_mean: divides by the padded length as the LOTFormer code does",
-       .choices = {"mean", "padded_mean"}},
+       .help =
+           "what the head sees: mean over the real tokens; cls: a learned token in front of the sequence, "
+           "as the LRA paper's models have; attention: softmax over the tokens by a learned query; "
+           "padded_mean: divides by the padded length as the LOTFormer code does",
+       .choices = {"mean", "cls", "attention", "padded_mean"}},
       pooling);
 }
 
@@ -217,6 +220,12 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                  .help = "steps between diagnostics of the attention maps in metrics.jsonl; 0: never",
                  .range = {.low = 0, .high = kMaxSteps}},
                 diagnostics_every);
+  visitor.field(
+      {.key = "plateau_steps",
+       .help = "step at which a run that has learned nothing beyond the best constant answer says so, "
+               "once; results of runs at least so long hold `learned`; 0: never",
+       .range = {.low = 0, .high = kMaxSteps}},
+      plateau_steps);
   visitor.field({.key = "keep",
                  .help = "newest checkpoints kept beside the best",
                  .range = {.low = 1, .high = kMaxBatch}},

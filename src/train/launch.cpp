@@ -72,13 +72,14 @@ void warn_about_differences(const Checkpoint& start, const Session& s, const dat
 }
 
 /// Test and validation with the best weights, then with the last; leaves the last in the model.
-FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, const data::Dataset& test) {
+FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, const data::Dataset& test,
+                         const ConstantPredictor& constant) {
   const Score best = *trainer.state().best, last = *trainer.state().last;
   const auto use = [&](int64_t step) {
     const Checkpoint c = run.checkpoint(step);
     load_parameters(*s.model, c.model, c.path.string());
   };
-  FinalScores scores{best, last, {}, {}};
+  FinalScores scores{best, last, {}, {}, constant};
   use(best.step);
   scores.best_test = trainer.score(test, "test", "best", best.step);
   if (best.step == last.step) {
@@ -152,7 +153,8 @@ Json launch_training(const TrainRequest& request) {
     trainer.start_afresh();
   }
   trainer.run();
-  const FinalScores scores = final_scores(trainer, session, run, test);
+  const FinalScores scores =
+      final_scores(trainer, session, run, test, constant_predictor(train, val, session.task->num_classes()));
   const Json results = make_results(session, scores, summarise_timings(run_dir));
   write_atomic(run.results_file(), to_pretty_text(results));
   return results;

@@ -67,12 +67,21 @@ std::string references_line(data::Task& task) {
   return concat("reference: ", join(parts, ", "), " (", references.front().source, ")");
 }
 
+bool has_learned(const Score& validation, const ConstantPredictor& constant) {
+  return wilson_interval(validation.accuracy, validation.examples).first > constant.accuracy;
+}
+
 Json make_results(const Session& s, const FinalScores& scores, const Json& timings) {
   Json json = describe_run(s);
   json["step_chosen"] = scores.best_val.step;
   json["val"] = describe_score(scores.best_val);
   json["test"] = describe_score(scores.best_test);
   json["last"] = {{"val", describe_score(scores.last_val)}, {"test", describe_score(scores.last_test)}};
+  json["constant_predictor"] = {{"class", scores.constant.label}, {"val_accuracy", scores.constant.accuracy}};
+  // A shorter run has not had the time, so nothing is said about it.
+  const int64_t plateau = s.config.train.plateau_steps;
+  if (plateau > 0 && s.config.train.steps >= plateau)
+    json["learned"] = has_learned(scores.last_val, scores.constant);
   if (s.config.eval.max_examples > 0) json["max_examples"] = s.config.eval.max_examples;
   json["references"] = references_json(*s.task);
   json["times"] = timings;
@@ -92,6 +101,12 @@ std::string summarise_results(const Json& r) {
   text += "  validation, best checkpoint: " + score(r.at("val")) + "\n";
   text += "  test, best checkpoint:       " + score(r.at("test")) + "\n";
   text += "  test, last checkpoint:       " + score(r.at("last").at("test")) + "\n";
+  if (!r.value("learned", true)) {
+    text += concat("  NOT LEARNED: no better than always answering class ",
+                   r.at("constant_predictor").at("class").get<int64_t>(), " (",
+                   format_fixed(100 * r.at("constant_predictor").at("val_accuracy").get<double>(), 1),
+                   " % on validation); docs/troubleshooting.md, 'It does not learn'\n");
+  }
   for (const Json& reference : r.at("references")) {
     text += concat("  reference, ", reference.at("name").get<std::string>(), ": ",
                    format_fixed(100 * reference.at("accuracy").get<double>(), 1), " % (",

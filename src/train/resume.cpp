@@ -15,11 +15,12 @@ namespace {
 
 // What may differ between the run that wrote a checkpoint and the one that continues it: none of it changes a
 // weight.
-constexpr std::array<std::string_view, 12> kFreeKeys = {
+constexpr std::array<std::string_view, 13> kFreeKeys = {
     "/eval/batch_size", "/train/eval_every",   "/train/checkpoint_every",
     "/train/keep",      "/train/log_every",    "/train/threads",
     "/data/root",       "/data/verify_labels", "/data/generate_missing",
-    "/data/prefetch",   "/data/on_device",     "/protocol_label"};
+    "/data/prefetch",   "/data/on_device",     "/train/plateau_steps",
+    "/protocol_label"};
 
 /// The same bytes in another run folder, whole or absent.
 void copy_checkpoint(const Checkpoint& checkpoint, const RunFolder& run) {

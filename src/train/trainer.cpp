@@ -73,6 +73,8 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
       scaler_(session.precision == "fp16", session.device),
       window_(session.device),
       watch_(session.device),
+      plateau_(config_.plateau_steps,
+               constant_predictor(train_.dataset(), train_.dataset(), session.task->num_classes())),
       log_(run.root(), session.device, config_.steps, run_labels(session)) {
   if (const int64_t bytes = train_.resident_bytes() + val_.resident_bytes(); bytes > 0)
     log::info(concat("data.on_device: training and validation live on the device, ", format_bytes(bytes)));
@@ -122,9 +124,19 @@ void Trainer::log_if_due() {
     stop_if_not_finite();  // elsewhere reading it would wait for the device at every step
   if (!log_now) return;
   const int64_t last = state_.step - 1;
-  log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last),
-                  window_.means(), solver_);
+  const LogWindow::Means means = window_.means();
+  log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last), means,
+                  solver_);
+  warn_of_plateau(means);
   window_.reset();
+}
+
+void Trainer::warn_of_plateau(const LogWindow::Means& means) {
+  const int64_t examples = means.steps * config_.batch_size;
+  const auto message = plateau_.add(state_.step, means.accuracy * static_cast<double>(examples), examples);
+  if (!message) return;
+  log_.finish_line();
+  log::warning(*message);
 }
 
 void Trainer::diagnose_if_due() {
@@ -223,6 +235,7 @@ void Trainer::save() {
                  {"seed", config_.seed}};
   json["scaler"] = scaler_.state();
   json["window"] = window_.state();
+  json["plateau"] = plateau_.state();
   json["metrics_offset"] = log_.sync_metrics();
   json["threads"] = session_.threads;
   json["device"] = device_name(session_.device);
@@ -244,6 +257,7 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   state_ = train_state_from_json(checkpoint.state, where);
   scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
   window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
+  plateau_.load_state(checkpoint.state, where);
   log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
   saved_step_ = state_.step;
 }

@@ -44,8 +44,7 @@ struct ModelConfig final : Options {
   int64_t head_dim = 0;  // 0: dim / heads (resolved by load_config; never 0 in a loaded Config)
   int64_t ff_dim = 128;
   double dropout = 0.1;
-  std::string pooling =
-      "mean";  // mean (over real tokens) | padded_mean (divides by the padded length, as the published code)
+  std::string pooling = "mean";  // mean | cls | attention | padded_mean
   void visit(FieldVisitor& visitor) override;
 };
 
@@ -68,6 +67,7 @@ struct TrainConfig final : Options {
   int64_t eval_every = 1000;        // 0: only at the last step
   int64_t checkpoint_every = 1000;  // 0: only at evaluations that are best, signals and the end
   int64_t diagnostics_every = 0;    // 0: never
+  int64_t plateau_steps = 2000;     // 0: never
   int64_t keep = 2;                 // newest checkpoints kept beside the best
   int64_t threads = 0;              // 0: all cores this process may use
   void visit(FieldVisitor& visitor) override;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lotformer/core/json.h"
+#include "lotformer/train/plateau.h"
 #include "lotformer/train/session.h"
 #include "lotformer/train/train_state.h"
 
@@ -24,7 +25,10 @@ std::string references_line(data::Task& task);
 /// scores of a test split come from one evaluation each, after training.
 struct FinalScores {
   Score best_val, last_val, best_test, last_test;
+  ConstantPredictor constant;  ///< on the validation split
 };
+/// False where the 95 % interval of the accuracy does not lie above that of the constant predictor.
+bool has_learned(const Score& validation, const ConstantPredictor& constant);
 Json make_results(const Session& session, const FinalScores& scores, const Json& timings);
 
 /// results.json for people: the scores with their references. Throws nlohmann::json::exception when a member is missing.

@@ -13,6 +13,7 @@
 #include "lotformer/train/checkpoint.h"
 #include "lotformer/train/numerics.h"
 #include "lotformer/train/optimizer.h"
+#include "lotformer/train/plateau.h"
 #include "lotformer/train/run_folder.h"
 #include "lotformer/train/run_log.h"
 #include "lotformer/train/session.h"
@@ -52,6 +53,7 @@ class Trainer {
   void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
   BatchGradients gradients();
   void log_if_due();
+  void warn_of_plateau(const LogWindow::Means& means);
   void diagnose_if_due();
   void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
@@ -70,6 +72,7 @@ class Trainer {
   LossScaler scaler_;
   LogWindow window_;
   FiniteWatch watch_;
+  PlateauWatch plateau_;
   RunLog log_;
   TrainState state_;
   Json solver_ = Json::object();  // of the step that is to be logged
