@@ -13,10 +13,6 @@ constexpr double kMaxBatch = 1e6;
 constexpr double kMaxTokens = 16777216;  // 2^24
 constexpr double kMaxWidth = 65536;
 
-}  // namespace
-
-namespace {
-
 // Options of single tasks; every other task wants their defaults (validate.cpp).
 void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
   visitor.field(
@@ -70,10 +66,6 @@ void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
        .range = {.low = 0, .high = 1, .low_open = true}},
       data.input_std);
 }
-
-}  // namespace
-
-namespace {
 
 // How batches come about; neither key changes a bit of them.
 void visit_loading(DataConfig& data, FieldVisitor& visitor) {
@@ -259,8 +251,10 @@ void visit_top(Config& config, FieldVisitor& visitor) {
                 config.task);
   visitor.field(
       {.key = "protocol",
-       .help = "lotformer: keys left unset take the values of the published LOTFormer code, quirks included",
-       .choices = {"default", "lotformer"}},
+       .help =
+           "keys left unset take the values of published code, quirks included; lotformer: LOTFormer's, "
+           "lra: the benchmark's release, skyformer: the two-layer setting of Skyformer (docs/protocols.md)",
+       .choices = {"default", "lotformer", "lra", "skyformer"}},
       config.protocol);
 }
 

@@ -43,7 +43,7 @@ class YamlPrinter final : public SectionVisitor {
   std::string origin(const std::string& path) const {
     const auto it = resolved_.origins.find(path);
     if (it == resolved_.origins.end() || it->second.kind == Origin::Kind::unset) return "default";
-    if (it->second.kind == Origin::Kind::protocol) return "protocol lotformer";
+    if (it->second.kind == Origin::Kind::protocol) return "protocol " + resolved_.config.protocol;
     const Place& place = it->second.place;
     if (place.line == 0) return "--set";
     const std::string file = quoted(places_.source_name(place.source), 4096);  // a name may hold a line break

@@ -1,72 +1,38 @@
 // SPDX-License-Identifier: MIT
 #include "protocol.h"
 
-#include <array>
+#include <algorithm>
 
 namespace lotformer::config {
 namespace {
 
-struct Published {
-  std::string_view task;  // empty: all tasks
-  std::string_view kind;  // empty: all attention kinds
-  std::string_view path;
-  std::string_view value;
-};
-
-// The first row that fits counts.
-constexpr std::array kPublished = std::to_array<Published>({
-    {"listops", "", "data.max_length", "2000"},
-    {"listops", "", "data.pad_to", "2048"},      // every batch, whatever its longest sequence
-    {"listops", "", "data.tokenizer", "alnum"},  // their tokeniser keeps letters and digits: "]" is lost
-    {"listops", "", "data.vocab",
-     "default"},  // theirs is set order, equivalent up to a permutation of the embedding
-    {"listops", "", "data.append_eos", "false"},
-    {"text", "", "data.max_length", "4000"},
-    {"text", "", "data.pad_to", "4096"},
-    {"text", "", "data.tokenizer", "default"},
-    {"text", "", "data.val", "test"},
-    {"retrieval", "", "data.max_length", "4000"},
-    {"retrieval", "", "data.pad_to", "4096"},
-    {"retrieval", "", "data.tokenizer", "default"},
-    {"image", "", "data.grey", "default"},
-    {"image", "", "data.split", "tfds"},
-    // Their mask is (id != 0): black pixels count as padding. The whole image is in every batch all the same, since padding takes part
-    // in their attention and in the divisor of their pooling. Published for pathfinder32 only; the larger ones follow its rule.
-    {"image", "", "data.mask_zero_pixels", "true"},
-    {"image", "", "data.pad_to", "1024"},
-    {"image", "lotformer", "model.attention.half_iterations", "5"},
-    {"pathfinder32", "", "data.mask_zero_pixels", "true"},
-    {"pathfinder32", "", "data.pad_to", "1024"},
-    {"pathfinder64", "", "data.mask_zero_pixels", "true"},
-    {"pathfinder64", "", "data.pad_to", "4096"},
-    {"pathfinder128", "", "data.mask_zero_pixels", "true"},
-    {"pathfinder128", "", "data.pad_to", "16384"},
-    {"pathfinder256", "", "data.mask_zero_pixels", "true"},
-    {"pathfinder256", "", "data.pad_to", "65536"},
-    {"pathx", "", "data.mask_zero_pixels", "true"},
-    {"pathx", "", "data.pad_to", "16384"},
-    {"", "", "model.pooling", "padded_mean"},  // sum over real tokens divided by the padded length
-    // Their trainer hands the padding mask to every module. What the module's own published code then computes is its mode: LOTFormer
-    // ignores the mask (and has the scale r^-2), softmax and Performer have one form, the others a form for text with padding.
-    {"", "sinkformer", "model.attention.mode", "reference_nlp"},
-    {"", "espformer", "model.attention.mode", "reference_fill"},
-    {"", "espformer", "model.attention.inverse_temperature", "10"},  // 0.1 belongs to the form without a mask
-    {"", "", "model.attention.mode", "reference"},
-    {"", "lotformer", "model.attention.half_iterations", "50"},  // without a test of convergence
-    {"", "lotformer", "model.attention.masses", "uniform"},
-    {"", "lotformer", "model.attention.pivot_init", "0.02"},
-    {"", "", "eval.drop_last", "true"},  // a last partial batch is not scored, in test neither
-});
+/// Path-X is the name of Pathfinder 128 in the paper; the published settings know the task by its size.
+std::string_view size_name(std::string_view task) {
+  return task == "pathx" ? std::string_view("pathfinder128") : task;
+}
 
 }  // namespace
 
-std::optional<std::string_view> published_value(const std::string& task, const std::string& kind,
-                                                const std::string& path) {
-  for (const Published& row : kPublished) {
-    const bool fits = (row.task.empty() || row.task == task) && (row.kind.empty() || row.kind == kind);
+const Protocol* find_protocol(std::string_view name) {
+  for (const Protocol* protocol : {&lotformer_protocol(), &lra_protocol(), &skyformer_protocol()}) {
+    if (protocol->name == name) return protocol;
+  }
+  return nullptr;
+}
+
+std::optional<std::string_view> published_value(const Protocol& protocol, std::string_view task,
+                                                std::string_view kind, std::string_view path) {
+  for (const Setting& row : protocol.settings) {
+    const bool fits =
+        (row.task.empty() || row.task == size_name(task)) && (row.kind.empty() || row.kind == kind);
     if (fits && row.path == path) return row.value;
   }
   return std::nullopt;
+}
+
+bool covers(const Protocol& protocol, std::string_view task) {
+  return protocol.tasks.empty() ||
+         std::find(protocol.tasks.begin(), protocol.tasks.end(), task) != protocol.tasks.end();
 }
 
 }  // namespace lotformer::config

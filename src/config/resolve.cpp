@@ -73,15 +73,18 @@ SectionMaps visible_maps(const SectionMaps& maps, std::string kind, const std::v
   return visible;
 }
 
-/// Reads one key and passes over the rest: the kind has to be known before the options can be.
+/// Reads one key and passes over the rest: the kind has to be known before its options can be read, and before the model's shape,
+/// which a protocol may give by kind.
+void read_kind(const SectionMaps& maps, const AttentionKinds& kinds, ReadContext& context) {
+  SectionReader reader("model.attention", maps, context);
+  visit_kind(context.resolved.config.attention_kind, kinds.names, reader);
+}
+
 void read_attention(const SectionMaps& maps, const AttentionKinds& kinds, ReadContext& context) {
   Config& config = context.resolved.config;
-  const SectionMaps visible = visible_maps(maps, config.attention_kind, kinds.names);
-  SectionReader kind_reader("model.attention", maps, context);
-  visit_kind(config.attention_kind, kinds.names, kind_reader);
   if (context.resolved.invalid.count("model.attention.kind") != 0)
     return;  // whose options they are is unknown
-  SectionReader reader("model.attention", visible, context);
+  SectionReader reader("model.attention", visible_maps(maps, Config{}.attention_kind, kinds.names), context);
   reader.expect("kind");
   config.attention = kinds.make(config.attention_kind);
   config.attention->visit(reader);
@@ -109,17 +112,17 @@ Resolved resolve(const std::vector<Layer>& layers, const AttentionKinds& kinds, 
   read_section(top, "data", resolved.config.data, context);
 
   SectionReader model("model", top.subsection("model"), context);
+  const SectionMaps attention = model.subsection("attention");
+  read_kind(attention, kinds, context);
   resolved.config.model.visit(model);
-  read_attention(model.subsection("attention"), kinds, context);
+  read_attention(attention, kinds, context);
   model.finish("section model");
 
   read_section(top, "train", resolved.config.train, context);
   read_section(top, "eval", resolved.config.eval, context);
   top.finish("the top level");
 
-  if (resolved.config.protocol == "lotformer") {
-    resolved.config.protocol_label = context.modified ? "lotformer (modified)" : "lotformer";
-  }
+  resolved.config.protocol_label = resolved.config.protocol + (context.modified ? " (modified)" : "");
   return resolved;
 }
 

@@ -28,8 +28,10 @@ void SectionReader::read(const FieldInfo& info, T& value) {
       }
     }
   }
-  if (resolved.config.protocol != "lotformer") return;
-  const auto published = published_value(resolved.config.task, resolved.config.attention_kind, path);
+  const Protocol* protocol = find_protocol(resolved.config.protocol);
+  if (protocol == nullptr) return;
+  const auto published =
+      published_value(*protocol, resolved.config.task, resolved.config.attention_kind, path);
   if (!published) return;
   Node node;
   node.kind = Node::Kind::scalar;

@@ -21,7 +21,7 @@ struct ReadContext {
   Resolved& resolved;
   Diagnostics& diagnostics;
   std::vector<std::string> all_keys;  ///< full keys of the whole schema, for suggestions
-  bool modified = false;  ///< protocol: lotformer, and a given value differs from the published one
+  bool modified = false;              ///< a given value differs from that of the protocol
 };
 
 class SectionReader final : public FieldVisitor {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lotformer/core/text.h"
+#include "protocol.h"
 #include "resolve.h"
 #include "schema.h"
 
@@ -39,6 +40,16 @@ class Rules {
   const Resolved& resolved_;
   Diagnostics& diagnostics_;
 };
+
+/// A record that names a protocol must not stand for a task that the protocol says nothing about.
+void validate_protocol(const Config& config, Rules& rules) {
+  const Protocol* protocol = find_protocol(config.protocol);
+  if (protocol == nullptr || covers(*protocol, config.task)) return;
+  const std::vector<std::string> tasks(protocol->tasks.begin(), protocol->tasks.end());
+  rules.require(false, {"protocol", "task"},
+                concat(config.protocol, " has no published setting for ", config.task, ", only for ",
+                       join(tasks, ", ")));
+}
 
 void validate_model(ModelConfig& model, Rules& rules) {
   const bool divides = model.heads > 0 && model.dim % model.heads == 0;
@@ -129,6 +140,7 @@ void validate_task_options(const std::string& task, const DataConfig& data, Rule
 
 void validate(Resolved& resolved, Diagnostics& diagnostics) {
   Rules rules(resolved, diagnostics);
+  validate_protocol(resolved.config, rules);
   validate_model(resolved.config.model, rules);
   validate_options("model.attention", resolved.config.attention.get(), rules);
   validate_train(resolved.config.train, rules);

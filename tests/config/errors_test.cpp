@@ -121,7 +121,7 @@ TEST_CASE("config errors: out of range and non-finite") {
        "x.yaml:1:7: task: must be one of listops, text, retrieval, image, pathfinder32, pathfinder64, "
        "pathfinder128, pathfinder256, pathx, got 'listop'; did you mean 'listops'?"},
       {"protocol: lotfomer\n",
-       "must be one of default, lotformer, got 'lotfomer'; did you mean 'lotformer'?"},
+       "must be one of default, lotformer, lra, skyformer, got 'lotfomer'; did you mean 'lotformer'?"},
       {"model: {attention: {kind: softmx, anything: 3}}\n",
        "x.yaml:1:27: model.attention.kind: must be one of softmax, lotformer, got 'softmx'; did you mean "
        "'softmax'?"},

@@ -27,7 +27,7 @@ struct DataConfig final : Options {
   std::string difficulty = "hard";  // pathfinder: easy | intermediate | hard
   bool strict_counts = true;        // image, pathfinder: the official number of images
   bool skip_empty_images = false;   // pathfinder
-  bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (protocol: lotformer)
+  bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (all protocols but default)
   std::string input = "ids";        // image, pathfinder: ids | real
   double input_mean = 0.5;          // of real input: (grey / 255 - mean) / std
   double input_std = 0.5;           // above 0
@@ -76,13 +76,13 @@ struct TrainConfig final : Options {
 struct EvalConfig final : Options {
   int64_t batch_size = 32;
   int64_t max_examples = 0;  // 0: every example; else so many at equal distances, and results say so
-  bool drop_last = false;    // true: a last partial batch is not scored (protocol: lotformer)
+  bool drop_last = false;    // true: a last partial batch is not scored (published harnesses)
   void visit(FieldVisitor& visitor) override;
 };
 
 struct Config {
   std::string task = "listops";
-  std::string protocol = "default";  // default | lotformer
+  std::string protocol = "default";  // default | lotformer | lra | skyformer
   DataConfig data;
   ModelConfig model;
   TrainConfig train;
@@ -90,7 +90,7 @@ struct Config {
   std::string attention_kind = "lotformer";  // model.attention.kind
   std::shared_ptr<Options> attention;        // model.attention.*, typed by the kind
   std::string protocol_label =
-      "default";  // what records show: "default", "lotformer" or "lotformer (modified)"
+      "default";  // what records show: the protocol, with " (modified)" where a given value differs
 };
 
 /// What `config` must know about the attention modules without depending on them (attention/registry fills it).
