@@ -32,8 +32,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"listops", "", "train.weight_decay", "0.1"},
     {"listops", "", "eval.batch_size", "32"},
     {"listops", "", "eval.drop_last", "false"},
-    // lra_benchmarks/text_classification/configs/base_tc_config.py and input_pipeline.py, except the length: the file says 1000, and the
-    // task of the benchmark's tables has 4000. Peak 0.05 / sqrt(8000), end sqrt(8000 / 20000) of it.
+    // lra_benchmarks/text_classification/configs/base_tc_config.py and input_pipeline.py, except the length: the file says 1000,
+    // section 2.2.2 of the paper 4K. Peak 0.05 / sqrt(8000), end sqrt(8000 / 20000) of it.
     {"text", "", "data.max_length", "4000"},
     {"text", "", "data.tokenizer", "default"},
     {"text", "", "data.val", "test"},
