@@ -154,6 +154,15 @@ void ModelConfig::visit(FieldVisitor& visitor) {
            "padded_mean: divides by the padded length as the LOTFormer code does",
        .choices = {"mean", "cls", "attention", "padded_mean"}},
       pooling);
+  visitor.field(
+      {.key = "position_init",
+       .help = "start of the learned position table: normal(0, 0.02), or sinusoids of that size, in "
+               "which near places are alike",
+       .choices = {"normal", "sinusoidal"}},
+      position_init);
+  visitor.field({.key = "end_positions",
+                 .help = "adds a learned vector for the place counted from the last token as well"},
+                end_positions);
 }
 
 void TrainConfig::visit(FieldVisitor& visitor) {

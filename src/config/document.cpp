@@ -93,8 +93,9 @@ std::string config_markdown(const AttentionKinds& kinds) {
   std::string text = R"(# Configuration reference
 <!-- Generated from the schema by lotformer-train; edit the visit functions, not this page. -->
 
-A configuration is one YAML file. A key that the file leaves out comes from its `base:` file, then from the protocol, then from the
-defaults below; `--set model.attention.epsilon=0.5` on the command line wins over all of them. `--print-config` shows every value
+A configuration is one YAML file. A key that the file leaves out comes from its `base:` file, then from the defaults below; `--set
+model.attention.epsilon=0.5` on the command line wins over all of them. A `protocol` wins over what is weaker than the place that
+names it: beside `protocol: lra` in a file, over its base; as `--set protocol=lra`, over the file. `--print-config` shows every value
 with its origin. A file (or `--set`) that changes `model.attention.kind` hides the options that weaker files gave for the other kind.
 
 `--config NAME` is looked for as given, then in the `configs` folder, then in `$LOTFORMER_CONFIG_DIR`; `base:` first beside the file

@@ -14,6 +14,11 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"listops", "", "data.vocab",
      "default"},  // theirs is set order, equivalent up to a permutation of the embedding
     {"listops", "", "data.append_eos", "false"},
+    // Of these keys lra/listops.yaml has values of its own; those of the other tasks' files are the published ones.
+    {"listops", "", "train.steps", "50000"},
+    {"listops", "", "train.lr", "1e-4"},
+    {"listops", "", "train.lr_floor", "0.4"},
+    {"listops", "", "train.warmup_steps", "5000"},
     {"text", "", "data.max_length", "4000"},
     {"text", "", "data.pad_to", "4096"},
     {"text", "", "data.tokenizer", "default"},
@@ -36,6 +41,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"pathfinder128", "", "data.pad_to", "16384"},
     {"pathfinder256", "", "data.mask_zero_pixels", "true"},
     {"pathfinder256", "", "data.pad_to", "65536"},
+    {"", "", "model.position_init", "normal"},
+    {"", "", "model.end_positions", "false"},
     {"", "", "model.pooling", "padded_mean"},  // sum over real tokens divided by the padded length
     // Their trainer hands the padding mask to every module. What the module's own published code then computes is its mode: LOTFormer
     // ignores the mask (and has the scale r^-2), softmax and Performer have one form, the others a form for text with padding.
@@ -45,6 +52,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"", "", "model.attention.mode", "reference"},
     {"", "lotformer", "model.attention.half_iterations", "50"},  // without a test of convergence
     {"", "lotformer", "model.attention.masses", "uniform"},
+    {"", "lotformer", "model.attention.token_masses", "uniform"},
+    {"", "lotformer", "model.attention.token_mass_spread", "0"},
     {"", "lotformer", "model.attention.pivot_init", "0.02"},
     {"", "", "eval.drop_last", "true"},  // a last partial batch is not scored, in test neither
 });

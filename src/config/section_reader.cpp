@@ -16,18 +16,21 @@ void SectionReader::read(const FieldInfo& info, T& value) {
   known_.push_back(key);
   Resolved& resolved = context_.resolved;
   Origin& origin = resolved.origins[path];
+  int layer = -1;  // that gave the value
   for (const SectionMap& section : maps_) {
     for (const Entry& entry : *section.map->entries) {
       if (entry.key != key) continue;
       const std::string error = parse_value(entry.value, info, value);
       if (error.empty()) {
         origin = {Origin::Kind::given, entry.value.place};
+        layer = section.layer;
       } else {
         resolved.invalid.insert(path);
         context_.diagnostics.add(entry.value.place, path, error);
       }
     }
   }
+  if (path == "protocol") context_.protocol_layer = layer;
   const Protocol* protocol = find_protocol(resolved.config.protocol);
   if (protocol == nullptr) return;
   const auto published =
@@ -39,7 +42,9 @@ void SectionReader::read(const FieldInfo& info, T& value) {
   T theirs{};
   // A module that has the key but not the value (no mode `reference`) keeps its own default.
   if (!parse_value(node, info, theirs).empty()) return;
-  if (origin.kind == Origin::Kind::given) {
+  // A protocol brings its values where it is named: they give way to what stands beside it or in a stronger layer, and win over weaker
+  // ones, such as a base file or, for --set protocol=..., the file.
+  if (origin.kind == Origin::Kind::given && layer >= context_.protocol_layer) {
     context_.modified = context_.modified || value != theirs;
   } else {
     value = theirs;

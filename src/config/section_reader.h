@@ -21,6 +21,7 @@ struct ReadContext {
   Resolved& resolved;
   Diagnostics& diagnostics;
   std::vector<std::string> all_keys;  ///< full keys of the whole schema, for suggestions
+  int protocol_layer = -1;            ///< the strongest layer that names the protocol
   bool modified = false;              ///< a given value differs from that of the protocol
 };
 

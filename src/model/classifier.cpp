@@ -41,6 +41,8 @@ std::shared_ptr<ClassifierImpl> build_classifier(const Config& config, int64_t v
   options.encoder.real_input = config.data.input == "real";
   options.encoder.input_mean = config.data.input_mean;
   options.encoder.input_std = config.data.input_std;
+  options.encoder.sinusoidal_start = m.position_init == "sinusoidal";
+  options.encoder.end_positions = m.end_positions;
   options.classes = classes;
   options.sequences = sequences;
   options.pooling = parse_pooling(m.pooling);

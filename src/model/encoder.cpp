@@ -3,14 +3,20 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/cos.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/pow.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch/nn/init.h>
+#include <torch/utils.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "lotformer/core/text.h"
 #include "lotformer/ops/dropout.h"
@@ -20,6 +26,31 @@ namespace {
 
 constexpr double kEmbeddingStd = 0.02;
 constexpr int64_t kClassToken = -1;  // in the place of an id
+
+/// sin and cos of p / 10000^(2i / C) [rows, C], whose squares have mean 1/2, times sqrt(2) kEmbeddingStd.
+at::Tensor sinusoids(int64_t rows, int64_t dim) {
+  const at::Tensor places = at::arange(rows, at::kDouble).unsqueeze(1);
+  const at::Tensor pairs = at::arange(0, dim, 2, at::kDouble) / static_cast<double>(dim);
+  const at::Tensor angles = places * at::pow(10000.0, -pairs);  // [rows, ceil(C / 2)]
+  const at::Tensor waves = at::stack({angles.sin(), angles.cos()}, -1).flatten(1).narrow(1, 0, dim);
+  return (waves * (std::sqrt(2.0) * kEmbeddingStd)).to(at::kFloat);
+}
+
+void start_positions(torch::nn::Embedding& table, bool sinusoidal) {
+  const torch::NoGradGuard no_grad;
+  if (sinusoidal) {
+    table->weight.copy_(sinusoids(table->weight.size(0), table->weight.size(1)));
+  } else {
+    torch::nn::init::normal_(table->weight, 0.0, kEmbeddingStd);
+  }
+}
+
+/// Places counted from the last real token [B, N]: n - 1, ..., 0; padding has 0.
+at::Tensor places_from_end(const at::Tensor& ids, const at::Tensor& lengths) {
+  const at::Tensor places = at::arange(ids.size(1), ids.options());
+  if (!lengths.defined()) return (ids.size(1) - 1 - places).expand(ids.sizes());
+  return (lengths.unsqueeze(1) - 1 - places).clamp_min(0);
+}
 
 }  // namespace
 
@@ -59,12 +90,16 @@ EncoderImpl::EncoderImpl(const EncoderOptions& o, const AttentionFactory& attent
   position_ =
       register_module("position", torch::nn::Embedding(o.max_length + (o.class_token ? 1 : 0), o.dim));
   if (!o.real_input) torch::nn::init::normal_(token_->weight, 0.0, kEmbeddingStd);
-  torch::nn::init::normal_(position_->weight, 0.0, kEmbeddingStd);
+  start_positions(position_, o.sinusoidal_start);
   for (int64_t i = 0; i < o.layers; ++i) {
     layers_.push_back(register_module(concat("layer", i), std::make_shared<EncoderLayerImpl>(o, attention)));
   }
   norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.dim})));
-  // Last, so that every other parameter of a seed is the one that it is without a class token.
+  // Last, so that every other parameter of a seed is the one that it is without these.
+  if (o.end_positions) {
+    end_position_ = register_module("end_position", torch::nn::Embedding(position_->weight.size(0), o.dim));
+    start_positions(end_position_, o.sinusoidal_start);
+  }
   if (o.class_token) class_token_ = register_parameter("class_token", at::randn({o.dim}) * kEmbeddingStd);
 }
 
@@ -104,8 +139,8 @@ ops::TokenLayout EncoderImpl::layout(const at::Tensor& ids, const at::Tensor& le
               : ops::TokenLayout::dense(lengths, ids.size(1));
 }
 
-at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& layout,
-                                const at::Tensor& positions) {
+at::Tensor EncoderImpl::place_vectors(const at::Tensor& ids, const ops::TokenLayout& layout,
+                                      const at::Tensor& positions) {
   const int64_t tokens = ids.size(1);
   TORCH_CHECK_VALUE(tokens <= position_->weight.size(0), "encoder: a sequence of ", tokens,
                     " tokens, the position table has ", position_->weight.size(0), " rows");
@@ -118,6 +153,13 @@ at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& l
     // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
     place = position_->weight.narrow(0, 0, tokens);
   }
+  if (end_position_.is_empty()) return place;
+  return place + end_position_(layout.arrange(places_from_end(ids, layout.lengths())));
+}
+
+at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& layout,
+                                const at::Tensor& positions) {
+  const at::Tensor place = place_vectors(ids, layout, positions);
   at::Tensor x = ops::dropout(embed(layout.arrange(ids)) + place, dropout_, is_training());
   for (const auto& layer : layers_) x = layer->forward(x, layout);
   return norm_(x);

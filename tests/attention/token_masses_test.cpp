@@ -9,6 +9,7 @@
 #include "attention/lot_core_checks.h"
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/core/error.h"
+#include "lotformer/ops/token_scores.h"
 #include "support/attention_inputs.h"
 // after torch
 #include "support/catch.h"
@@ -190,6 +191,30 @@ TEST_CASE("token masses: NaN in padding changes no bit, nor does the number of t
     return result;
   }();
   check_same(run_lot(x, core_exact(x, {1e-5, 50})), one);
+}
+
+TEST_CASE("token scores: inner products of the real tokens with their head's vector, and their gradient") {
+  at::manual_seed(4);
+  const at::Tensor lengths = lengths_of({9, 4, 0});
+  const at::Tensor packed = at::randn({3, 9, 2, 5}, at::kDouble);  // [B, N, H, D], as a layer hands it over
+  const at::Tensor x = packed.transpose(1, 2), vector = at::randn({2, 5}, at::kDouble);
+  const at::Tensor padding = at::arange(9).unsqueeze(0).ge(lengths.unsqueeze(1)).unsqueeze(1);
+  const at::Tensor expected = (x * vector.view({1, 2, 1, 5})).sum(-1).mul(0.3).masked_fill(padding, 0);
+  CHECK_NEAR(ops::token_scores(x, vector, 0.3, lengths), expected, 1e-14);
+  CHECK_NEAR(ops::token_scores(x, vector, 0.3, {}), (x * vector.view({1, 2, 1, 5})).sum(-1) * 0.3, 1e-14);
+  CHECK(gradient_error(
+            [&](const std::vector<at::Tensor>& l) {
+              return ops::token_scores(l[0], l[1], 0.3, lengths).pow(3).sum();
+            },
+            {x, vector}, 1e-3) < 1e-9);
+  const at::Tensor dirty = x.masked_fill(padding.unsqueeze(-1), std::numeric_limits<double>::quiet_NaN());
+  const at::Tensor leaf = dirty.clone().requires_grad_(), own = vector.clone().requires_grad_();
+  const at::Tensor out = ops::token_scores(leaf, own, 0.3, lengths);
+  CHECK_NEAR(out, expected, 1e-14);
+  out.square().sum().backward();
+  CHECK(own.grad().isfinite().all().item<bool>());
+  CHECK(leaf.grad().masked_select(padding.unsqueeze(-1)).abs().max().item<double>() == 0);
+  CHECK_THROWS_WITH(ops::token_scores(x, vector, 1, lengths_of({9, 10, 0})), contains_text("a length of 10"));
 }
 
 TEST_CASE("token masses: of another shape or type they are refused") {

@@ -34,6 +34,8 @@ struct FakeLotformer final : Options {
   int64_t max_passes = 32;
   std::string masses = "uniform";
   std::string pivot_init = "0.02";
+  std::string token_masses = "uniform";
+  double token_mass_spread = 0;
   std::string core = "auto";
   void visit(FieldVisitor& visitor) override {
     visitor.field({.key = "mode", .help = "arithmetic", .choices = {"reference", "truncated", "exact"}},
@@ -51,6 +53,8 @@ struct FakeLotformer final : Options {
     visitor.field({.key = "masses", .help = "of pivots", .choices = {"uniform", "learned"}}, masses);
     visitor.field({.key = "pivot_init", .help = "first pivots", .choices = {"0.02", "unit_score"}},
                   pivot_init);
+    visitor.field({.key = "token_masses", .help = "of tokens"}, token_masses);
+    visitor.field({.key = "token_mass_spread", .help = "their start"}, token_mass_spread);
     visitor.field({.key = "core", .help = "implementation", .choices = {"auto", "aten"}}, core);
   }
   std::vector<Conflict> conflicts() const override {

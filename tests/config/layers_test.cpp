@@ -111,6 +111,16 @@ TEST_CASE("config: protocol lotformer fills what the user left open") {
   CHECK(load_text("protocol: lotformer\n", {"model.attention.mode=exact"}).protocol_label ==
         "lotformer (modified)");
 
+  // A protocol wins over weaker layers than the one that names it, and gives way to what stands beside it.
+  const Config above = load_text("data: {pad_to: 0}\nmodel: {pooling: mean}\n", {"protocol=lotformer"});
+  CHECK(above.data.pad_to == 2048);
+  CHECK(above.model.pooling == "padded_mean");
+  CHECK(above.protocol_label == "lotformer");
+  const Config beside = load_text("data: {pad_to: 0}\n", {"protocol=lotformer", "model.pooling=mean"});
+  CHECK(beside.data.pad_to == 2048);
+  CHECK(beside.model.pooling == "mean");
+  CHECK(beside.protocol_label == "lotformer (modified)");
+
   const Config softmax = load_text("protocol: lotformer\nmodel: {attention: {kind: softmax}}\n");
   CHECK(dynamic_cast<FakeSoftmax&>(*softmax.attention).mode == "reference");
   CHECK(load_text("data: {pad_to: 0}\n").protocol_label == "default");

@@ -52,6 +52,8 @@ TEST_CASE(
       {{"lotformer", "mode"}, "the protocol sets it"},
       {{"lotformer", "half_iterations"}, "the protocol sets it"},
       {{"lotformer", "marginals"}, "variants beside the published method"},
+      {{"lotformer", "token_masses"}, "the same"},
+      {{"lotformer", "token_mass_spread"}, "the same"},
       {{"lotformer", "relaxation"}, "the same"},
       {{"lotformer", "relaxation_learned"}, "the same"},
       {{"lotformer", "free_keys"}, "the same"},

@@ -176,13 +176,22 @@ TEST_CASE("config files: what the project ships loads, with the published settin
   CHECK(lotformer_options(config).mode == "exact");
   CHECK(config.data.generate_missing);
   CHECK(config.data.pad_to == 0);
+  CHECK(config.model.pooling == "attention");
+  CHECK(lotformer_options(config).token_masses == "uniform/learned");
   CHECK_FALSE(config.eval.drop_last);
   CHECK(config.train.clip == 5.0);
 
   const Config theirs = load_config({"lra/listops.yaml", {"protocol=lotformer"}}, fake_kinds());
-  CHECK(theirs.protocol_label ==
-        "lotformer");  // the file sets none of the keys in which the protocol differs
+  CHECK(theirs.protocol_label == "lotformer");  // it wins over the file, which is weaker than --set
   CHECK(theirs.data.tokenizer == "alnum");
+  CHECK(theirs.model.pooling == "padded_mean");
+  CHECK(theirs.model.position_init == "normal");
+  CHECK(lotformer_options(theirs).token_masses == "uniform");
+  CHECK(lotformer_options(theirs).token_mass_spread == 0);
+  CHECK(theirs.train.lr == 1e-4);
+  CHECK(theirs.train.steps == 50000);
+  CHECK(theirs.train.warmup_steps == 5000);
+  CHECK(theirs.train.lr_floor == 0.4);
   CHECK(lotformer_options(theirs).mode == "reference");
   CHECK(load_config({"attention/lotformer.yaml", {"protocol=lotformer"}}, fake_kinds()).protocol_label ==
         "lotformer");
@@ -203,7 +212,7 @@ TEST_CASE("config files: r, epsilon, batch, rate, steps and warm-up of each task
     double lr;
     int64_t steps, warmup;
   };
-  const std::vector<Row> rows = {{"listops", "listops", 4, 0.1, 32, 1e-4, 50000, 5000},
+  const std::vector<Row> rows = {{"listops", "listops", 4, 0.1, 32, 1e-3, 6000, 500},
                                  {"text", "text", 32, 0.1, 32, 1e-4, 50000, 4000},
                                  {"retrieval", "retrieval", 64, 0.1, 16, 1e-4, 50000, 5000},
                                  {"image", "image", 8, 25, 64, 1e-3, 50000, 1000},

@@ -165,13 +165,15 @@ namespace {
 
 /// Every option of an attention module that a row of a protocol may name.
 struct EveryOption final : Options {
-  std::string mode = "none", masses = "none", pivot_init = "none";
+  std::string mode = "none", masses = "none", pivot_init = "none", token_masses = "none";
   int64_t half_iterations = 1, features = 1;
-  double inverse_temperature = 1;
+  double inverse_temperature = 1, token_mass_spread = 1;
   void visit(FieldVisitor& visitor) override {
     visitor.field({.key = "mode", .help = ""}, mode);
     visitor.field({.key = "masses", .help = ""}, masses);
     visitor.field({.key = "pivot_init", .help = ""}, pivot_init);
+    visitor.field({.key = "token_masses", .help = ""}, token_masses);
+    visitor.field({.key = "token_mass_spread", .help = ""}, token_mass_spread);
     visitor.field({.key = "half_iterations", .help = ""}, half_iterations);
     visitor.field({.key = "features", .help = ""}, features);
     visitor.field({.key = "inverse_temperature", .help = ""}, inverse_temperature);

@@ -44,7 +44,9 @@ struct ModelConfig final : Options {
   int64_t head_dim = 0;  // 0: dim / heads (resolved by load_config; never 0 in a loaded Config)
   int64_t ff_dim = 128;
   double dropout = 0.1;
-  std::string pooling = "mean";  // mean | cls | attention | padded_mean
+  std::string pooling = "mean";          // mean | cls | attention | padded_mean
+  std::string position_init = "normal";  // normal | sinusoidal
+  bool end_positions = false;            // a second table of positions, counted from the end
   void visit(FieldVisitor& visitor) override;
 };
 

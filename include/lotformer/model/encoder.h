@@ -27,6 +27,11 @@ struct EncoderOptions {
   double input_mean = 0.5, input_std = 0.5;
   /// A learned token stands before every sequence; it has position 0, and those of the sequence begin at 1.
   bool class_token = false;
+  /// The position table starts as the sinusoids of Vaswani et al. (2017, section 3.5), scaled to the size of the normal start, instead of
+  /// as normal numbers. It is learned in either case.
+  bool sinusoidal_start = false;
+  /// A second table, indexed by the place counted from the last real token, is added to the first.
+  bool end_positions = false;
 };
 
 /// What the encoder reads of a batch: ids int64 [B, N], lengths int64 [B] or undefined (every token is real), positions int64 [B, N] or
@@ -75,7 +80,10 @@ class EncoderImpl final : public torch::nn::Module {
   at::Tensor embed(const at::Tensor& ids);
   at::Tensor embed_ids(const at::Tensor& ids);
   double dropout_, input_mean_, input_std_;
+  at::Tensor place_vectors(const at::Tensor& ids, const ops::TokenLayout& layout,
+                           const at::Tensor& positions);
   torch::nn::Embedding token_{nullptr}, position_{nullptr};  // token_ or value_, not both
+  torch::nn::Embedding end_position_{nullptr};               // or none
   torch::nn::Linear value_{nullptr};
   at::Tensor class_token_;  // [C] or undefined
   std::vector<std::shared_ptr<EncoderLayerImpl>> layers_;
