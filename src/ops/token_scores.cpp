@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "lotformer/ops/lengths.h"
@@ -92,8 +93,9 @@ void score_gradients(const at::Tensor& d_out, const at::Tensor& x, const at::Ten
 
 struct TokenScores : torch::autograd::Function<TokenScores> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& tokens, const at::Tensor& vectors,
-                            double scale, const at::Tensor& lengths) {
-    const at::Tensor x = with_rows(tokens), vector = vectors.contiguous();
+                            double scale, const std::optional<at::Tensor>& known_lengths) {
+    const at::Tensor x = with_rows(tokens), vector = vectors.contiguous(),
+                     lengths = known_lengths.value_or(at::Tensor());
     at::Tensor out = at::empty({x.size(0), x.size(1), x.size(2)}, x.options().requires_grad(false));
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "token_scores", [&] {
       scores<scalar_t>(x, vector, static_cast<scalar_t>(scale), counts_of(x, lengths), out);
@@ -120,7 +122,9 @@ struct TokenScores : torch::autograd::Function<TokenScores> {
 
 at::Tensor token_scores(const at::Tensor& x, const at::Tensor& vector, double scale,
                         const at::Tensor& lengths) {
-  if (x.is_cpu()) return TokenScores::apply(x, vector, scale, lengths);
+  // torch wants every tensor input of a function defined; an optional one may be missing.
+  if (x.is_cpu())
+    return TokenScores::apply(x, vector, scale, lengths.defined() ? std::optional(lengths) : std::nullopt);
   const at::Tensor mask = length_mask(lengths, x.size(2));
   const at::Tensor known =
       select_real_tokens(x, mask);  // a NaN in padding would come back in the gradient of the vector

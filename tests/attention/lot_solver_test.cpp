@@ -212,8 +212,12 @@ TEST_CASE("lot operators: meta tensors have the shapes and strides of real ones"
     for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots}) put(t);
     put(at::log_softmax(x.mass_logits, -1));
     const bool exact = std::string(name) == "lotformer::pivot_exact";
-    if (exact) stack.emplace_back();
-    stack.emplace_back();
+    if (exact) stack.emplace_back();  // kappa
+    stack.emplace_back();             // lengths
+    if (exact) {                      // masses of the tokens of both sides
+      stack.emplace_back();
+      stack.emplace_back();
+    }
     stack.emplace_back(0.5);
     if (exact) stack.emplace_back(1e-4);
     stack.emplace_back(int64_t{7});

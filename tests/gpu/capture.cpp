@@ -59,6 +59,7 @@ std::vector<c10::IValue> arguments(const Call& c, bool backward) {
   const bool exact = c.mode == Mode::exact;
   if (exact) stack.emplace_back();  // kappa
   stack.push_back(c.lengths.defined() ? c10::IValue(c.lengths) : c10::IValue());
+  if (exact) stack.insert(stack.end(), 2, c10::IValue());  // masses of the tokens of both sides
   stack.emplace_back(c.epsilon);
   if (exact && !backward) {
     stack.emplace_back(c.options.tolerance);

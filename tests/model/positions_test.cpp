@@ -50,15 +50,15 @@ TEST_CASE("end positions: the last real token has row 0, wherever the padding be
   const at::Tensor before = run(ids, lengths);
   at::Tensor table = encoder->named_parameters()["end_position.weight"];
   // Only the tokens that stand n - 1 - i places before the end move when that row does: here, alone in its sequence, the last.
-  table[0] += 1;
+  table[0][3] += 1;
   const at::Tensor moved = run(ids, lengths);
   CHECK((moved[2][0] - before[2][0]).abs().max().item<double>() > 1e-3);
-  table[0] -= 1;
-  table[5] += 1;  // no place of the second sequence, which has 5 tokens
+  table[0][3] -= 1;
+  table[5][3] += 1;  // no place of the second sequence, which has 5 tokens
   const at::Tensor other = run(ids, lengths);
   CHECK((other[1] - before[1]).narrow(0, 0, 5).abs().max().item<double>() < 1e-12);
   CHECK((other[0] - before[0]).abs().max().item<double>() > 1e-3);
-  table[5] -= 1;
+  table[5][3] -= 1;
   // More padding, or none with the length left out: the same.
   const at::Tensor longer = run(at::cat({ids, at::full({3, 4}, 2, at::kLong)}, 1), lengths);
   CHECK((longer[1].narrow(0, 0, 5) - before[1].narrow(0, 0, 5)).abs().max().item<double>() < 1e-9);

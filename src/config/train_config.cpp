@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Keys of the sections train and eval.
+#include "lotformer/config/config.h"
+
+namespace lotformer {
+namespace {
+
+// Far above sensible use, as in config.cpp.
+constexpr double kMaxSteps = 1e9;
+constexpr double kMaxBatch = 1e6;
+
+}  // namespace
+
+void TrainConfig::visit(FieldVisitor& visitor) {
+  const Range unit = {.low = 0, .high = 1};
+  const Range below_one = {.low = 0, .high = 1, .high_open = true};
+  visitor.field({.key = "steps", .help = "optimiser steps", .range = {.low = 1, .high = kMaxSteps}}, steps);
+  visitor.field(
+      {.key = "batch_size", .help = "examples in an optimiser step", .range = {.low = 1, .high = kMaxBatch}},
+      batch_size);
+  visitor.field({.key = "accumulate",
+                 .help = "chunks a batch is split into to save memory",
+                 .range = {.low = 1, .high = kMaxBatch}},
+                accumulate);
+  visitor.field(
+      {.key = "lr", .help = "peak learning rate", .range = {.low = 0, .high = 1000, .low_open = true}}, lr);
+  visitor.field({.key = "lr_floor", .help = "cosine decay ends at lr * lr_floor", .range = unit}, lr_floor);
+  visitor.field(
+      {.key = "warmup_steps", .help = "steps of linear warm-up", .range = {.low = 0, .high = kMaxSteps}},
+      warmup_steps);
+  visitor.field({.key = "warmup_start", .help = "warm-up begins at lr * warmup_start", .range = unit},
+                warmup_start);
+  visitor.field({.key = "beta1", .help = "AdamW: decay of the mean of gradients", .range = below_one}, beta1);
+  visitor.field({.key = "beta2", .help = "AdamW: decay of the mean of squared gradients", .range = below_one},
+                beta2);
+  visitor.field({.key = "adam_epsilon",
+                 .help = "AdamW: added to the root of the second moment",
+                 .range = {.low = 0, .high = 1, .low_open = true}},
+                adam_epsilon);
+  visitor.field(
+      {.key = "weight_decay", .help = "AdamW: decoupled weight decay", .range = {.low = 0, .high = 1000}},
+      weight_decay);
+  visitor.field({.key = "clip",
+                 .help = "bound on the global gradient norm; 0: no clipping",
+                 .range = {.low = 0, .high = 1e9}},
+                clip);
+  visitor.field(
+      {.key = "seed", .help = "of parameters, dropout and the order of samples", .range = {.low = 0}}, seed);
+  visitor.field({.key = "precision",
+                 .help = "arithmetic of the forward pass; auto: fp32 on a CPU, bf16 on CUDA",
+                 .choices = {"auto", "fp32", "bf16", "fp16"}},
+                precision);
+  visitor.field({.key = "log_every",
+                 .help = "steps between lines of metrics.jsonl",
+                 .range = {.low = 1, .high = kMaxSteps}},
+                log_every);
+  visitor.field({.key = "eval_every",
+                 .help = "steps between evaluations; 0: only at the last step",
+                 .range = {.low = 0, .high = kMaxSteps}},
+                eval_every);
+  visitor.field(
+      {.key = "checkpoint_every",
+       .help = "steps between checkpoints; 0: only when an evaluation is best, at signals and at the end",
+       .range = {.low = 0, .high = kMaxSteps}},
+      checkpoint_every);
+  visitor.field({.key = "diagnostics_every",
+                 .help = "steps between diagnostics of the attention maps in metrics.jsonl; 0: never",
+                 .range = {.low = 0, .high = kMaxSteps}},
+                diagnostics_every);
+  visitor.field(
+      {.key = "plateau_steps",
+       .help = "step at which a run that has learned nothing beyond the best constant answer says so, "
+               "once; results of runs at least so long hold `learned`; 0: never",
+       .range = {.low = 0, .high = kMaxSteps}},
+      plateau_steps);
+  visitor.field({.key = "keep",
+                 .help = "newest checkpoints kept beside the best",
+                 .range = {.low = 1, .high = kMaxBatch}},
+                keep);
+  visitor.field({.key = "threads",
+                 .help = "CPU threads; 0: all cores this process may use",
+                 .range = {.low = 0, .high = 4096}},
+                threads);
+}
+
+void EvalConfig::visit(FieldVisitor& visitor) {
+  visitor.field(
+      {.key = "batch_size", .help = "examples scored at once", .range = {.low = 1, .high = kMaxBatch}},
+      batch_size);
+  visitor.field({.key = "max_examples",
+                 .help = "score so many examples of a split, at equal distances; 0: every example",
+                 .range = {.low = 0, .high = 1e12}},
+                max_examples);
+  visitor.field(
+      {.key = "drop_last", .help = "leave a last partial batch unscored, as the LOTFormer code does"},
+      drop_last);
+}
+
+}  // namespace lotformer
