@@ -131,7 +131,9 @@ TEST_CASE("token masses: gradients against finite differences, relaxed marginals
         const ops::TokenMasses masses = masses_of_leaves(x, l);
         const at::Tensor sigma = at::softmax(l[4], -1);
         const ops::PivotSolverOptions options{1e-14, 200};
-        ops::PivotMarginals marginals{kappa[0], kappa[1]};
+        ops::PivotMarginals marginals;
+        marginals.query_kappa = kappa[0];
+        marginals.key_kappa = kappa[1];
         marginals.tokens = masses;
         const at::Tensor out = core ? ops::pivot_core_exact(l[0], l[1], l[2], l[3], sigma, x.lengths,
                                                             x.epsilon, options, nullptr, kappa, masses)

@@ -172,7 +172,7 @@ TEST_CASE("config: protocol lotformer leaves the options of other modules at the
 TEST_CASE("config: files are looked for as given, in the config folder, in $LOTFORMER_CONFIG_DIR") {
   Workspace workspace;
   // The test program lies in the build tree, so the config folder is the repository's.
-  CHECK(load_config({"lra/listops.yaml", {}}, fake_kinds()).train.warmup_steps == 5000);
+  CHECK(load_config({"lra/listops.yaml", {}}, fake_kinds()).train.warmup_steps == 500);
   workspace.write("lra/listops.yaml", "train: {steps: 7000}\n");
   CHECK(load_config({"lra/listops.yaml", {}}, fake_kinds()).train.steps == 7000);
 

@@ -26,13 +26,16 @@ std::string line_of(const std::string& text, const std::string& key) {
 
 TEST_CASE("config print: resolved values with their origins") {
   Workspace workspace;
-  workspace.write("ground.yaml", "train:\n  steps: 6000\n");
+  workspace.write("ground.yaml", "train:\n  log_every: 60\n  steps: 6000\n");
   workspace.write("x.yaml", "base: ground.yaml\nprotocol: lotformer\ntrain:\n  seed: 3\n");
   const std::string text = print_config({"x.yaml", {"train.lr=1e-3"}}, fake_kinds());
   INFO(text);
   CHECK(line_of(text, "task") == "task: listops                           # default");
+  CHECK_THAT(line_of(text, "log_every"),
+             test::contains_text("log_every: 60 ") && test::contains_text("# ground.yaml:2"));
+  // The protocol is named above the base file, so what it sets wins over that.
   CHECK_THAT(line_of(text, "steps"),
-             test::contains_text("steps: 6000 ") && test::contains_text("# ground.yaml:2"));
+             test::contains_text("steps: 50000 ") && test::contains_text("# protocol lotformer"));
   CHECK_THAT(line_of(text, "seed"), test::contains_text("seed: 3 ") && test::contains_text("# x.yaml:4"));
   CHECK_THAT(line_of(text, "lr"), test::contains_text("lr: 0.001 ") && test::contains_text("# --set"));
   CHECK_THAT(line_of(text, "pad_to"),
