@@ -131,7 +131,7 @@ evaluate() {
   "$bin/lotformer-eval" "$run"
 }
 
-# Reads FOLDER/timings.jsonl: ", about H h here ..." for the 6,000 steps of lra/listops.yaml with its evaluations (every 1,000 steps, 2,000
+# Reads FOLDER/timings.jsonl: ", about H h here ..." for the 10,000 steps of lra/listops.yaml with its evaluations (every 1,000 steps, 2,000
 # examples; the test split twice).
 estimate() {
   awk '
@@ -140,7 +140,7 @@ estimate() {
     /"phase": *"eval"/ { examples += number("examples"); eval += number("seconds") }
     END {
       if (steps == 0 || examples == 0) exit
-      seconds = 6000 * train / steps + (6 * 2000 + 2 * 2000) * eval / examples
+      seconds = 10000 * train / steps + (10 * 2000 + 2 * 2000) * eval / examples
       printf ", about %.1f hours on this machine (measured: %.2f steps/s, %.0f examples/s in evaluation)", seconds / 3600,
              steps / train, examples / eval
     }' "$1/timings.jsonl" 2>/dev/null || true
@@ -157,7 +157,7 @@ report() {
   say "    evaluate     ${bin#"$root"/}/lotformer-eval $run"
   if [[ $kind == small ]]; then
     say "    whole run    ${bin#"$root"/}/lotformer-train --config lra/listops.yaml --run-dir runs/listops"
-    say "                 ListOps at official size, 6,000 steps$official_estimate"
+    say "                 ListOps at official size, 10,000 steps$official_estimate"
   fi
 }
 

@@ -215,7 +215,7 @@ TEST_CASE("config files: r, epsilon, batch, rate, steps and warm-up of each task
     double lr;
     int64_t steps, warmup;
   };
-  const std::vector<Row> rows = {{"listops", "listops", 4, 0.1, 32, 1e-3, 6000, 500},
+  const std::vector<Row> rows = {{"listops", "listops", 4, 0.1, 32, 1e-3, 10000, 500},
                                  {"text", "text", 32, 0.1, 32, 1e-4, 50000, 4000},
                                  {"retrieval", "retrieval", 64, 0.1, 16, 1e-4, 50000, 5000},
                                  {"image", "image", 8, 25, 64, 1e-3, 50000, 1000},
