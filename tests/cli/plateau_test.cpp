@@ -35,7 +35,10 @@ TEST_CASE("a run that stays at the constant predictor is told so once, and its r
   CHECK(warned(stuck));
   CHECK(stuck.results.at("learned") == false);
   CHECK(stuck.results.at("constant_predictor").at("val_accuracy").get<double>() > 0.1);
-  CHECK(stuck.err.find("NOT LEARNED") == std::string::npos);  // --json: standard output has the results
+  // Without --json the summary says so too.
+  const TemporaryFolder folder;
+  const Finished told = run(train_command(folder.path() / "run", {"--set", "train.lr=1e-12", "--set", "train.plateau_steps=40"}));
+  CHECK(told.out.find("NOT LEARNED: no better than always answering class") != std::string::npos);
 
   // Shorter runs, and runs that are not to be watched, are left alone.
   for (const char* setting : {"train.plateau_steps=61", "train.plateau_steps=0"}) {
