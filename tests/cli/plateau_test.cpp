@@ -37,7 +37,8 @@ TEST_CASE("a run that stays at the constant predictor is told so once, and its r
   CHECK(stuck.results.at("constant_predictor").at("val_accuracy").get<double>() > 0.1);
   // Without --json the summary says so too.
   const TemporaryFolder folder;
-  const Finished told = run(train_command(folder.path() / "run", {"--set", "train.lr=1e-12", "--set", "train.plateau_steps=40"}));
+  const Finished told = run(
+      train_command(folder.path() / "run", {"--set", "train.lr=1e-12", "--set", "train.plateau_steps=40"}));
   CHECK(told.out.find("NOT LEARNED: no better than always answering class") != std::string::npos);
 
   // Shorter runs, and runs that are not to be watched, are left alone.
