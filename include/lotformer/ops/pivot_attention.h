@@ -43,9 +43,9 @@ struct TokenMasses {
   bool uniform() const { return !query.defined() && !key.defined(); }
 };
 
-/// The marginals of the two problems: masses of the tokens, and how the pivot marginals are held. kappa = epsilon / rho [H], >= 0, differentiable: 0 is the constraint c = sigma, a finite
-/// number the penalty rho KL(c || sigma), infinity no marginal (h = 0: tokens choose among pivots by a softmax). Undefined: 0.
-/// Rows of the map sum to 1 in any case.
+/// The marginals of the two problems: masses of the tokens, and how the pivot marginals are held. kappa = epsilon / rho [H], >= 0,
+/// differentiable: 0 is the constraint c = sigma, a finite number the penalty rho KL(c || sigma), infinity no marginal (h = 0: tokens choose
+/// among pivots by a softmax). Undefined: 0. Rows of the map sum to 1 in any case.
 struct PivotMarginals {
   at::Tensor query_kappa, key_kappa;
   /// Key side without a marginal of the other kind: every pivot takes its weights from a softmax over tokens. The pivot marginal is
@@ -59,8 +59,8 @@ struct PivotMarginals {
 
 /// The converged map. `sigma` [H, r], rows sum to 1, differentiable like q, k, v and pivots; gradient by
 /// implicit differentiation of the converged problems (Luise et al. 2018; formulas in docs/lotformer.md),
-/// nothing of size N x r is kept for it. Rows and columns of the map over real tokens sum to 1 whatever the
-/// residual: what the solver leaves over is rounded away (Altschuler et al. 2017, algorithm 2, here without a
+/// nothing of size N x r is kept for it. Rows and columns of the map over real tokens sum to 1
+/// (with masses of the tokens: see PivotMarginals) whatever the residual: what the solver leaves over is rounded away (Altschuler et al. 2017, algorithm 2, here without a
 /// further pass); the gradient takes the rounding as constant. A relaxed side is not rounded: its part of the
 /// columns is what the penalty leaves. Padded rows are zero. Work: passes + 1 sweeps of N r a side forward, 2
 /// backward.
