@@ -53,7 +53,7 @@ struct PivotMarginals {
   bool keys_by_pivot = false;
   /// Measures with weights: the plans are couplings of them. Rows of the map sum to 1, column k to n times the mass of key k (with masses b
   /// of the queries: sum_i b_i map_ik is the mass of key k). The key side has none where keys_by_pivot.
-  TokenMasses tokens;
+  TokenMasses tokens = {};
   bool all_held() const { return !query_kappa.defined() && !key_kappa.defined() && !keys_by_pivot; }
 };
 
