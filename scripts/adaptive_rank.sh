@@ -53,6 +53,7 @@ pivots_over_time() {
 }
 
 # measure TASK STEPS fixed|adaptive SEED
+# Uniform masses, which adaptive_rank needs, and the pooling and positions of the committed table, whatever the configuration has.
 measure() {
   local run=$out/$1-$3-$4 surveys=() last accuracy loss
   # Nine surveys: none behind the last step.
@@ -62,7 +63,8 @@ measure() {
   fi
   "$train" --config "lra/smoke/$1.yaml" --run-dir "$run" --json --set "data.root=$out/data/$1" --set "train.steps=$2" \
     --set "train.seed=$4" --set model.attention.kind=lotformer --set "model.attention.pivots=$pivots" \
-    --set model.attention.pivot_init=unit_score --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
+    --set model.attention.pivot_init=unit_score --set model.attention.token_masses=uniform --set model.pooling=mean \
+    --set model.position_init=normal --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
     >"$run.json" 2>"$run.log" || die "$1, $3, seed $4: $(tail -n 1 "$run.log")"
   # The weights of the last step: the rank at the end is theirs.
   last=$(sed 's/.*"last":{//' "$run.json")

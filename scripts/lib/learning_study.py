@@ -6,7 +6,6 @@
   learning_study.py table FILE...                   Markdown
 """
 import json
-import math
 import pathlib
 import sys
 
@@ -32,12 +31,6 @@ def left_plateau(training):
         if step >= WINDOW_STEPS and sum(window) / len(window) < PLATEAU_LOSS:
             return step
     return None
-
-
-def wilson(p, n, z=1.959963984540054):
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return [round(centre - half, 4), round(centre + half, 4)]
 
 
 def settings_of(run):

@@ -48,9 +48,9 @@ at::Tensor attend_dense(const at::Tensor& x, const at::Tensor& logits, const at:
   const at::Tensor mask = ops::length_mask(lengths, x.size(1));
   if (!mask.defined()) return at::matmul(at::softmax(logits, -1).unsqueeze(1), x).squeeze(1);
   // Padding is selected away, and an empty sequence, whose softmax would be over nothing, comes out as zeros.
-  const at::Tensor padding = mask.logical_not(), known = ops::fill_empty_sequences(mask).logical_not();
+  const at::Tensor padding = mask.logical_not(), unseen = ops::fill_empty_sequences(mask).logical_not();
   const at::Tensor weights =
-      at::softmax(logits.masked_fill(known, -std::numeric_limits<double>::infinity()), -1);
+      at::softmax(logits.masked_fill(unseen, -std::numeric_limits<double>::infinity()), -1);
   return at::matmul(weights.unsqueeze(1), x.masked_fill(padding.unsqueeze(2), 0)).squeeze(1);
 }
 

@@ -93,6 +93,11 @@ ExactGradients exact_gradients(const at::Tensor& q, const at::Tensor& pivots, co
           like(key_masses)};
 }
 
+/// The gradient of an input that may be missing.
+at::Tensor where_given(const at::Tensor& input, const at::Tensor& gradient) {
+  return input.defined() ? gradient : at::Tensor();
+}
+
 ExactOutputs exact_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& pivots, const at::Tensor& sigma, const Optional& kappa,
                        const Optional& lengths, const Optional& query_masses, const Optional& key_masses,
@@ -131,18 +136,15 @@ ExactGradients exact_backward_cpu(const at::Tensor& d_out, const at::Tensor& q, 
       "lotformer::pivot_exact_backward: the state is not that of a forward call with keep_gram");
   ExactGradients gradients = exact_gradients(q, pivots, sigma, kappa, query_masses, key_masses);
   const auto& [d_q, d_k, d_v, d_pivots, d_sigma, d_kappa, d_query_masses, d_key_masses] = gradients;
-  const auto where = [](const at::Tensor& input, const at::Tensor& gradient) {
-    return input.defined() ? gradient : at::Tensor();
-  };
-  core_cpu::exact_backward(
-      arguments, d_out, state_parts(state.contiguous(), q, pivots),
-      {d_q,
-       d_k,
-       d_v,
-       d_pivots,
-       d_sigma,
-       where(arguments.kappa, d_kappa),
-       {where(arguments.masses.query, d_query_masses), where(arguments.masses.key, d_key_masses)}});
+  core_cpu::exact_backward(arguments, d_out, state_parts(state.contiguous(), q, pivots),
+                           {d_q,
+                            d_k,
+                            d_v,
+                            d_pivots,
+                            d_sigma,
+                            where_given(arguments.kappa, d_kappa),
+                            {where_given(arguments.masses.query, d_query_masses),
+                             where_given(arguments.masses.key, d_key_masses)}});
   return gradients;
 }
 
@@ -178,18 +180,15 @@ struct ExactFunction : torch::autograd::Function<ExactFunction> {
         exact_backward_operator().call(upstream[0], s[0], s[1], s[2], s[3], s[4], optional_of(s[5]),
                                        optional_of(s[6]), optional_of(s[8]), optional_of(s[9]),
                                        ctx->saved_data["epsilon"].toDouble(), s[7]);
-    const auto where = [](const at::Tensor& input, const at::Tensor& gradient) {
-      return input.defined() ? gradient : at::Tensor();
-    };
     return {d_q,
             d_k,
             d_v,
             d_pivots,
             d_sigma,
-            where(s[5], d_kappa),
+            where_given(s[5], d_kappa),
             {},
-            where(s[8], d_query_masses),
-            where(s[9], d_key_masses),
+            where_given(s[8], d_query_masses),
+            where_given(s[9], d_key_masses),
             {},
             {},
             {},
@@ -201,9 +200,10 @@ ExactOutputs exact_autograd(const at::Tensor& q, const at::Tensor& k, const at::
                             const at::Tensor& pivots, const at::Tensor& sigma, const Optional& kappa,
                             const Optional& lengths, const Optional& query_masses, const Optional& key_masses,
                             double epsilon, double tolerance, int64_t max_passes, bool keep_gram) {
-  const auto or_undefined = [](const Optional& x) { return x.value_or(at::Tensor()); };
-  const bool keep = keep_gram || wants_gradient({q, k, v, pivots, sigma, or_undefined(kappa),
-                                                 or_undefined(query_masses), or_undefined(key_masses)});
+  const PivotArguments a =
+      arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon);
+  const bool keep =
+      keep_gram || wants_gradient({q, k, v, pivots, sigma, a.kappa, a.masses.query, a.masses.key});
   const variable_list o = ExactFunction::apply(q, k, v, pivots, sigma, kappa, lengths, query_masses,
                                                key_masses, epsilon, tolerance, max_passes, keep);
   return {o[0], o[1], o[2], o[3]};
