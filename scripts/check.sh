@@ -54,13 +54,12 @@ check_shell() {
 }
 
 # --- direction of includes ---------------------------------------------------------------------------------------------------------
-# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps; lot_cpu, lot_cuda <- ops.
+# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps.
 declare -A allowed=(
   [core]="core"
   [config]="core config"
   [data]="core data"
-  [kernels]="kernels"
-  [ops]="core ops lot_cpu lot_cuda"
+  [ops]="core ops"
   [attention]="core config ops attention"
   [model]="core config ops attention model"
   [train]="core config data ops attention model train"
@@ -87,6 +86,17 @@ check_include_direction() {
   done < <(our_includes)
 }
 
+# The families of ops stand beside each other: each may include tensor_tools; within pivot the cores see each other as little.
+check_ops_rooms() {
+  local file line included room
+  while IFS=: read -r file line included; do
+    room=$(sed -E 's#^src/ops/((pivot/)?[a-z_]+)/.*#\1#' <<<"$file")
+    [[ $included == "$room" || $included == tensor_tools || ($included == pivot && $room == pivot/*) ]] ||
+      complain "$file:$line: 'ops/$room' must not include 'ops/$included' (it may include: ops/$room ops/tensor_tools, and files of ops itself)"
+  done < <(select_files '^src/ops/(pivot/)?[a-z_]+/' | grep -E '\.(h|cpp|cu|inl)$' | grep -vE '^src/ops/pivot/[a-z_]+\.(h|cpp)$' |
+    xargs -r grep -nHoE '^#include "ops/(pivot/)?[a-z_]+/' | sed -E 's/#include "ops\/(.*)\/$/\1/')
+}
+
 # third_party PATTERN NAME ALLOWED_FILES: includes of NAME outside its home.
 third_party() {
   complain_of_each "  <- $2 does not belong here" < <(select_files '^(include/lotformer|src)/' | grep -E '\.(h|cpp|cu|cuh)$' |
@@ -95,7 +105,7 @@ third_party() {
 
 check_third_party() {
   third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|bench|apps)/|^src/torch_pch\.h$'
-  third_party 'torch/torch\.h' 'torch/torch.h (13 s a file)' '^src/torch_pch\.h$'
+  third_party 'torch/torch\.h' 'torch/torch.h (6.5 s a file even when precompiled)' '^$'
   third_party 'spdlog/' 'spdlog' '^src/core/log\.cpp$'
   third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/config/'
   third_party 'CLI/' 'CLI11' '^(include/lotformer|src)/apps/'
@@ -147,6 +157,7 @@ check_gpu_page() {
 check_format
 check_shell
 check_include_direction
+check_ops_rooms
 check_third_party
 check_sizes
 check_leftovers

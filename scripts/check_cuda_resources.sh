@@ -18,7 +18,7 @@ measured() {
       split($0, quoted, "\047")
       name = quoted[2]; target = quoted[4]; stack = 0; spills = 0
       kernel = name
-      sub(/^_ZN9lotformer8lot_cuda[0-9]+/, "", kernel)
+      sub(/^_ZN9lotformer3ops5pivot4cuda[0-9]+/, "", kernel)
       base = kernel; sub(/I.*/, "", base)
       shape = ""
       if (match(kernel, /Li[0-9]+ELi[0-9]+E/)) { shape = substr(kernel, RSTART + 2, RLENGTH - 3); sub(/ELi/, "x", shape) }

@@ -58,7 +58,7 @@ configure_and_build() {
   prefix=$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)' 2>/dev/null || true)
   [[ -z $prefix ]] || arguments+=("-DCMAKE_PREFIX_PATH=$prefix")
   cmake "${arguments[@]}" >"$out/logs/configure.log" 2>&1 || { tail -n 20 "$out/logs/configure.log" >&2; die "configuring failed: $out/logs/configure.log"; }
-  cmake --build "$out/build" --target lot_check --parallel "$(build_jobs)" >"$out/logs/build.log" 2>&1 ||
+  cmake --build "$out/build" --target pivot_check --parallel "$(build_jobs)" >"$out/logs/build.log" 2>&1 ||
     { grep -m 3 -A 3 'error' "$out/logs/build.log" >&2; die "building failed: $out/logs/build.log"; }
 }
 
@@ -100,7 +100,7 @@ profile() {
 report=(python3 "$root/scripts/lib/gpu_report.py")
 [[ -n $emulated ]] || need_gpu
 stage "build" configure_and_build
-check=$out/build/bin/lot_check
+check=$out/build/bin/pivot_check
 if [[ -n $emulated ]]; then
   deadline=1000000
   run results 3600 "$check" results

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The published iteration under torch.compile, at the shapes of the tasks. For developers; JSON lines as those of lot_check."""
+"""The published iteration under torch.compile, at the shapes of the tasks. For developers; JSON lines as those of pivot_check."""
 import json
 import math
 import statistics

@@ -165,7 +165,7 @@ def page(report):
              "`scripts/render_gpu_report.sh OUT/report.json`.", ""]
     if report is None:
         lines += ["**No report has been made: no GPU was at hand.** Every figure is *unmeasured*. What has been executed without one: the kernels on the "
-                  "emulator (`tests/lot_cuda`), and the operators over them (`tests/lot_cuda_binding`). `scripts/gpu_check.sh OUT --cpu-dry-run` compares "
+                  "emulator (`tests/ops/pivot/cuda`), and the operators over them (`tests/ops/pivot/binding`). `scripts/gpu_check.sh OUT --cpu-dry-run` compares "
                   "two tiny shapes in the same way.", ""]
     else:
         checks = report["checks"]

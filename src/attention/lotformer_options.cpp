@@ -127,7 +127,7 @@ void LotformerOptions::visit(FieldVisitor& visitor) {
   visit_adaptive_rank(adaptive_rank, visitor);
   visitor.field(
       {.key = "core",
-       .help = "implementation: cpu, cuda: the LOT core of that device; aten: plain tensor operations; "
+       .help = "implementation: cpu, cuda: the code written for that device; aten: plain tensor operations; "
                "auto: mode exact through the core where the device has one",
        .choices = {"auto", "aten", "cpu", "cuda"}},
       core);

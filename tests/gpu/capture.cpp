@@ -79,14 +79,14 @@ bool check_nodes(const Call& call, const Shape& shape) {
   at::Tensor state;
   at::cuda::CUDAGraph forward(/*keep_graph=*/true), backward(/*keep_graph=*/true);
   capture(forward, [&] {
-    state = call_operator(exact ? "lotformer::pivot_exact" : "lotformer::pivot_unrolled",
+    state = call_operator(exact ? "lotformer::pivot_exact" : "lotformer::pivot_truncated",
                           arguments(call, false))[1]
                 .toTensor();
   });
   capture(backward, [&] {
     std::vector<c10::IValue> stack = arguments(call, true);
     stack.emplace_back(state);
-    call_operator(exact ? "lotformer::pivot_exact_backward" : "lotformer::pivot_unrolled_backward",
+    call_operator(exact ? "lotformer::pivot_exact_backward" : "lotformer::pivot_truncated_backward",
                   std::move(stack));
   });
   const int64_t there = kernel_nodes(forward), back = kernel_nodes(backward);

@@ -4,13 +4,13 @@
 
 #include <c10/core/Device.h>
 
-#include "lot_cuda.h"
+#include "ops/pivot/cuda/core.h"
 
 namespace lotformer::gpu {
 
 struct Setting {
   c10::Device device;
-  lot_cuda::Device part;  ///< what the plan depends on
+  ops::pivot::cuda::Device part;  ///< what the plan depends on
   bool emulated = false;  ///< CPU tensors, emulated kernels: tiny shapes only
   bool quick = false;
 };

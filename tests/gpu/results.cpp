@@ -19,18 +19,18 @@ const std::vector<Row>& rows() {
   return all;
 }
 
-lot_cuda::Plan plan_of(const Shape& s, Mode mode, bool bf16, const lot_cuda::Device& part) {
-  lot_cuda::Problem p;
+ops::pivot::cuda::Plan plan_of(const Shape& s, Mode mode, bool bf16, const ops::pivot::cuda::Device& part) {
+  ops::pivot::cuda::Problem p;
   p.batch = s.batch;
   p.heads = s.heads;
   p.tokens = s.tokens;
   p.pivots = s.pivots;
   p.head_dim = s.head_dim;
   p.bf16 = bf16;
-  p.mode = mode == Mode::exact       ? lot_cuda::Mode::exact
-           : mode == Mode::truncated ? lot_cuda::Mode::truncated
-                                     : lot_cuda::Mode::reference;
-  return lot_cuda::make_plan(p, part);
+  p.mode = mode == Mode::exact       ? ops::pivot::cuda::Mode::exact
+           : mode == Mode::truncated ? ops::pivot::cuda::Mode::truncated
+                                     : ops::pivot::cuda::Mode::reference;
+  return ops::pivot::cuda::make_plan(p, part);
 }
 
 /// The most tokens, by doubling, whose solver is resident in one CTA; then in a cluster; then streamed.
@@ -39,7 +39,7 @@ std::vector<int64_t> token_counts(const Row& row, const Setting& setting) {
   std::vector<int64_t> counts = {1, 131};
   int cluster = 1;
   for (int64_t tokens = 64; tokens <= 32768; tokens *= 2) {
-    const lot_cuda::Plan plan =
+    const ops::pivot::cuda::Plan plan =
         plan_of({2, 2, tokens + 5, row.pivots, row.head_dim}, Mode::exact, false, setting.part);
     const int now = plan.resident >= 0 ? plan.cluster : 0;
     if (now == cluster) continue;
@@ -61,7 +61,7 @@ bool check_one(const Shape& shape, Mode mode, at::ScalarType type, const Setting
   const bool bf16 = type == at::kBFloat16;
   const Tolerance tolerance = bf16 ? Tolerance{1e-2, 2e-2} : Tolerance{1e-4, 6e-4};
   const Results expected = oracle(call), got = run(moved(call, setting.device), Path::core);
-  const lot_cuda::Plan plan = plan_of(shape, mode, bf16, setting.part);
+  const ops::pivot::cuda::Plan plan = plan_of(shape, mode, bf16, setting.part);
   JsonLine line("correctness");
   line.text("mode", name_of(mode)).text("dtype", bf16 ? "bf16" : "float32");
   line.integer("tokens", shape.tokens).integer("pivots", shape.pivots).integer("head_dim", shape.head_dim);

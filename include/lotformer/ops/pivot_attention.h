@@ -13,9 +13,14 @@
 
 #include <cstdint>
 
-#include "lotformer/ops/pivot_solver.h"
-
 namespace lotformer::ops {
+
+struct PivotSolverOptions {
+  /// Residual |c - sigma|_1 at which a problem stops.
+  double tolerance = 1e-4;
+  /// Passes over all tokens that a problem may use, the first evaluation included; at least 1.
+  int64_t max_passes = 32;
+};
 
 /// What the solver did in one call; both sides count, so there are 2 B H problems. Filling it costs no extra
 /// synchronisation: a core that works without the host leaves its counts on the device.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Attention through r pivots (pivot_attention.h) as registered operators: the CPU core of src/ops/lot_cpu, and on a GPU whatever is
+// Attention through r pivots (pivot_attention.h) as registered operators: the CPU core of src/ops/pivot/cpu, and on a GPU whatever is
 // registered for it. Same arguments, same meaning as the functions of pivot_attention.h, which remain the oracle.
 //
 //   lotformer::pivot_exact, lotformer::pivot_exact_backward
-//   lotformer::pivot_unrolled, lotformer::pivot_unrolled_backward
+//   lotformer::pivot_truncated, lotformer::pivot_truncated_backward
 //
-// Each has a schema, a CPU kernel, a CUDA kernel where the build has CUDA (src/ops/lot_cuda), an autograd rule, an autocast rule and
+// Each has a schema, a CPU kernel, a CUDA kernel where the build has CUDA (src/ops/pivot/cuda), an autograd rule, an autocast rule and
 // shapes for meta tensors, so that graphs capture them. CPU: float32 and float64. CUDA: float32, and bf16 q, k, v beside float32 pivots
 // and masses; scores, potentials and sums are float32 in either case. Autocast raises everything to float32, on CUDA all but q, k and v
 // in bf16. The output is laid out as [B, N, H, D], so that joining the heads copies nothing.

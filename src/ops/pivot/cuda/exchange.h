@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// Shared memory of a CTA, and the reduction of one number a column over all rows of a cluster.
+//
+// thread: its rows in order -> warp: exchange tree -> CTA: warps in order -> every CTA writes its sums into its own slot at *every* peer,
+// one cluster barrier, every CTA adds the slots in the order of the ranks. So all CTAs hold the same bits and take the same decisions.
+// Slots alternate by the parity of the reduction: a peer can be at most one reduction behind.
+#pragma once
+
+#include "layout.h"
+
+namespace lotformer::ops::pivot::cuda {
+
+constexpr int kScalars = 2;  // numbers that are reduced beside the columns
+
+/// State of the solver that all threads read (newton.h).
+struct Control {
+  float residual, best, dual, divergence, omega;
+  float kappa;  // 0 where the pivot marginal is held, and where it is free
+  int sinkhorn, failures, passes, active, accepted, flagged, free;
+};
+
+/// epsilon / rho of a side: 0 its pivot marginal is held, infinity it is free.
+PIVOT_DEVICE float relaxation_of(const PivotArgs& p, int side, int head) {
+  return p.kappa ? p.kappa[side * p.heads + head] : 0.0f;
+}
+PIVOT_DEVICE bool is_free(float kappa) {
+  return kappa > 3e38f;
+}
+
+template <class L>
+struct Shared {
+  float part[L::kWarps][L::R + kScalars];
+  float slot[2][kMaxCluster][L::R + kScalars];
+  float total[L::R + kScalars];
+  float sigma[L::R];     // 0 from the true number of pivots on
+  float h[L::R];         // potentials: the accepted point, or the trajectory's
+  float trial[L::R];     // potentials under evaluation
+  float weight[L::R];    // 2^(trial - max trial), 0 at padded columns
+  float shift[L::R];     // log domain: added to exponents of a starving column
+  float marginal[L::R];  // c of the accepted point
+  float log_c[L::R];     // log2 c of the trial
+  float log_b[L::R];     // log2 of what c is to become, at the accepted point
+  float x[L::R];         // right-hand side and solution of the pivot system
+  float extra[2][L::R];
+  float kappa[2];  // of both sides (glue.h)
+  Control control;
+};
+
+/// Columns from the true number of pivots on have this score; finite, so that differences stay numbers.
+constexpr float kNoScore = -1e30f;
+
+template <class L>
+struct Cta {
+  Shared<L>& shared;
+  float* matrix[2];  // [R][stride]
+  float* scratch;    // staging of outer_sum.h, or the matrix of system.h
+  float* scores;     // of the resident solver where L::kInShared (tiles.h)
+  int stride;        // padded_dim + kRowPadding
+  int lane, warp, rank, ranks, parity;
+  RowRange rows;
+
+  PIVOT_DEVICE int row(int block, int i) const {
+    return rows.first + block * L::kBlockRows + warp * L::kWarpRows + unit_row<L>(i, lane);
+  }
+  PIVOT_DEVICE int column(int c) const { return unit_column<L>(c, lane); }
+};
+
+/// Floats of `scratch` for a kernel that needs both of its uses.
+template <class L>
+PIVOT_HOST_DEVICE constexpr int scratch_floats(int stride) {
+  const int stage = kStageRows * (L::R + kRowPadding + stride), system = L::R * (L::R + 1);
+  return stage > system ? stage : system;
+}
+
+template <class L>
+PIVOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
+  unsigned char* memory = shared_memory();
+  const int stride = p.padded_dim + kRowPadding;
+  float* after = reinterpret_cast<float*>(memory + (sizeof(Shared<L>) + 15) / 16 * 16);
+  Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory),
+             {after, after},
+             after + matrices * L::R * stride,
+             after + matrices * L::R * stride + scratch_floats<L>(stride),
+             stride,
+             0,
+             0,
+             0,
+             1,
+             0,
+             {}};
+  if (matrices > 1) cta.matrix[1] = after + L::R * stride;
+  cta.lane = thread_index() % kWarp;
+  cta.warp = thread_index() / kWarp;
+  cta.rank = cluster_rank();
+  cta.ranks = cluster_size();
+  return cta;
+}
+
+struct Sum {
+  static PIVOT_DEVICE float apply(float a, float b) { return a + b; }
+};
+struct Maximum {
+  static PIVOT_DEVICE float apply(float a, float b) { return fmaxf(a, b); }
+};
+
+/// Over the lanes of a warp that own the same column.
+template <class L, class Op>
+PIVOT_DEVICE float warp_column(float x) {
+  PIVOT_UNROLL
+  for (int mask = L::kQuad ? 4 : 1; mask < kWarp; mask *= 2) x = Op::apply(x, shuffle_xor(x, mask));
+  return x;
+}
+
+/// shared.total[j] = reduction of `values` over all rows of the cluster; total[R], total[R + 1] those of the scalars, of which each row
+/// has one (the lanes that share a row hold equal copies). Ends with a CTA barrier.
+template <class L, class Op>
+PIVOT_DEVICE void reduce_columns(Cta<L>& cta, const float (&values)[L::kCols], float first, float second) {
+  Shared<L>& sm = cta.shared;
+  PIVOT_UNROLL
+  for (int c = 0; c < L::kCols; ++c) {
+    const float x = warp_column<L, Op>(values[c]);
+    if (cta.lane < (L::kQuad ? 4 : 1)) sm.part[cta.warp][cta.column(c)] = x;
+  }
+  first = warp_column<L, Op>(first);
+  second = warp_column<L, Op>(second);
+  if (cta.lane == 0) {
+    sm.part[cta.warp][L::R] = first;
+    sm.part[cta.warp][L::R + 1] = second;
+  }
+  cta_sync();
+  const int j = thread_index();
+  if (j < L::R + kScalars) {
+    float x = sm.part[0][j];
+    PIVOT_UNROLL
+    for (int w = 1; w < L::kWarps; ++w) x = Op::apply(x, sm.part[w][j]);
+    for (int r = 0; r < cta.ranks; ++r) *cluster_peer(&sm.slot[cta.parity][cta.rank][j], r) = x;
+  }
+  cluster_sync();
+  if (j < L::R + kScalars) {
+    float x = sm.slot[cta.parity][0][j];
+    for (int r = 1; r < cta.ranks; ++r) x = Op::apply(x, sm.slot[cta.parity][r][j]);
+    sm.total[j] = x;
+  }
+  cta.parity ^= 1;
+  cta_sync();
+}
+
+/// Room for the partial results of the CTAs of cluster `index`.
+template <class L>
+PIVOT_DEVICE float* partial_sums(const Cta<L>& cta, const PivotArgs& p, int index) {
+  const int widest = L::R > p.padded_dim ? L::R : p.padded_dim;
+  return p.partial + static_cast<int64_t>(index) * cta.ranks * L::R * widest;
+}
+
+/// Adds the CTAs' partial results [ranks, count] in the order of the ranks into `result` [count], both in global memory. Everybody may
+/// read `result`, and write `partial` again, afterwards.
+template <class L>
+PIVOT_DEVICE void reduce_partials(const Cta<L>& cta, const float* partial, float* result, int count) {
+  cluster_sync();
+  for (int e = cta.rank * L::kThreads + thread_index(); e < count; e += cta.ranks * L::kThreads) {
+    float x = partial[e];
+    for (int r = 1; r < cta.ranks; ++r) x += partial[static_cast<int64_t>(r) * count + e];
+    result[e] = x;
+  }
+  cluster_sync();
+}
+
+}  // namespace lotformer::ops::pivot::cuda

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Fills a row of the dispatch table; included by one .cu file a row.
+#pragma once
+
+#include "adjoint.h"
+#include "apply.h"
+#include "kernel_set.h"
+#include "output.h"
+#include "reduce.h"
+#include "solve.h"
+
+namespace lotformer::ops::pivot::cuda {
+
+enum class Scratch { none, stage, stage_or_system };
+
+/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the pivot system needs.
+template <class L, int Matrices, Scratch kScratch>
+std::size_t shared_bytes(int padded_dim) {
+  const std::size_t row = padded_dim + kRowPadding;
+  std::size_t scratch = 0;
+  if (kScratch == Scratch::stage) scratch = kStageRows * (L::R + kRowPadding + row);
+  if (kScratch == Scratch::stage_or_system) scratch = scratch_floats<L>(static_cast<int>(row));
+  if (kScratch == Scratch::stage_or_system && L::kInShared) scratch += kResidentValues * L::kThreads;
+  return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * L::R * row + scratch) * sizeof(float);
+}
+
+inline std::size_t no_shared_bytes(int) {
+  return 0;
+}
+
+template <class L>
+KernelShape resident_shape() {
+  return {pivot_solve<L, true>, L::kThreads, L::kUnits * L::kBlockRows,
+          shared_bytes<L, 1, Scratch::stage_or_system>};
+}
+
+template <class L, class Wide>
+KernelSet make_kernel_set() {
+  KernelSet set{};
+  set.pivots = L::R;
+  set.resident[0] = resident_shape<L>();
+  if constexpr (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
+  set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows,
+                  shared_bytes<L, 1, Scratch::stage_or_system>};
+  set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::none>};
+  set.adjoint = {pivot_adjoint<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage_or_system>};
+  set.apply = {pivot_apply<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};
+  set.reduce = {pivot_reduce<L::R>, kReduceThreads, kReduceThreads, no_shared_bytes};
+  return set;
+}
+
+}  // namespace lotformer::ops::pivot::cuda
+
+/// R pivots; warps of a CTA; warps of the resident solver where the cluster would otherwise be too large (the same: none).
+#define PIVOT_KERNEL_SET(R, WARPS, WIDE)                                                        \
+  const lotformer::ops::pivot::cuda::KernelSet& lotformer::ops::pivot::cuda::kernel_set_##R() { \
+    static const KernelSet set = make_kernel_set<Layout<R, WARPS>, Layout<R, WIDE, true>>();    \
+    return set;                                                                                 \
+  }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// The operators' signatures around bind.h, and their registration. `Site` says where a call runs: constructed from q, it holds the
+// device for the call and has a `target`. The library has one for GPUs, the tests one for the emulated kernels.
+#pragma once
+
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <tuple>
+
+#include "bind.h"
+
+namespace lotformer::ops::pivot::cuda::bind {
+
+inline PivotCall truncated_call(int64_t half_iterations, bool reference) {
+  PivotCall call;
+  call.mode = reference ? PivotCall::Mode::reference : PivotCall::Mode::truncated;
+  call.half_iterations = half_iterations;
+  return call;
+}
+
+template <class Site>
+struct Operators {
+  using Exact = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+  using ExactGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor,
+                                    at::Tensor, at::Tensor>;
+  using Truncated = std::tuple<at::Tensor, at::Tensor>;
+  using TruncatedGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+
+  static Exact exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
+                     const at::Tensor& sigma, const Optional& kappa, const Optional& lengths,
+                     const Optional& query_masses, const Optional& key_masses, double epsilon,
+                     double tolerance, int64_t max_passes, bool) {
+    const Site site(q);
+    const Forward r =
+        forward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon),
+                {PivotCall::Mode::exact, tolerance, max_passes, 0}, site.target());
+    return {r.out, r.state, r.residual, r.passes};
+  }
+
+  static ExactGradients exact_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
+                                       const at::Tensor& v, const at::Tensor& pivots, const at::Tensor& sigma,
+                                       const Optional& kappa, const Optional& lengths,
+                                       const Optional& query_masses, const Optional& key_masses,
+                                       double epsilon, const at::Tensor& state) {
+    const Site site(q);
+    const PivotGradients g =
+        backward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon), {},
+                 d_out, state, site.target());
+    const auto none = [&] { return at::empty({0}, sigma.options()); };
+    return {g.q, g.k, g.v, g.pivots, g.sigma, g.kappa.defined() ? g.kappa : none(), none(), none()};
+  }
+
+  static Truncated truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const at::Tensor& pivots, const at::Tensor& log_sigma, const Optional& lengths,
+                             double epsilon, int64_t half_iterations, bool reference) {
+    const Site site(q);
+    const Forward r = forward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
+                              truncated_call(half_iterations, reference), site.target());
+    return {r.out, r.state};
+  }
+
+  static TruncatedGradients truncated_backward(const at::Tensor& d_out, const at::Tensor& q,
+                                               const at::Tensor& k, const at::Tensor& v,
+                                               const at::Tensor& pivots, const at::Tensor& log_sigma,
+                                               const Optional& lengths, double epsilon,
+                                               int64_t half_iterations, bool reference,
+                                               const at::Tensor& state) {
+    const Site site(q);
+    const PivotGradients g =
+        backward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
+                 truncated_call(half_iterations, reference), d_out, state, site.target());
+    return {g.q, g.k, g.v, g.pivots, g.sigma};
+  }
+
+  static void add_to(torch::Library& library) {
+    library.impl("pivot_exact", TORCH_FN(exact));
+    library.impl("pivot_exact_backward", TORCH_FN(exact_backward));
+    library.impl("pivot_truncated", TORCH_FN(truncated));
+    library.impl("pivot_truncated_backward", TORCH_FN(truncated_backward));
+  }
+};
+
+}  // namespace lotformer::ops::pivot::cuda::bind

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// F2: O_i = p_i . W for the rows of one block, scores computed anew. Grid: problems x blocks. Padded rows are written as zeros; in mode
+// reference there are none.
+#pragma once
+
+#include "glue.h"
+
+namespace lotformer::ops::pivot::cuda {
+
+/// p of one block at the potentials `h` [R] in global memory.
+template <class L>
+PIVOT_DEVICE void probabilities(const Cta<L>& cta, const Tiles<L, false>& tiles, int block, const Unit<L>& s,
+                                const float* h, Unit<L>& p) {
+  float point[L::kCols];
+  PIVOT_UNROLL
+  for (int c = 0; c < L::kCols; ++c) point[c] = h[cta.column(c)];
+  PIVOT_UNROLL
+  for (int i = 0; i < L::kUnitRows; ++i) {
+    const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+    PIVOT_UNROLL
+    for (int c = 0; c < L::kCols; ++c) p[i][c] = probability(tiles, s[i][c], point[c], norm);
+  }
+}
+
+/// Potentials of the plan, [R] in global memory.
+template <class L>
+PIVOT_DEVICE const float* plan_potentials(const PivotArgs& p, int ps, int side) {
+  const int at = p.mode == Mode::exact ? 0 : schedule_of(p.half_iterations, side).at;
+  return p.potentials + (static_cast<int64_t>(ps) * (p.steps + 1) + at) * L::R;
+}
+
+template <class L>
+PIVOT_KERNEL(L::kThreads, 1)
+pivot_output(PivotArgs p) {
+  Cta<L> cta = make_cta<L>(p, 2);
+  const int blocks = (p.tokens + L::kBlockRows - 1) / L::kBlockRows;
+  const int problem = cta_index() / blocks, block = cta_index() % blocks, b = problem / p.heads,
+            h = problem % p.heads;
+  const int real = real_tokens(p, b);
+  cta.rows = {0, blocks, real, p.tokens};
+  const RowTarget out = row_target(p, p.out, b, h);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
+  load_side_matrix(cta, p, 0, problem, cta.matrix[1]);
+  const Tiles<L, false> tiles{row_source(p, p.q, b, h, real), p.clamp, p.pivots};
+  Unit<L> s, weights;
+  scores(cta, tiles.x, block, p.clamp, p.pivots, s);
+  probabilities(cta, tiles, block, s, plan_potentials<L>(p, problem, 0), weights);
+  pivot_products(cta, weights, cta.matrix[1], [&](int i, int column, Pair x) {
+    const int row = cta.row(block, i);
+    out.store(row, column, row < real ? x : Pair{0, 0});
+  });
+}
+
+}  // namespace lotformer::ops::pivot::cuda

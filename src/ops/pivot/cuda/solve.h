@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+// F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster a side of a problem.
+//
+//   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i p_ij / n;   exact: c(h) = sigma by damped Newton steps (newton.h);
+//   truncated, reference: h <- h + log2(sigma / c(h)), a fixed number of times, every h kept for the backward pass.
+//
+// Memory: scores once (resident) or again each sweep (tiles.h), nothing of size n x R written. Equal bits for equal inputs, whatever the
+// batch: sums in fixed order, no atomics.
+#pragma once
+
+#include "newton.h"
+
+namespace lotformer::ops::pivot::cuda {
+
+/// Has a column fallen out of the range of float32? Equal on all threads of the cluster.
+template <class L>
+PIVOT_DEVICE bool any_starving(const Cta<L>& cta, int pivots) {
+  bool starving = false;
+  for (int j = 0; j < pivots; ++j) starving = starving || cta.shared.total[j] < kSmallestSum;
+  return starving;
+}
+
+/// shared.shift_j = -max_i log2 p_ij, so that the largest term of each column becomes 1. Ends with a barrier.
+template <class L, bool kResident>
+PIVOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots,
+                                    const float (&point)[L::kCols]) {
+  float largest[L::kCols];
+  PIVOT_UNROLL
+  for (int c = 0; c < L::kCols; ++c) largest[c] = kNoScore;
+  for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
+    PIVOT_UNROLL
+    for (int i = 0; i < L::kUnitRows; ++i) {
+      const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+      PIVOT_UNROLL
+      for (int c = 0; c < L::kCols; ++c) largest[c] = fmaxf(largest[c], s[i][c] + point[c] - norm.value);
+    }
+  });
+  reduce_columns<L, Maximum>(cta, largest, 0, 0);
+  if (thread_index() < pivots) cta.shared.shift[thread_index()] = -cta.shared.total[thread_index()];
+  cta_sync();
+}
+
+/// One evaluation at shared.trial: log2 c into shared.log_c, the normalisers' mean into shared.total[R]. Ends with a barrier.
+template <class L, bool kResident>
+PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
+  Shared<L>& sm = cta.shared;
+  const float share = 1.0f / static_cast<float>(cta.rows.real);
+  float point[L::kCols];
+  read_point<L, kResident>(cta, point);
+  bool shifted = false;
+  while (true) {
+    float sum[L::kCols] = {}, log_sums = 0, failures = 0;
+    for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
+      PIVOT_UNROLL
+      for (int i = 0; i < L::kUnitRows; ++i) {
+        const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+        log_sums = fmaf(share, norm.log_sum, log_sums);
+        failures += norm.in_range ? 0.0f : 1.0f;
+        PIVOT_UNROLL
+        for (int c = 0; c < L::kCols; ++c) {
+          if constexpr (kResident) {
+            sum[c] = fmaf(s[i][c], share * norm.value, sum[c]);
+          } else {
+            const float shift = shifted ? sm.shift[cta.column(c)] : 0.0f;
+            sum[c] = fmaf(share, exp2_fast(s[i][c] + point[c] - norm.value + shift), sum[c]);
+          }
+        }
+      }
+    });
+    reduce_columns<L, Sum>(cta, sum, log_sums, failures);
+    if (kResident || shifted || !any_starving(cta, pivots)) break;
+    largest_exponents(cta, tiles, pivots, point);
+    shifted = true;
+  }
+  if (cta.warp == 0) {
+    for_columns(cta, pivots, [&](int j) {
+      const float c = sm.total[j] * (kResident ? sm.weight[j] : 1.0f);
+      sm.log_c[j] = log2f(c) - (shifted ? sm.shift[j] : 0.0f);
+      if (kResident && (!(c > kSmallestSum) || !(sm.total[L::R + 1] == 0))) sm.control.flagged = 1;
+    });
+  }
+  cta_sync();
+}
+
+/// The first half-iteration of the key side, pivots before tokens: h_j = log2 sigma_j - log2 sum_k 2^S_kj. Tiles still hold scores.
+template <class L, bool kResident>
+PIVOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
+  Shared<L>& sm = cta.shared;
+  float value[L::kCols];
+  PIVOT_UNROLL
+  for (int c = 0; c < L::kCols; ++c) value[c] = kNoScore;
+  for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
+    PIVOT_UNROLL
+    for (int i = 0; i < L::kUnitRows; ++i) {
+      const bool live = cta.row(block, i) < cta.rows.real;
+      PIVOT_UNROLL
+      for (int c = 0; c < L::kCols; ++c) value[c] = live ? fmaxf(value[c], s[i][c]) : value[c];
+    }
+  });
+  reduce_columns<L, Maximum>(cta, value, 0, 0);
+  if (thread_index() < L::R) sm.shift[thread_index()] = -sm.total[thread_index()];
+  cta_sync();
+  PIVOT_UNROLL
+  for (int c = 0; c < L::kCols; ++c) value[c] = 0;
+  for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
+    PIVOT_UNROLL
+    for (int i = 0; i < L::kUnitRows; ++i) {
+      const bool live = cta.row(block, i) < cta.rows.real;
+      PIVOT_UNROLL
+      for (int c = 0; c < L::kCols; ++c)
+        value[c] += live ? exp2_fast(s[i][c] + sm.shift[cta.column(c)]) : 0.0f;
+    }
+  });
+  reduce_columns<L, Sum>(cta, value, 0, 0);
+  if (cta.warp == 0) {
+    for_columns(cta, pivots,
+                [&](int j) { sm.h[j] = safe_log2(sm.sigma[j]) - log2f(sm.total[j]) + sm.shift[j]; });
+  }
+  cta_sync();
+}
+
+/// sum_i a_i p_i. u_i. at the point that was evaluated last, over the cluster, into `result` [R][columns]. `source` null: u = p.
+template <class L, bool kResident, int kMaxColumns, bool kGram>
+PIVOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
+                               const RowSource* source, int columns, float* result) {
+  float point[L::kCols];  // read again: registers are short
+  read_point<L, kResident>(cta, point);
+  OuterSum<L, kMaxColumns, kGram> sum;
+  sum_outer(cta, tiles, point, source, sum);
+  float* partial = partial_sums<L>(cta, p, ps);
+  sum.store(cta, partial + cta.rank * L::R * columns, columns, 1.0f / static_cast<float>(cta.rows.real));
+  reduce_partials(cta, partial, result, L::R * columns);
+}
+
+/// Mode exact, after an evaluation: accept or reject it, propose the next. False when the problem is over.
+template <class L, bool kResident>
+PIVOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps) {
+  Shared<L>& sm = cta.shared;
+  float* gram = p.gram + static_cast<int64_t>(ps) * L::R * L::R;
+  if (cta.warp == 0) decide(cta, p.pivots, kResident, p.tolerance);
+  cta_sync();
+  const Control now = sm.control;
+  const bool last = !now.active || now.passes >= p.max_passes;
+  if (now.accepted && (last || !now.sinkhorn))
+    weighted_sum<L, kResident, L::R, true>(cta, tiles, p, ps, nullptr, L::R, gram);
+  if (last) return false;
+  bool newton = !now.sinkhorn;
+  if (newton) {
+    if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
+    newton = solve_system(cta, gram, 1 - fmaxf(now.omega, kLeastDamping), now.kappa, p.pivots);
+  }
+  if (cta.warp == 0) {
+    if (cta.lane == 0) sm.control.sinkhorn = !newton;
+    propose(cta, p.pivots, kResident, newton);
+  }
+  cta_sync();
+  return true;
+}
+
+template <class L>
+PIVOT_DEVICE void keep_potentials(const Cta<L>& cta, const PivotArgs& p, int ps, int step) {
+  if (cta.rank != 0 || thread_index() >= L::R) return;
+  p.potentials[(static_cast<int64_t>(ps) * (p.steps + 1) + step) * L::R + thread_index()] =
+      cta.shared.h[thread_index()];
+}
+
+/// A fixed number of half-iterations: the pivot update number t after an evaluation. False when it was the last.
+template <class L>
+PIVOT_DEVICE bool truncated_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident,
+                                 const Schedule& schedule) {
+  Shared<L>& sm = cta.shared;
+  const int j = thread_index();
+  if (j < p.pivots) sm.h[j] += safe_log2(sm.sigma[j]) - sm.log_c[j];
+  cta_sync();
+  keep_potentials(cta, p, ps, t + 1);
+  if (t + 1 == schedule.updates && schedule.pivot_last)
+    return false;  // the plan is that of the potentials before
+  if (cta.warp == 0) set_trial(cta, p.pivots, resident, [&](int i) { return sm.h[i]; });
+  cta_sync();
+  return t + 1 < schedule.updates;
+}
+
+/// Potentials of one side; the point of the plan ends up in shared.trial.
+template <class L, bool kResident>
+PIVOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps, int side) {
+  Shared<L>& sm = cta.shared;
+  const bool exact = p.mode == Mode::exact;
+  if (!exact && side) first_pivot_update(cta, tiles, p.pivots);
+  make_kernel(cta, tiles);
+  const Schedule schedule = schedule_of(p.half_iterations, side);
+  keep_potentials(cta, p, ps, 0);
+  if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
+  cta_sync();
+  for (int t = 0; exact || t < schedule.updates; ++t) {
+    evaluate(cta, tiles, p.pivots);
+    if (sm.control.flagged) return;
+    if (!(exact ? newton_step(cta, tiles, p, ps) : truncated_step(cta, p, ps, t, kResident, schedule))) break;
+  }
+  if (!exact) return;
+  if (sm.control.kappa > 0) {
+    if (cta.warp == 0) place_constant(cta, p.pivots);
+    cta_sync();
+  }
+  keep_potentials(cta, p, ps, 0);
+  if (sm.control.accepted) return;  // the last trial is the solution
+  if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
+  cta_sync();
+}
+
+/// Numbers that are read by name before anything was computed, and a sequence without a token.
+template <class L>
+PIVOT_DEVICE void clear_shared(const Cta<L>& cta, const PivotArgs& p, int side, int h) {
+  Shared<L>& sm = cta.shared;
+  for (int j = thread_index(); j < L::R; j += L::kThreads) {
+    sm.sigma[j] = j < p.pivots ? p.sigma[h * p.pivots + j] : 0.0f;
+    sm.h[j] = sm.trial[j] = sm.shift[j] = sm.log_c[j] = sm.log_b[j] = sm.x[j] = 0;
+    sm.marginal[j] = sm.sigma[j];
+  }
+  if (thread_index() == 0) {
+    const float kappa = relaxation_of(p, side, h);
+    sm.control = Control{};
+    sm.control.free = is_free(kappa);
+    sm.control.kappa = sm.control.free ? 0.0f : kappa;
+  }
+}
+
+template <class L>
+PIVOT_DEVICE void keep_solution(const Cta<L>& cta, const PivotArgs& p, int ps) {
+  const Shared<L>& sm = cta.shared;
+  if (cta.rank != 0) return;
+  if (thread_index() < L::R)
+    p.marginal[static_cast<int64_t>(ps) * L::R + thread_index()] = sm.marginal[thread_index()];
+  if (thread_index() == 0) {
+    p.residual[ps] = sm.control.residual;
+    p.passes[ps] = sm.control.passes;
+  }
+}
+
+/// Zeros for a sequence without a token; its output rows are zero, too.
+template <class L>
+PIVOT_DEVICE void keep_nothing(const Cta<L>& cta, const PivotArgs& p, int ps) {
+  keep_solution(cta, p, ps);
+  for (int t = 0; t <= p.steps; ++t) keep_potentials(cta, p, ps, t);
+  if (cta.rank != 0) return;
+  const int problems = p.batch * p.heads, count = L::R * p.padded_dim;
+  for (int e = thread_index(); e < count && ps >= problems; e += L::kThreads)
+    p.pooled[static_cast<int64_t>(ps - problems) * count + e] = 0;
+  for (int e = thread_index(); e < L::R * L::R && p.mode == Mode::exact; e += L::kThreads)
+    p.gram[static_cast<int64_t>(ps) * L::R * L::R + e] = 0;
+}
+
+/// CTAs that share a multiprocessor, as far as registers go without spills: one computes while another waits in the exchange.
+template <class L, bool kResident>
+constexpr int kSolveCtas = kResident&& L::R <= 16 ? 2 : 1;
+
+template <class L, bool kResident>
+PIVOT_KERNEL(L::kThreads, (kSolveCtas<L, kResident>))
+pivot_solve(PivotArgs p) {
+  Cta<L> cta = make_cta<L>(p, 1);
+  const int problems = p.batch * p.heads;
+  const int ps = cta_index() / cta.ranks, side = ps / problems, b = ps % problems / p.heads, h = ps % p.heads;
+  if (p.only_flagged && !p.flag[ps]) return;
+  Shared<L>& sm = cta.shared;
+  const int real = real_tokens(p, b);
+  cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
+  clear_shared(cta, p, side, h);
+  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+              p.log_scale);
+  cluster_sync();  // every CTA runs and has its shared memory in order, before a peer writes to it
+  if (real == 0) {
+    if (kResident && cta.rank == 0 && thread_index() == 0) p.flag[ps] = 0;
+    keep_nothing(cta, p, ps);
+    return;
+  }
+  Tiles<L, kResident> tiles;
+  load_tiles(cta, tiles, row_source(p, side ? p.k : p.q, b, h, real), p.clamp, p.pivots);
+  solve(cta, tiles, p, ps, side);
+  if (kResident && cta.rank == 0 && thread_index() == 0) p.flag[ps] = sm.control.flagged;
+  if (sm.control.flagged) return;  // the streamed kernel does all of it again
+  keep_solution(cta, p, ps);
+  if (side == 0) return;
+  const RowSource values = row_source(p, p.v, b, h, real);
+  weighted_sum<L, kResident, kMaxHeadDim, false>(
+      cta, tiles, p, ps, &values, p.padded_dim,
+      p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
+}
+
+}  // namespace lotformer::ops::pivot::cuda
