@@ -2,6 +2,7 @@
 #include "lotformer/data/show.h"
 
 #include <cmath>
+#include <vector>
 
 #include "data/png_writer.h"
 #include "lotformer/core/error.h"
@@ -11,25 +12,40 @@
 namespace lotformer::data {
 namespace {
 
-bool is_picture(const Dataset& dataset) {
-  return dataset.fixed_bytes() > 0;
+using Kind = Vocabulary::Kind;
+
+std::vector<std::string> tokens_of(const Dataset& dataset, const Vocabulary& vocabulary, int64_t row,
+                                   int64_t sequence) {
+  std::vector<std::string> tokens;
+  for (const uint8_t byte : dataset.bytes(row, sequence))
+    tokens.push_back(vocabulary.tokens.at(static_cast<size_t>(byte + dataset.id_offset())));
+  return tokens;
 }
 
-Json sequence_object(const Dataset& dataset, int64_t row, int64_t sequence) {
+/// Tokens one behind the other: a text whatever the tokeniser was.
+std::string joined(const std::vector<std::string>& tokens) {
+  const std::string text = join(tokens, "");
+  return printable({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+Json sequence_object(const Dataset& dataset, const Vocabulary& vocabulary, int64_t row, int64_t sequence) {
   Json ids = Json::array();
   for (const uint8_t byte : dataset.bytes(row, sequence)) ids.push_back(byte + dataset.id_offset());
   Json result = {{"length", ids.size()}, {"ids", ids}};
-  if (dataset.id_offset() == 1) result["text"] = printable(dataset.bytes(row, sequence));
+  if (vocabulary.kind == Kind::picture) return result;
+  const std::vector<std::string> tokens = tokens_of(dataset, vocabulary, row, sequence);
+  result["text"] = vocabulary.kind == Kind::text ? joined(tokens) : join(tokens, " ");
   return result;
 }
 
-std::string sequence_text(const Dataset& dataset, int64_t row, int64_t sequence, Ink ink) {
-  const auto bytes = dataset.bytes(row, sequence);
-  if (is_picture(dataset)) return half_blocks(bytes, ink);
-  if (dataset.id_offset() == 0) return listops_tree(bytes);
+std::string sequence_text(const Dataset& dataset, const Vocabulary& vocabulary, int64_t row, int64_t sequence,
+                          Ink ink) {
+  if (vocabulary.kind == Kind::picture) return half_blocks(dataset.bytes(row, sequence), ink);
+  const std::vector<std::string> tokens = tokens_of(dataset, vocabulary, row, sequence);
+  if (vocabulary.kind == Kind::expression) return listops_tree(tokens);
   const std::string title =
-      dataset.sequences() > 1 ? concat("--- document ", sequence + 1, ", ", bytes.size(), " bytes\n") : "";
-  return title + printable(bytes) + "\n";
+      dataset.sequences() > 1 ? concat("--- document ", sequence + 1, ", ", tokens.size(), " tokens\n") : "";
+  return title + joined(tokens) + "\n";
 }
 
 }  // namespace
@@ -37,6 +53,8 @@ std::string sequence_text(const Dataset& dataset, int64_t row, int64_t sequence,
 Example show_example(const std::string& name, const DataOptions& options, Split split, int64_t row, Ink ink) {
   const std::unique_ptr<Task> task = open_task(name, options);
   const Dataset dataset = task->open(split);
+  const Vocabulary vocabulary = task->vocabulary();
+  const bool picture = vocabulary.kind == Kind::picture;
   if (row < 0 || row >= dataset.size()) {
     throw Error(ErrorKind::usage,
                 concat("show: --row must lie in 0..", dataset.size() - 1, " (", to_string(split), " has ",
@@ -52,15 +70,15 @@ Example show_example(const std::string& name, const DataOptions& options, Split 
                    {"label", label},
                    {"class", class_name}};
   const std::string origin = task->data_origin();
-  result.text = concat(name, " ", to_string(split), " row ", row, ": label ", label,
-                       class_name == std::to_string(label) ? "" : concat(" (", class_name, ")"), ", ",
-                       is_picture(dataset) ? "pixels " : "tokens ", dataset.bytes(row).size(),
-                       ", data origin ", origin, "\n");
+  result.text =
+      concat(name, " ", to_string(split), " row ", row, ": label ", label,
+             class_name == std::to_string(label) ? "" : concat(" (", class_name, ")"), ", ",
+             picture ? "pixels " : "tokens ", dataset.bytes(row).size(), ", data origin ", origin, "\n");
   for (int64_t sequence = 0; sequence < dataset.sequences(); ++sequence) {
-    result.object["sequences"].push_back(sequence_object(dataset, row, sequence));
-    result.text += sequence_text(dataset, row, sequence, ink);
+    result.object["sequences"].push_back(sequence_object(dataset, vocabulary, row, sequence));
+    result.text += sequence_text(dataset, vocabulary, row, sequence, ink);
   }
-  if (is_picture(dataset)) {
+  if (picture) {
     const auto edge =
         static_cast<uint32_t>(std::lround(std::sqrt(static_cast<double>(dataset.fixed_bytes()))));
     result.png = encode_png(dataset.bytes(row), edge, edge);

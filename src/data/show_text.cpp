@@ -30,13 +30,17 @@ size_t utf8_length(std::span<const uint8_t> bytes) {
   return length;
 }
 
+bool is_token_of_expressions(uint8_t token) {
+  return listops::is_operator(token) || listops::is_digit(token) || token == listops::kClose;
+}
+
 /// The value of the expression that begins at `begin`, -1 when it is broken.
 int value_at(std::span<const uint8_t> tokens, size_t begin) {
   listops::Expression expression;
   expression.begin();
   int64_t level = 0;
   for (size_t i = begin; i < tokens.size(); ++i) {
-    if (!expression.push(tokens[i])) return -1;
+    if (!is_token_of_expressions(tokens[i]) || !expression.push(tokens[i])) return -1;
     level += listops::is_operator(tokens[i]) ? 1 : tokens[i] == listops::kClose ? -1 : 0;
     if (level == 0) return expression.finish() ? expression.value() : -1;
   }
@@ -78,7 +82,13 @@ std::string printable(std::span<const uint8_t> bytes) {
   return out;
 }
 
-std::string listops_tree(std::span<const uint8_t> tokens) {
+std::string listops_tree(std::span<const std::string> texts) {
+  std::vector<uint8_t> tokens;  // in the default numbering, which the grammar knows
+  for (const std::string& text : texts) tokens.push_back(listops::token_id(text));
+  const bool closed = std::find(tokens.begin(), tokens.end(), listops::kClose) != tokens.end();
+  if (!closed && std::any_of(tokens.begin(), tokens.end(), listops::is_operator)) {
+    return join(std::vector<std::string>(texts.begin(), texts.end()), " ") + "\n";
+  }
   std::string out;
   size_t level = 0;
   bool in_digits = false;  // digits that follow one another share a line
@@ -89,8 +99,7 @@ std::string listops_tree(std::span<const uint8_t> tokens) {
   };
   for (size_t i = 0; i < tokens.size(); ++i) {
     const uint8_t token = tokens[i];
-    const std::string text =
-        token < listops::kTokens ? std::string(listops::kTokenText[token]) : concat("<", int{token}, ">");
+    const std::string& text = texts[i];
     if (listops::is_operator(token)) {
       begin_line();
       const int value = value_at(tokens, i);

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "data/progress.h"
-#include "data/tasks/listops_expression.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -60,7 +59,7 @@ Json histogram(const std::vector<int64_t>& lengths) {
   return result;
 }
 
-Json top_tokens(const Counts& counts, const Dataset& dataset) {
+Json top_tokens(const Counts& counts, const Dataset& dataset, const Vocabulary& vocabulary) {
   std::array<size_t, 256> order{};
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -70,7 +69,7 @@ Json top_tokens(const Counts& counts, const Dataset& dataset) {
     const auto id = static_cast<int64_t>(order[i]) + dataset.id_offset();
     result.push_back(
         {{"id", id},
-         {"token", token_text(dataset, id)},
+         {"token", token_text(vocabulary, id)},
          {"count", counts.bytes[order[i]]},
          {"share", static_cast<double>(counts.bytes[order[i]]) / static_cast<double>(counts.tokens)}});
   }
@@ -99,7 +98,7 @@ Json split_stats(const Dataset& dataset, const Task& task, std::string_view spli
           {"classes", classes},
           {"lengths", histogram(counts.lengths)},
           {"distinct_tokens", distinct},
-          {"top_tokens", top_tokens(counts, dataset)}};
+          {"top_tokens", top_tokens(counts, dataset, task.vocabulary())}};
 }
 
 std::string bar(double share) {
@@ -149,17 +148,15 @@ void describe_split(const std::string& name, const Json& split, std::string& out
 
 }  // namespace
 
-std::string token_text(const Dataset& dataset, int64_t id) {
-  if (dataset.fixed_bytes() > 0) return concat("grey ", id);
-  if (dataset.id_offset() == 0) {
-    const auto token = static_cast<size_t>(id);
-    return token < listops::kTokens ? std::string(listops::kTokenText[token]) : concat("id ", id);
-  }
-  const int64_t byte = id - dataset.id_offset();
-  if (byte > ' ' && byte < 0x7F) return concat("'", static_cast<char>(byte), "'");
+std::string token_text(const Vocabulary& vocabulary, int64_t id) {
+  const std::string& token = vocabulary.tokens.at(static_cast<size_t>(id));
+  if (vocabulary.kind == Vocabulary::Kind::picture) return "grey " + token;
+  if (vocabulary.kind == Vocabulary::Kind::expression) return token;
+  if (token.size() > 1) return token.front() == '<' ? token : concat("'", token, "'");
+  const auto byte = static_cast<uint8_t>(token.front());
+  if (byte > ' ' && byte < 0x7F) return concat("'", token, "'");
   constexpr std::string_view kHex = "0123456789abcdef";
-  return concat(byte == ' ' ? "blank " : "", "0x", kHex[static_cast<size_t>(byte / 16 % 16)],
-                kHex[static_cast<size_t>(byte % 16)]);
+  return concat(byte == ' ' ? "blank " : "", "0x", kHex[byte / 16], kHex[byte % 16]);
 }
 
 Json task_stats(const std::string& name, const DataOptions& options, std::optional<Split> only) {

@@ -2,6 +2,7 @@
 // `lotformer-data show`: one example for people.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "lotformer/core/json.h"
@@ -16,7 +17,8 @@ enum class Ink {
 };
 
 struct Example {
-  Json object;       ///< task, origin, split, row, label, class, and of each sequence its length and ids
+  Json
+      object;  ///< task, origin, split, row, label, class, and of each sequence its length, ids and, of text and trees, its text
   std::string text;  ///< a tree, a review, two documents or a picture
   std::string png;   ///< a PNG file of a picture, else empty
 };
@@ -24,8 +26,9 @@ struct Example {
 /// Row `row` (from 0) of a split. Error(usage) when there is no such row; else what the reader throws.
 Example show_example(const std::string& task, const DataOptions& options, Split split, int64_t row, Ink ink);
 
-/// A ListOps expression as an indented tree with the value of each operator.
-std::string listops_tree(std::span<const uint8_t> tokens);
+/// A ListOps expression, token by token ("[MAX", "3", "]"), as an indented tree with the value of each operator. In one line where it has
+/// operators and no close bracket: nobody can tell where its lists end.
+std::string listops_tree(std::span<const std::string> tokens);
 /// Bytes as text: what is no UTF-8 or a control character (an escape sequence, say) is written \xNN.
 std::string printable(std::span<const uint8_t> bytes);
 /// Square picture as lines of half blocks, at most 128 columns.

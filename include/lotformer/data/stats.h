@@ -15,7 +15,7 @@ namespace lotformer::data {
 Json task_stats(const std::string& task, const DataOptions& options, std::optional<Split> only);
 std::string describe_stats(const Json& stats);
 
-/// A token id of a task for people: "[MAX", "'e'", "0x0a", "grey 17".
-std::string token_text(const Dataset& dataset, int64_t id);
+/// A token id of a task for people: "[MAX", "'e'", "0x0a", "grey 17", "<end>".
+std::string token_text(const Vocabulary& vocabulary, int64_t id);
 
 }  // namespace lotformer::data

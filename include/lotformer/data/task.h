@@ -54,6 +54,18 @@ struct Attribute {
   std::function<int64_t(const Dataset&, int64_t row)> value;
 };
 
+/// How the ids of a task read for people.
+struct Vocabulary {
+  enum class Kind {
+    expression,  ///< ListOps: operators, digits, brackets
+    text,        ///< the tokens, one behind the other, are a text
+    picture,     ///< grey values
+  };
+  Kind kind = Kind::text;
+  /// Of each id: "[MAX", "e", "<pad>", "17". The byte tokeniser's are single bytes, which need not be characters by themselves.
+  std::vector<std::string> tokens;
+};
+
 /// An opened task with its options applied.
 class Task {
  public:
@@ -64,6 +76,8 @@ class Task {
   virtual int64_t sequences() const { return 1; }
   virtual int64_t max_length() const = 0;  ///< longest sequence a batch can have (after cut, eos and pad_to)
   virtual std::vector<std::string> class_names() const = 0;
+  /// What the ids stand for, with vocab_size() entries. Some numberings are counted in the training split: complete after an open().
+  virtual Vocabulary vocabulary() const = 0;
   /// Opens one split (through its cache). Throws DataError for bad files.
   virtual Dataset open(Split split) = 0;
   /// "official" (files without a provenance record), "generated", "synthetic".

@@ -43,6 +43,15 @@ bool decode_utf8(std::string_view text, std::vector<char32_t>& characters) {
   return true;
 }
 
+std::string encode_utf8(char32_t character) {
+  if (character < 0x80) return {static_cast<char>(character)};
+  const int more = character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
+  constexpr uint32_t kFirst[] = {0, 0xC0, 0xE0, 0xF0};
+  std::string text = {static_cast<char>(kFirst[more] | (character >> (6 * more)))};
+  for (int i = more - 1; i >= 0; --i) text += static_cast<char>(0x80U | ((character >> (6 * i)) & 0x3FU));
+  return text;
+}
+
 void CharacterVocabulary::count(std::span<const char32_t> characters) {
   for (const char32_t character : characters) ++counts_[character];
 }

@@ -16,6 +16,9 @@ namespace lotformer::data {
 /// surrogates and numbers above U+10FFFF included).
 bool decode_utf8(std::string_view text, std::vector<char32_t>& characters);
 
+/// UTF-8 of a character that decode_utf8() gave.
+std::string encode_utf8(char32_t character);
+
 /// Ids: 0 pads, 1 unknown, 2 end, then the characters by falling frequency, ties by code point.
 class CharacterVocabulary {
  public:

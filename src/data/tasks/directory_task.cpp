@@ -29,6 +29,12 @@ std::vector<Reference> DirectoryTask::references() {
            "measured on the training split"}};
 }
 
+Vocabulary grey_values() {
+  Vocabulary result{Vocabulary::Kind::picture, {}};
+  for (int grey = 0; grey < 256; ++grey) result.tokens.push_back(std::to_string(grey));
+  return result;
+}
+
 Attribute class_attribute(int64_t classes) {
   Attribute attribute{"class", {}, nullptr};
   for (int64_t edge = 0; edge <= classes; ++edge) attribute.edges.push_back(edge);

@@ -31,6 +31,9 @@ class DirectoryTask : public Task {
   Json provenance_;
 };
 
+/// Of pictures: "0" to "255".
+Vocabulary grey_values();
+
 /// Accuracy by class: one bin a class.
 Attribute class_attribute(int64_t classes);
 

@@ -33,6 +33,7 @@ class ImageTask final : public DirectoryTask {
   int64_t vocab_size() const override { return 256; }
   int64_t max_length() const override { return std::max(cifar::kPixels, options_.pad_to); }
   std::vector<std::string> class_names() const override { return class_names_; }
+  Vocabulary vocabulary() const override { return grey_values(); }
   Dataset open(Split split) override;
   std::vector<Attribute> attributes() const override { return {class_attribute(10)}; }
 

@@ -36,6 +36,7 @@ class ListopsTask final : public Task {
   int64_t num_classes() const override { return 10; }
   int64_t max_length() const override { return std::max(encoding_.max_length(), options_.pad_to); }
   std::vector<std::string> class_names() const override;
+  Vocabulary vocabulary() const override { return {Vocabulary::Kind::expression, encoding_.tokens()}; }
   Dataset open(Split split) override;
   std::string data_origin() const override { return origin_; }
   Json provenance() const override { return provenance_; }

@@ -56,6 +56,17 @@ void Encoding::number_by_frequency(std::span<const uint64_t> counts) {
   for (size_t rank = 0; rank < order.size(); ++rank) id_of_[order[rank]] = static_cast<uint8_t>(3 + rank);
 }
 
+std::vector<std::string> Encoding::tokens() const {
+  std::vector<std::string> result(static_cast<size_t>(vocab_size_));
+  if (s4_) result[0] = kTokenText[kPad], result[1] = kTokenText[kUnknown];
+  const size_t begin = s4_ ? kMin : kPad, end = s4_ ? size_t{kUnknown} : kTokens;
+  for (size_t token = begin; token < end; ++token) {
+    if (id_of_[token] != kDropped) result[id_of_[token]] = kTokenText[token];
+  }
+  if (append_eos_) result[eos_] = "<end>";
+  return result;
+}
+
 bool Encoding::encode(std::span<const uint8_t> tokens, std::vector<uint8_t>& ids) const {
   ids.clear();
   const auto room = static_cast<size_t>(max_length_ - (append_eos_ ? 1 : 0));

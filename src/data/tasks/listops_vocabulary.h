@@ -31,6 +31,8 @@ class Encoding {
   bool encode(std::span<const uint8_t> tokens, std::vector<uint8_t>& ids) const;
 
   int64_t vocab_size() const { return vocab_size_; }
+  /// Text of each id; with `vocab: s4` only after number_by_frequency().
+  std::vector<std::string> tokens() const;
   int64_t max_length() const { return max_length_; }  ///< longest row, end token included
   /// Names the options: part of a cache's file name.
   std::string name() const;

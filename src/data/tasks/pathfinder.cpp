@@ -58,6 +58,7 @@ class PathfinderTask final : public DirectoryTask {
   int64_t vocab_size() const override { return 256; }
   int64_t max_length() const override { return std::max(edge_ * edge_, options_.pad_to); }
   std::vector<std::string> class_names() const override { return {"different", "same"}; }
+  Vocabulary vocabulary() const override { return grey_values(); }
   Dataset open(Split split) override;
   std::vector<Attribute> attributes() const override { return {class_attribute(2)}; }
 

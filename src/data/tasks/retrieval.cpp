@@ -37,6 +37,7 @@ class RetrievalTask final : public DirectoryTask {
   int64_t sequences() const override { return 2; }
   int64_t max_length() const override { return std::max(encoder_.max_length(), options_.pad_to); }
   std::vector<std::string> class_names() const override { return {"unrelated", "linked"}; }
+  Vocabulary vocabulary() const override { return encoder_.vocabulary(); }
   Dataset open(Split split) override;
   std::vector<Attribute> attributes() const override;
 

@@ -33,6 +33,7 @@ class TextTask final : public DirectoryTask {
   int64_t vocab_size() const override { return encoder_.vocab_size(); }
   int64_t max_length() const override { return std::max(encoder_.max_length(), options_.pad_to); }
   std::vector<std::string> class_names() const override { return {"neg", "pos"}; }
+  Vocabulary vocabulary() const override { return encoder_.vocabulary(); }
   Dataset open(Split split) override;
   bool val_is_test() const override { return options_.val == "test"; }
   std::vector<Attribute> attributes() const override;

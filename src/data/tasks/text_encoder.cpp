@@ -47,6 +47,17 @@ std::string TextEncoder::numbering() const {
   return text;
 }
 
+Vocabulary TextEncoder::vocabulary() const {
+  Vocabulary result{Vocabulary::Kind::text, {"<pad>"}};
+  if (by_character_) {
+    result.tokens.insert(result.tokens.end(), {"<unk>", "<end>"});
+    for (const char32_t character : vocabulary_.table()) result.tokens.push_back(encode_utf8(character));
+  } else {
+    for (int byte = 0; byte < 256; ++byte) result.tokens.emplace_back(1, static_cast<char>(byte));
+  }
+  return result;
+}
+
 bool TextEncoder::count(std::string_view text) {
   if (!decode_utf8(text, characters_)) return false;
   vocabulary_.count(std::span(characters_).first(std::min(characters_.size(), room())));

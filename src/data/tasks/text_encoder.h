@@ -29,6 +29,7 @@ class TextEncoder {
   bool by_character() const { return by_character_; }
   int64_t vocab_size() const { return by_character_ ? vocabulary_.size() : 257; }
   int64_t max_length() const { return max_length_; }  ///< longest sequence, end token included
+  Vocabulary vocabulary() const;
   uint64_t id_offset() const { return by_character_ ? 0 : 1; }
   /// Part of a cache's file name, and of its identity.
   std::string name() const;

@@ -20,11 +20,13 @@ std::vector<uint8_t> bytes_of(const std::string& text) {
 }
 
 TEST_CASE("show: a ListOps tree with the value of each operator") {
-  // [MAX 3 [MIN 7 2 ] 9 ]
-  const std::vector<uint8_t> tokens = {2, 9, 1, 13, 8, 5, 15, 5};
-  CHECK(listops_tree(tokens) == "[MAX  = 9\n  3\n  [MIN  = 2\n    7 2\n  ]\n  9\n]\n");
-  CHECK(listops_tree(std::vector<uint8_t>{10}) == "4\n");
-  CHECK(listops_tree(std::vector<uint8_t>{2, 9, 5, 5, 5}) == "[MAX  = 3\n  3\n]\n]\n]\n");  // broken, no harm
+  using Tokens = std::vector<std::string>;
+  CHECK(listops_tree(Tokens{"[MAX", "3", "[MIN", "7", "2", "]", "9", "]"}) ==
+        "[MAX  = 9\n  3\n  [MIN  = 2\n    7 2\n  ]\n  9\n]\n");
+  CHECK(listops_tree(Tokens{"4"}) == "4\n");
+  CHECK(listops_tree(Tokens{"[MAX", "3", "]", "]", "]"}) == "[MAX  = 3\n  3\n]\n]\n]\n");  // broken, no harm
+  CHECK(listops_tree(Tokens{"[MAX", "3", "<unk>", "]", "<end>"}) == "[MAX\n  3 <unk>\n]\n<end>\n");
+  CHECK(listops_tree(Tokens{"[MAX", "3", "[MIN", "7", "2"}) == "[MAX 3 [MIN 7 2\n");  // `tokenizer: alnum`
 }
 
 TEST_CASE("show: text keeps its characters and hides what a terminal would obey") {
@@ -102,6 +104,49 @@ TEST_CASE("lotformer-data: generate, check, stats and show for every task") {
     CHECK(example["row"] == 1);
     CHECK(example["sequences"][0]["length"] == example["sequences"][0]["ids"].size());
   }
+}
+
+/// First row of a split as `show` prints it, and the most frequent token of the training split.
+struct Printed {
+  std::string text, shown, top;
+};
+Printed printed(const fs::path& root, const std::string& task, const std::string& split,
+                const std::string& options) {
+  const std::string target = " --task " + task + " --root '" + root.string() + "' " + options;
+  const Json example = Json::parse(run("show --json --split " + split + target).out);
+  const Json stats = Json::parse(run("stats --json --split train" + target).out);
+  return {example["sequences"][0]["text"], run("show --split " + split + target).out,
+          stats["splits"]["train"]["top_tokens"][0]["token"]};
+}
+
+TEST_CASE("lotformer-data: show and stats print by the vocabulary that was loaded") {
+  TemporaryFolder folder;
+  small_listops(folder.path());  // first validation row: [MAX 3 4 ]; most frequent in the training file: ]
+  const auto expression = [&](const std::string& options) {
+    return printed(folder.path(), "listops", "val", options);
+  };
+  CHECK(expression("").text == "[MAX 3 4 ]");
+  CHECK(contains(expression("").shown, "[MAX  = 4\n  3 4\n]\n"));
+  CHECK(expression("--set data.tokenizer=alnum").text == "[MAX 3 4");
+  CHECK(contains(expression("--set data.tokenizer=alnum").shown, "\n[MAX 3 4\n"));
+  CHECK(expression("--set data.append_eos=true").text == "[MAX 3 4 ] <end>");
+  const Printed s4 = expression("--set data.vocab=s4");
+  CHECK(s4.text == "[MAX 3 4 ] <end>");
+  CHECK(contains(s4.shown, "[MAX  = 4\n  3 4\n]\n<end>\n"));
+  CHECK(s4.top == "]");
+
+  const std::string review = "caf\xC3\xA9 \xC3\xA9\xC3\xA9";
+  for (const char* part : {"train/neg", "train/pos", "test/neg", "test/pos"}) {
+    for (int id = 0; id < 20; ++id)
+      write_text(folder.path() / "aclImdb" / part / concat(id, "_5.txt"), review);
+  }
+  const Printed bytes = printed(folder.path(), "text", "train", "");
+  CHECK(bytes.text == review);
+  CHECK(bytes.top == "0xa9");
+  const Printed characters = printed(folder.path(), "text", "train", "--set data.tokenizer=char");
+  CHECK(characters.text == review + "<end>");
+  CHECK(contains(characters.shown, review + "<end>\n"));
+  CHECK(characters.top == "'\xC3\xA9'");
 }
 
 TEST_CASE("lotformer-data show: a picture as PNG, and what cannot be shown") {
