@@ -9,8 +9,6 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-# shellcheck source=scripts/lib/sweep_table.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/sweep_table.sh"
 
 out="" steps=1000 seeds="0 1" tasks="listops text" budget=0.05 pivots=32 more=()
 while (($# > 0)); do
@@ -42,20 +40,10 @@ make_data() {
 make_data listops --train 20000 --val 1000 --test 1000 --min-length 3 --max-length 2000 --max-depth 3 --max-args 4
 make_data text --train 4000 --test 500
 
-# layers LINE KEY: the numbers of the layers under this key in a line of metrics.jsonl, as "5+7".
-layers() { grep -o "\"$2\":[-+.0-9e]*" <<<"$1" | cut -d: -f2 | awk '{ printf "%s%g", (NR > 1 ? "+" : ""), sprintf("%.1f", $1) }'; }
-
-# pivots_over_time RUN: of both layers, at the start and after each survey.
-pivots_over_time() {
-  local line text=$pivots+$pivots
-  while read -r line; do text+=", $(layers "$line" pivots)"; done < <(grep '"split":"rank"' "$1/metrics.jsonl")
-  echo "$text"
-}
-
 # measure TASK STEPS fixed|adaptive SEED
 # Uniform masses, which adaptive_rank needs, and the pooling and positions of the committed table, whatever the configuration has.
 measure() {
-  local run=$out/$1-$3-$4 surveys=() last accuracy loss
+  local run=$out/$1-$3-$4 surveys=()
   # Nine surveys: none behind the last step.
   if [[ $3 == adaptive ]]; then
     surveys=(--set "model.attention.adaptive_rank.every=$(($2 / 10))" --set model.attention.adaptive_rank.min=2
@@ -66,13 +54,8 @@ measure() {
     --set model.attention.pivot_init=unit_score --set model.attention.token_masses=uniform --set model.pooling=mean \
     --set model.position_init=normal --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
     >"$run.json" 2>"$run.log" || die "$1, $3, seed $4: $(tail -n 1 "$run.log")"
-  # The weights of the last step: the rank at the end is theirs.
-  last=$(sed 's/.*"last":{//' "$run.json")
-  accuracy=$(grep -o '"test":{"accuracy":[-+.0-9e]*' <<<"$last" | head -n 1 | grep -o '[-+.0-9e]*$')
-  loss=$(grep -o '"test":{"accuracy":[^,]*,"loss":[-+.0-9e]*' <<<"$last" | head -n 1 | grep -o '[-+.0-9e]*$')
   grep -E '"split":"(rank|diagnostics)"' "$run/metrics.jsonl" | sed "s/^{/{\"run\":\"$1-$3-$4\",/" >>"$out/ranks.jsonl"
-  echo "| $1 | $3 | $4 | $2 | $(awk -v a="$accuracy" -v l="$loss" 'BEGIN { printf "%.1f | %.3f", 100 * a, l }') | $(
-    layers "$(grep '"split":"diagnostics"' "$run/metrics.jsonl" | tail -n 1)" effective_rank) | $(pivots_over_time "$run") |"
+  python3 "$root/scripts/lib/adaptive_rank_row.py" "$run" "$pivots" "$1" "$3" "$4" "$2"
 }
 : >"$out/ranks.jsonl"
 echo "| task | rank | seed | steps | test accuracy, % | test loss | effective rank of the layers at the end | pivots of the layers, from survey to survey |"

@@ -15,8 +15,6 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-# shellcheck source=scripts/lib/sweep_table.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/sweep_table.sh"
 
 help() { sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 usage() { say "error: $*"; help >&2; exit 2; }
@@ -90,6 +88,7 @@ for i in "${!settings[@]}"; do
     usage "--set ${setting_kinds[i]}:${settings[i]}: '${setting_kinds[i]}' is not among the modules of this sweep (${kind_list[*]})"
 done
 program=${LOTFORMER_TRAIN:-$bin/lotformer-train}
+tables() { python3 "$root/scripts/lib/sweep_table.py" "$@"; }
 
 # Sets task_name, cell (run folder) and command of one combination.
 prepare() {
@@ -148,6 +147,7 @@ if ((dry)); then
   exit 0
 fi
 
+command -v python3 >/dev/null || die "python3 is missing: it makes the tables"
 [[ -x $program ]] || die "$program is missing: build first (scripts/quickstart.sh, or cmake --preset release and cmake --build)"
 mkdir -p "$out"
 exec 9>"$out/.sweep.lock"
@@ -167,9 +167,9 @@ for task in "${task_list[@]}"; do for kind in "${kind_list[@]}"; do for seed in 
   fi
   ((code == 0)) || failed=$((failed + 1))
   printf '%s\t%s\t%s\t%s\t%s\n' "$task_name" "$kind" "$seed" "$code" "$cell" >>"$out/.cells"
-  say "[$number/$total] $task_name $kind seed $seed: $(outcome "$cell" "$code"), $((SECONDS - started)) s"
+  say "[$number/$total] $task_name $kind seed $seed: $(tables outcome "$cell" "$code"), $((SECONDS - started)) s"
 done; done; done
 
-write_tables "$out"
+tables tables "$out"
 cat "$out/summary.md"
 ((failed == 0)) || exit 1

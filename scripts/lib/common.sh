@@ -11,6 +11,9 @@ preset=${LOTFORMER_PRESET:-release}
 # shellcheck disable=SC2034  # used by the scripts that source this
 bin=$root/build/$preset/bin
 
+# Numbers are written with a decimal point and sorted by byte, whatever the user's locale: awk and printf follow it else.
+export LC_ALL=C
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // scripts/sweep.sh as its users meet it: two tasks, five modules, two seeds, killed on the way.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <sstream>
@@ -101,6 +102,28 @@ TEST_CASE("sweep: two tasks, five modules, two seeds, killed on the way, finishe
     if (line.rfind("tiny_text", 0) == 0) CHECK_THAT(line, contains_text("synthetic"));
   }
   CHECK_THAT(second.out, contains_text("| tiny_text | lotformer |"));
+}
+
+TEST_CASE("sweep: tables have decimal points where the user's locale has commas") {
+  const TemporaryFolder folder;
+  const fs::path locale = folder.path() / "de_DE.UTF-8", out = folder.path() / "sweep";
+  const Finished made = run(
+      {.program = "/bin/bash", .arguments = {"-c", "localedef -i de_DE -f UTF-8 '" + locale.string() + "'"}});
+  if (!fs::exists(locale)) {
+    WARN("not tested: localedef has no de_DE here: " << made.err);
+    return;
+  }
+  Command command = sweep(out, {"--attention", "mean", "--seeds", "0 1"});
+  command.environment.insert(command.environment.end(),
+                             {{"LOCPATH", folder.path().string()}, {"LC_ALL", "de_DE.UTF-8"}});
+  const Finished finished = run(command);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  const std::string summary = lines_of(slurp(out / "summary.csv")).at(1);
+  CHECK_THAT(summary, contains_text("tiny,mean,0."));
+  CHECK(std::count(summary.begin(), summary.end(), ',') == 11);
+  const std::string first = lines_of(finished.err).at(0);  // "... test 12.34 %, 3 s"
+  CHECK(std::count(first.begin(), first.end(), ',') == 1);
 }
 
 TEST_CASE("sweep: a cell that is killed in its middle goes on from its checkpoint") {
