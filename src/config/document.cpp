@@ -73,6 +73,13 @@ std::string padded(std::string text, size_t width) {
   return text;
 }
 
+/// Text of a cell of a Markdown table: a bar would end it.
+std::string cell(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
+  return result;
+}
+
 }  // namespace
 }  // namespace config
 
@@ -110,7 +117,8 @@ digits, truth values as `true` and `false`. All errors are printed at once, one 
     }
     text += "| key | default | allowed | meaning |\n| --- | --- | --- | --- |\n";
     for (const config::Row& row : table.rows) {
-      text += "| `" + row.key + "` | `" + row.standard + "` | " + row.allowed + " | " + row.help + " |\n";
+      text += "| `" + row.key + "` | `" + row.standard + "` | " + config::cell(row.allowed) + " | " +
+              config::cell(row.help) + " |\n";
     }
   }
   return text;

@@ -15,6 +15,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
      "default"},  // theirs is set order, equivalent up to a permutation of the embedding
     {"listops", "", "data.append_eos", "false"},
     // Of these keys lra/listops.yaml has values of its own; those of the other tasks' files are the published ones.
+    {"listops", "", "model.heads", "2"},
+    {"listops", "", "model.head_dim", "32"},
     {"listops", "", "train.steps", "50000"},
     {"listops", "", "train.lr", "1e-4"},
     {"listops", "", "train.lr_floor", "0.4"},

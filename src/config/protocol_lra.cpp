@@ -170,6 +170,7 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"pathfinder256", "", "eval.drop_last", "true"},
     // create_optimizer of listops/train.py, text_classification/train.py, matching/train.py and image/train.py: Adam with decoupled decay
     // (google/flax, flax/optim/adam.py); the first three do not clip. Arithmetic: models/transformer/transformer.py.
+    {"", "", "model.end_positions", "false"},  // places count from the front only
     {"", "", "train.warmup_start", "0"},
     {"", "", "train.beta1", "0.9"},
     {"", "", "train.beta2", "0.98"},

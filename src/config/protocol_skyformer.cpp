@@ -69,6 +69,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"", "", "model.ff_dim", "128"},
     {"", "", "model.dropout", "0.1"},
     {"", "", "model.pooling", "padded_mean"},
+    {"", "", "model.position_init", "normal"},  // one learned table; places count from the front only
+    {"", "", "model.end_positions", "false"},
     {"", "performer", "model.attention.features", "128"},  // rp_dim
     {"", "", "train.steps", "50000"},
     {"", "", "train.weight_decay", "0"},

@@ -2,6 +2,7 @@
 // The real attention modules in a configuration: shipped files, the protocol, options that contradict each other.
 #include <filesystem>
 #include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +38,20 @@ std::string error_of(const Settings& assignments) {
 }
 
 }  // namespace
+
+TEST_CASE("config page: every row of a table has four cells") {
+  std::istringstream page(config_markdown(attention_kinds()));
+  int rows = 0;
+  for (std::string line; std::getline(page, line);) {
+    if (line.rfind("| ", 0) != 0) continue;
+    int bars = 0;
+    for (size_t i = 0; i < line.size(); ++i) bars += line[i] == '|' && (i == 0 || line[i - 1] != '\\');
+    INFO(line);
+    CHECK(bars == 5);
+    ++rows;
+  }
+  CHECK(rows > 100);
+}
 
 TEST_CASE(
     "configs/attention: the values are the defaults of the modules, each key is there, exceptions have a "

@@ -189,6 +189,9 @@ TEST_CASE("config files: what the project ships loads, with the published settin
   CHECK(theirs.data.tokenizer == "alnum");
   CHECK(theirs.model.pooling == "padded_mean");
   CHECK(theirs.model.position_init == "normal");
+  CHECK_FALSE(theirs.model.end_positions);
+  CHECK(theirs.model.heads == 2);
+  CHECK(theirs.model.head_dim == 32);
   CHECK(lotformer_options(theirs).token_masses == "uniform");
   CHECK(lotformer_options(theirs).token_mass_spread == 0);
   CHECK(theirs.train.lr == 1e-4);
@@ -196,6 +199,10 @@ TEST_CASE("config files: what the project ships loads, with the published settin
   CHECK(theirs.train.warmup_steps == 5000);
   CHECK(theirs.train.lr_floor == 0.4);
   CHECK(lotformer_options(theirs).mode == "reference");
+  for (const char* protocol : {"lra", "skyformer"}) {  // they have no places from the end
+    CHECK_FALSE(
+        load_config({"lra/listops.yaml", {concat("protocol=", protocol)}}, fake_kinds()).model.end_positions);
+  }
   CHECK(load_config({"attention/lotformer.yaml", {"protocol=lotformer"}}, fake_kinds()).protocol_label ==
         "lotformer");
 
