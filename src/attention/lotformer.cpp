@@ -6,7 +6,6 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -18,7 +17,6 @@
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
-#include "lotformer/ops/pivot_core.h"
 #include "lotformer/ops/token_scores.h"
 
 namespace lotformer {
@@ -31,6 +29,19 @@ constexpr double kLargestLogKappa =
 /// Of scores, masses and pivots.
 at::ScalarType transport_type(const at::Tensor& q) {
   return q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+ops::PivotCore core_of(const std::string& name) {
+  return name == "aten"   ? ops::PivotCore::aten
+         : name == "cpu"  ? ops::PivotCore::cpu
+         : name == "cuda" ? ops::PivotCore::cuda
+                          : ops::PivotCore::automatic;
+}
+
+ops::PivotMode mode_of(const std::string& name) {
+  return name == "reference"   ? ops::PivotMode::reference
+         : name == "truncated" ? ops::PivotMode::truncated
+                               : ops::PivotMode::exact;
 }
 
 }  // namespace
@@ -74,11 +85,10 @@ at::Tensor LotformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor
   ops::check_attention_inputs("lotformer", q, k, v, lengths);
   // Transport is float32 at least: its small differences of exponents do not survive bf16.
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  // A core that makes float32 of it itself is spared the copies.
-  const bool as_is =
-      options_.qk_norm == "none" && through_core(q) && ops::pivot_core_takes(q.device(), q.scalar_type());
-  const at::ScalarType type = as_is ? q.scalar_type() : transport_type(q);
-  return transport(q.to(type), k.to(type), v.to(type), lengths).to(q.scalar_type());
+  if (surveying_) survey_batch(q.detach(), k.detach(), lengths);
+  ops::PivotCall call = call_of(q, k, lengths);
+  call.v = v.to(call.q.scalar_type());
+  return ops::pivot_attention(call, &stats_).to(q.scalar_type());
 }
 
 at::Tensor LotformerAttentionImpl::mass_logits(const at::Tensor& like) const {
@@ -93,8 +103,10 @@ ops::PivotSolverOptions LotformerAttentionImpl::solver_options() const {
 
 LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& q, const at::Tensor& k,
                                                               const at::Tensor& lengths) const {
-  const at::Tensor z = pivots.to(transport_type(q));
-  if (options_.qk_norm == "none") return {q, k, z};
+  const at::ScalarType type = transport_type(q);
+  const at::Tensor z = pivots.to(type);
+  if (options_.qk_norm == "none")
+    return {q, k, z};  // a core that makes float32 of bf16 itself is spared the copies
   // Rows of length sqrt(D) and pivots of length 1: with the factor D^(-1/2) the score is the cosine.
   const auto unit = [](const at::Tensor& x) {
     return x * (x.square().sum(-1, /*keepdim=*/true) + kLeastSquare).rsqrt();
@@ -102,8 +114,8 @@ LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& 
   const at::Tensor mask = ops::length_mask(lengths, q.size(2));
   const double length = std::sqrt(static_cast<double>(q.size(3)));
   // Selected first: what stands in padding would come back as NaN in the gradient of the norm.
-  return {unit(ops::select_real_tokens(q, mask)) * length, unit(ops::select_real_tokens(k, mask)) * length,
-          unit(z)};
+  return {unit(ops::select_real_tokens(q.to(type), mask)) * length,
+          unit(ops::select_real_tokens(k.to(type), mask)) * length, unit(z)};
 }
 
 ops::TokenMasses LotformerAttentionImpl::token_masses(const Scored& x, const at::Tensor& lengths) const {
@@ -142,56 +154,24 @@ ops::PivotMarginals LotformerAttentionImpl::marginals(const Scored& x, const at:
   return marginals;
 }
 
-/// Whether a registered core does the work. A core that is named must be able to.
-bool LotformerAttentionImpl::through_core(const at::Tensor& q) const {
-  if (options_.core == "aten") return false;
-  // Modes of T half-iterations stay with ATen: the core does not survive learned masses that underflow.
-  if (options_.core == "auto")
-    return options_.mode == "exact" && !options_.keys_by_pivot() && ops::pivot_core_on(q.device());
-  if (options_.core == "cuda" && !ops::pivot_core_on(c10::Device(at::kCUDA, 0)))
-    throw Error(ErrorKind::usage, "model.attention.core: this build has no cuda core; use auto, aten or cpu");
-  if (q.device().type() != (options_.core == "cpu" ? at::kCPU : at::kCUDA))
-    throw Error(ErrorKind::usage,
-                concat("model.attention.core: ", options_.core, " does not serve tensors on ",
-                       q.device().str(), "; use auto or aten"));
-  return true;
-}
-
-at::Tensor LotformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                             const at::Tensor& lengths) {
-  if (surveying_) survey_batch(q.detach(), k.detach(), lengths);
+ops::PivotCall LotformerAttentionImpl::call_of(const at::Tensor& q, const at::Tensor& k,
+                                               const at::Tensor& lengths) const {
   const Scored x = scored(q, k, lengths);
-  if (through_core(q)) return transport_by_core(x, v, lengths);
-  if (options_.mode == "reference") {
-    return ops::pivot_attention_reference(x.q, x.k, v, x.z, options_.epsilon, options_.half_iterations);
-  }
-  if (options_.mode == "truncated") {
-    return ops::pivot_attention_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(q), -1), lengths,
-                                          options_.epsilon, options_.half_iterations);
-  }
-  return ops::pivot_attention_exact(x.q, x.k, v, x.z, at::softmax(mass_logits(q), -1), lengths,
-                                    options_.epsilon, solver_options(), &stats_, marginals(x, lengths));
-}
-
-at::Tensor LotformerAttentionImpl::transport_by_core(const Scored& x, const at::Tensor& v,
-                                                     const at::Tensor& lengths) {
-  const double epsilon = options_.epsilon;
-  if (options_.mode == "reference")
-    return ops::pivot_core_reference(x.q, x.k, v, x.z, epsilon, options_.half_iterations);
-  if (options_.mode == "truncated") {
-    return ops::pivot_core_truncated(x.q, x.k, v, x.z, at::log_softmax(mass_logits(x.z), -1), lengths,
-                                     epsilon, options_.half_iterations);
-  }
-  const at::Tensor sigma = at::softmax(mass_logits(x.z), -1);
-  const ops::PivotMarginals both = marginals(x, lengths);
-  at::Tensor kappa;
-  if (!both.all_held()) {
-    const at::Tensor held = at::zeros({pivots.size(0)}, x.z.options().requires_grad(false));
-    const auto row = [&](const at::Tensor& own) { return own.defined() ? own : held; };
-    kappa = at::stack({row(both.query_kappa), row(both.key_kappa)});
-  }
-  return ops::pivot_core_exact(x.q, x.k, v, x.z, sigma, lengths, epsilon, solver_options(), &stats_, kappa,
-                               both.tokens);
+  ops::PivotCall call;
+  call.q = x.q;
+  call.k = x.k;
+  call.pivots = x.z;
+  call.lengths = lengths;
+  call.epsilon = options_.epsilon;
+  call.core = core_of(options_.core);
+  call.mode = mode_of(options_.mode);
+  call.half_iterations = options_.half_iterations;
+  if (call.mode == ops::PivotMode::truncated) call.masses = at::log_softmax(mass_logits(x.z), -1);
+  if (call.mode != ops::PivotMode::exact) return call;
+  call.masses = at::softmax(mass_logits(x.z), -1);
+  call.solver = solver_options();
+  call.marginals = marginals(x, lengths);
+  return call;
 }
 
 TransportPlans LotformerAttentionImpl::transport_plans(const at::Tensor& q, const at::Tensor& k,
@@ -202,16 +182,7 @@ TransportPlans LotformerAttentionImpl::transport_plans(const at::Tensor& q, cons
 
 ops::PivotPlans LotformerAttentionImpl::plans(const at::Tensor& q, const at::Tensor& k,
                                               const at::Tensor& lengths) const {
-  const Scored x = scored(q, k, lengths);
-  if (options_.mode == "reference") {
-    return ops::pivot_plans_reference(x.q, x.k, x.z, options_.epsilon, options_.half_iterations);
-  }
-  if (options_.mode == "truncated") {
-    return ops::pivot_plans_truncated(x.q, x.k, x.z, at::log_softmax(mass_logits(q), -1), lengths,
-                                      options_.epsilon, options_.half_iterations);
-  }
-  return ops::pivot_plans_exact(x.q, x.k, x.z, at::softmax(mass_logits(q), -1), lengths, options_.epsilon,
-                                solver_options(), marginals(x, lengths));
+  return ops::pivot_plans(call_of(q, k, lengths));
 }
 
 }  // namespace lotformer

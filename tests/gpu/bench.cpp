@@ -16,7 +16,6 @@
 #include "call.h"
 #include "commands.h"
 #include "json_line.h"
-#include "lotformer/ops/pivot_core.h"
 
 namespace lotformer::gpu {
 namespace {
@@ -177,8 +176,7 @@ void measure(const Task& task, Measured what, const std::vector<Call>& calls, co
 double passes_of(const Call& call) {
   ops::PivotSolveStats stats;
   const at::NoGradGuard no_grad;
-  ops::pivot_core_exact(call.q, call.k, call.v, call.pivots, call.masses, call.lengths, call.epsilon,
-                        call.options, &stats);
+  ops::pivot_attention(pivot_call(call, Path::core), &stats);
   return stats.counted().mean_passes();
 }
 

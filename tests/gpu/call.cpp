@@ -8,8 +8,6 @@
 #include <cmath>
 #include <limits>
 
-#include "lotformer/ops/pivot_core.h"
-
 namespace lotformer::gpu {
 
 std::string name_of(Mode mode) {
@@ -47,23 +45,21 @@ Call moved(const Call& call, c10::Device device) {
   return result;
 }
 
+ops::PivotCall pivot_call(const Call& c, Path path) {
+  ops::PivotCall call{
+      .q = c.q, .k = c.k, .v = c.v, .pivots = c.pivots, .masses = c.masses, .lengths = c.lengths};
+  call.epsilon = c.epsilon;
+  call.mode = c.mode;
+  call.solver = c.options;
+  call.half_iterations = c.half_iterations;
+  call.core = path == Path::aten ? ops::PivotCore::aten
+              : c.q.is_cpu()     ? ops::PivotCore::cpu
+                                 : ops::PivotCore::cuda;
+  return call;
+}
+
 at::Tensor attention(const Call& c, Path path) {
-  const bool core = path == Path::core;
-  switch (c.mode) {
-    case Mode::exact:
-      return (core ? ops::pivot_core_exact(c.q, c.k, c.v, c.pivots, c.masses, c.lengths, c.epsilon, c.options)
-                   : ops::pivot_attention_exact(c.q, c.k, c.v, c.pivots, c.masses, c.lengths, c.epsilon,
-                                                c.options));
-    case Mode::truncated:
-      return core ? ops::pivot_core_truncated(c.q, c.k, c.v, c.pivots, c.masses, c.lengths, c.epsilon,
-                                              c.half_iterations)
-                  : ops::pivot_attention_truncated(c.q, c.k, c.v, c.pivots, c.masses, c.lengths, c.epsilon,
-                                                   c.half_iterations);
-    case Mode::reference:
-      break;
-  }
-  return core ? ops::pivot_core_reference(c.q, c.k, c.v, c.pivots, c.epsilon, c.half_iterations)
-              : ops::pivot_attention_reference(c.q, c.k, c.v, c.pivots, c.epsilon, c.half_iterations);
+  return ops::pivot_attention(pivot_call(c, path));
 }
 
 Results run(const Call& call, Path path) {

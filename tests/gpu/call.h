@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "lotformer/ops/pivot_attention.h"
+#include "lotformer/ops/pivot.h"
 
 namespace lotformer::gpu {
 
-enum class Mode { exact, truncated, reference };
+using Mode = ops::PivotMode;
 std::string name_of(Mode mode);
 
 struct Shape {
@@ -31,6 +31,7 @@ Call random_call(const Shape& shape, Mode mode, at::ScalarType tokens_type, uint
 Call moved(const Call& call, c10::Device device);
 
 enum class Path { core, aten };
+ops::PivotCall pivot_call(const Call& call, Path path);
 /// Tensors as they are; differentiable.
 at::Tensor attention(const Call& call, Path path);
 

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "lotformer/attention/attention.h"
-#include "lotformer/ops/pivot_attention.h"
+#include "lotformer/ops/pivot.h"
 
 namespace lotformer {
 
@@ -97,10 +97,7 @@ class LotformerAttentionImpl final : public AttentionImpl {
   ops::PivotMarginals marginals(const Scored& x, const at::Tensor& lengths) const;
   ops::TokenMasses token_masses(const Scored& x, const at::Tensor& lengths) const;
   void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths);
-  at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                       const at::Tensor& lengths);
-  bool through_core(const at::Tensor& q) const;
-  at::Tensor transport_by_core(const Scored& x, const at::Tensor& v, const at::Tensor& lengths);
+  ops::PivotCall call_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   at::Tensor mass_logits(const at::Tensor& like) const;
   ops::PivotSolverOptions solver_options() const;
 

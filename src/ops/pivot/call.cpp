@@ -6,13 +6,6 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <mutex>
-#include <set>
-
-#include "lotformer/core/error.h"
-#include "lotformer/core/log.h"
-#include "lotformer/core/text.h"
-#include "lotformer/ops/pivot_core.h"
 
 namespace lotformer::ops {
 
@@ -107,27 +100,10 @@ CoreTraits& core_traits(c10::DeviceType device) {
   return device == at::kCPU ? cpu : device == at::kCUDA ? cuda : none;
 }
 
-bool refused_by_core(const PivotArguments& arguments, const PivotCall& call) {
-  const auto refusal = core_traits(arguments.q.device().type()).refusal;
-  const std::string reason = refusal ? refusal(arguments, call) : std::string();
-  if (reason.empty()) return false;
-  static std::mutex mutex;
-  static std::set<std::string> said;
-  const std::lock_guard lock(mutex);
-  if (said.insert(reason).second) log::info(concat("attention takes the ATen path: ", reason));
-  return true;
-}
-
 bool wants_gradient(at::TensorList tensors) {
   return at::GradMode::is_enabled() && std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& x) {
            return x.defined() && x.requires_grad();
          });
-}
-
-void require_core(const at::Tensor& x) {
-  if (!pivot_core_on(x.device()))
-    throw Error(ErrorKind::usage, concat("model.attention.core: no core of its own for tensors on ",
-                                         x.device().str(), "; use aten"));
 }
 
 }  // namespace lotformer::ops

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the operators of pivot_core.h have in common.
+// What the operators and the cores' bindings have in common.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,13 +8,13 @@
 #include <optional>
 #include <string>
 
-#include "lotformer/ops/pivot_attention.h"
+#include "lotformer/ops/pivot.h"
 
 namespace lotformer::ops {
 
 using Optional = std::optional<at::Tensor>;
 
-/// Inputs common to the operators of pivot_core.h; undefined lengths: all real, undefined kappa: zeros.
+/// Inputs common to the operators; undefined lengths: all real, undefined kappa: zeros.
 struct PivotArguments {
   at::Tensor q, k, v;         // [B, H, N, D]
   at::Tensor pivots, sigma;   // [H, r, D], [H, r]
@@ -29,26 +29,23 @@ struct PivotGradients {
   TokenMasses masses = {};  // the same
 };
 
-/// What a call asks for beside its tensors. `sigma` of its arguments is log sigma where the number of half-iterations is fixed.
-struct PivotCall {
-  enum class Mode { exact, truncated, reference };
-  Mode mode = Mode::exact;
+/// What a call asks for beside its tensors. `sigma` of its arguments is log sigma in the truncated modes.
+struct PivotSetting {
+  PivotMode mode = PivotMode::exact;
   double tolerance = 1e-4;      // exact
   int64_t max_passes = 32;      // exact
   int64_t half_iterations = 0;  // truncated, reference
 };
 
-/// What the functions of pivot_core.h have to know of a device's core.
+/// What there is to know of a device's core.
 struct CoreTraits {
   bool bf16 = false;  ///< q, k, v may be bf16 beside float32 pivots and masses
   /// Why this call is not served, one sentence without a full stop; empty: it is. Null: everything is.
-  std::string (*refusal)(const PivotArguments& arguments, const PivotCall& call) = nullptr;
+  std::string (*refusal)(const PivotArguments& arguments, const PivotSetting& setting) = nullptr;
 };
 CoreTraits& core_traits(c10::DeviceType device);
 /// Builds with CUDA only. Stands beside the registration of the CUDA kernels: whoever asks for traits links them.
 CoreTraits cuda_core_traits();
-/// Whether a call has to take the ATen path; logs each reason once a process.
-bool refused_by_core(const PivotArguments& arguments, const PivotCall& call);
 
 /// An operator's arguments together.
 PivotArguments arguments_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -77,7 +74,5 @@ at::Tensor raised_to_float(const at::Tensor& x, c10::DeviceType device);
 /// q, k, v for a core under autocast: bf16 stays where the core computes float32 scores from it, all else is raised.
 std::array<at::Tensor, 3> autocast_tokens(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 bool wants_gradient(at::TensorList tensors);
-/// Error(usage) where no core is registered for x's device.
-void require_core(const at::Tensor& x);
 
 }  // namespace lotformer::ops

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The operators of pivot_core.h. The functions that call them stand in this file too, so that a program which uses them cannot be linked
-// without their registration.
+// lotformer::pivot_exact. The function that calls it stands in this file too, so that a program which uses it cannot be linked without
+// its registration.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -13,9 +14,7 @@
 #include <optional>
 
 #include "call.h"
-#include "lotformer/core/error.h"
-#include "lotformer/core/text.h"
-#include "lotformer/ops/pivot_core.h"
+#include "operators.h"
 #include "ops/pivot/cpu/bind.h"
 
 namespace lotformer::ops {
@@ -223,19 +222,12 @@ ExactOutputs exact_autocast(const at::Tensor& q, const at::Tensor& k, const at::
                                tolerance, max_passes, keep_gram);
 }
 
-/// The ATen path in place of the core, for what the core does not serve.
-at::Tensor exact_by_aten(const PivotArguments& a, const PivotSolverOptions& options, PivotSolveStats* stats) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = transport_type(a.q);
-  PivotMarginals marginals;
-  if (a.kappa.defined()) {
-    marginals.query_kappa = a.kappa[0];
-    marginals.key_kappa = a.kappa[1];
-  }
-  marginals.tokens = a.masses;
-  return pivot_attention_exact(a.q.to(type), a.k.to(type), a.v.to(type), a.pivots, a.sigma, a.lengths,
-                               a.epsilon, options, stats, marginals)
-      .to(a.q.scalar_type());
+/// The operator's `kappa` [2, H], queries first; undefined where both pivot marginals are held.
+at::Tensor stacked_kappa(const PivotMarginals& marginals, const at::Tensor& masses) {
+  if (marginals.all_held()) return {};
+  const at::Tensor held = at::zeros({masses.size(0)}, masses.options().requires_grad(false));
+  const auto row = [&](const at::Tensor& own) { return own.defined() ? own : held; };
+  return at::stack({row(marginals.query_kappa), row(marginals.key_kappa)});
 }
 
 }  // namespace
@@ -270,31 +262,20 @@ TORCH_LIBRARY_IMPL(lotformer, AutocastCUDA, m) {
   m.impl("pivot_exact", TORCH_FN(exact_autocast));
 }
 
-bool pivot_core_on(c10::Device device) {
+bool has_core(c10::Device device) {
   const auto has = [](c10::DispatchKey key) { return exact_operator().hasKernelForDispatchKey(key); };
   return device.is_cpu() ? has(c10::DispatchKey::CPU) : device.is_cuda() && has(c10::DispatchKey::CUDA);
 }
 
-bool pivot_core_takes(c10::Device device, at::ScalarType type) {
-  return type == at::kFloat || type == at::kDouble ||
-         (type == at::kBFloat16 && core_traits(device.type()).bf16);
-}
-
-at::Tensor pivot_core_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
-                            double epsilon, const PivotSolverOptions& options, PivotSolveStats* stats,
-                            const at::Tensor& kappa, const TokenMasses& masses) {
-  if (stats) *stats = {};
-  require_core(q);
-  if (q.numel() == 0) return at::zeros_like(q);
-  const PivotArguments arguments{q, k, v, pivots, sigma, kappa, lengths, epsilon, masses};
-  if (refused_by_core(arguments, {PivotCall::Mode::exact, options.tolerance, options.max_passes, 0}))
-    return exact_by_aten(arguments, options, stats);
-  auto [out, state, residual, passes] = exact_operator().call(
-      q, k, v, pivots, sigma, optional_of(kappa), optional_of(lengths), optional_of(masses.query),
-      optional_of(masses.key), epsilon, options.tolerance, options.max_passes, false);
+at::Tensor exact_by_operator(const PivotCall& call, PivotSolveStats* stats) {
+  const TokenMasses& tokens = call.marginals.tokens;
+  auto [out, state, residual, passes] =
+      exact_operator().call(call.q, call.k, call.v, call.pivots, call.masses,
+                            optional_of(stacked_kappa(call.marginals, call.masses)),
+                            optional_of(call.lengths), optional_of(tokens.query), optional_of(tokens.key),
+                            call.epsilon, call.solver.tolerance, call.solver.max_passes, false);
   if (stats) {
-    *stats = {passes.numel(), 0, 0, 0, residual.flatten(), passes.flatten(), options};
+    *stats = {passes.numel(), 0, 0, 0, residual.flatten(), passes.flatten(), call.solver};
     if (passes.is_cpu()) *stats = stats->counted();
   }
   return out;

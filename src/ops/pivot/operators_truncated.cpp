@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// lotformer::pivot_truncated: T half-iterations a side, truncated or with the published arithmetic. As in pivot_core.cpp, registration and
-// calling functions stand in one file.
+// lotformer::pivot_truncated: T half-iterations a side, truncated or with the published arithmetic. As in operators_exact.cpp, registration and
+// calling function stand in one file.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -14,7 +13,7 @@
 #include <cmath>
 
 #include "call.h"
-#include "lotformer/ops/pivot_core.h"
+#include "operators.h"
 #include "ops/pivot/cpu/bind.h"
 
 namespace lotformer::ops {
@@ -157,30 +156,6 @@ Outputs truncated_autocast(const at::Tensor& q, const at::Tensor& k, const at::T
                                    half_iterations, reference);
 }
 
-/// The ATen path in place of the core, for what the core does not serve.
-at::Tensor truncated_by_aten(const PivotArguments& a, int64_t half_iterations, bool reference) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = transport_type(a.q);
-  const at::Tensor q = a.q.to(type), k = a.k.to(type), v = a.v.to(type);
-  const at::Tensor out = reference ? pivot_attention_reference(q, k, v, a.pivots, a.epsilon, half_iterations)
-                                   : pivot_attention_truncated(q, k, v, a.pivots, a.sigma, a.lengths,
-                                                               a.epsilon, half_iterations);
-  return out.to(a.q.scalar_type());
-}
-
-at::Tensor truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
-                     const at::Tensor& log_sigma, const at::Tensor& lengths, double epsilon,
-                     int64_t half_iterations, bool reference) {
-  require_core(q);
-  if (q.numel() == 0) return at::zeros_like(q);
-  const PivotArguments arguments{q, k, v, pivots, log_sigma, {}, lengths, epsilon};
-  const auto mode = reference ? PivotCall::Mode::reference : PivotCall::Mode::truncated;
-  if (refused_by_core(arguments, {mode, 0, 0, half_iterations}))
-    return truncated_by_aten(arguments, half_iterations, reference);
-  return std::get<0>(truncated_operator().call(q, k, v, pivots, log_sigma, optional_of(lengths), epsilon,
-                                               half_iterations, reference));
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(lotformer, m) {
@@ -210,18 +185,17 @@ TORCH_LIBRARY_IMPL(lotformer, AutocastCUDA, m) {
   m.impl("pivot_truncated", TORCH_FN(truncated_autocast));
 }
 
-at::Tensor pivot_core_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                const at::Tensor& pivots, const at::Tensor& log_sigma,
-                                const at::Tensor& lengths, double epsilon, int64_t half_iterations) {
-  return truncated(q, k, v, pivots, log_sigma, lengths, epsilon, half_iterations, /*reference=*/false);
-}
-
-at::Tensor pivot_core_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                const at::Tensor& pivots, double epsilon, int64_t half_iterations) {
-  const double log_sigma = -std::log(static_cast<double>(pivots.size(1)));
-  const at::Tensor uniform =
-      at::full({pivots.size(0), pivots.size(1)}, log_sigma, pivots.options().requires_grad(false));
-  return truncated(q, k, v, pivots, uniform, {}, epsilon, half_iterations, /*reference=*/true);
+at::Tensor truncated_by_operator(const PivotCall& call) {
+  const auto apply = [&](const at::Tensor& log_sigma, const at::Tensor& lengths) {
+    return std::get<0>(truncated_operator().call(call.q, call.k, call.v, call.pivots, log_sigma,
+                                                 optional_of(lengths), call.epsilon, call.half_iterations,
+                                                 call.mode == PivotMode::reference));
+  };
+  if (call.mode == PivotMode::truncated) return apply(call.masses, call.lengths);
+  const double log_sigma = -std::log(static_cast<double>(call.pivots.size(1)));
+  return apply(at::full({call.pivots.size(0), call.pivots.size(1)}, log_sigma,
+                        call.pivots.options().requires_grad(false)),
+               {});
 }
 
 }  // namespace lotformer::ops

@@ -18,8 +18,8 @@
 #include <cmath>
 #include <limits>
 
+#include "aten.h"
 #include "lotformer/ops/lengths.h"
-#include "lotformer/ops/pivot_attention.h"
 #include "problem.h"
 
 namespace lotformer::ops {
@@ -303,40 +303,39 @@ double PivotSolveStats::max_residual() const {
   return residual.defined() && residual.numel() > 0 ? residual.max().item<double>() : 0;
 }
 
-at::Tensor pivot_attention_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& pivots, const at::Tensor& sigma, const at::Tensor& lengths,
-                                 double epsilon, const PivotSolverOptions& options, PivotSolveStats* stats,
-                                 const PivotMarginals& marginals) {
-  if (stats) *stats = {};
+at::Tensor pivot::aten::exact(const PivotCall& call, PivotSolveStats* stats) {
+  const at::Tensor& q = call.q;
   if (q.numel() == 0) return at::zeros_like(q);
-  const at::Tensor mask = length_mask(lengths, q.size(2));
+  const at::Tensor& sigma = call.masses;
+  const PivotMarginals& marginals = call.marginals;
+  const at::Tensor mask = length_mask(call.lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
-  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
+  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * call.epsilon);
   const at::Tensor kappa = or_empty(kappa_of_problems(marginals, sigma, q.size(0)), sigma),
                    query_masses = or_empty(masses_of_problems(marginals.tokens.query, mask), sigma),
                    key_masses = or_empty(masses_of_problems(marginals.tokens.key, mask), sigma);
   const at::Tensor out = PivotAttention::apply(
-      flatten_heads(select_real_tokens(q, mask)), flatten_heads(select_real_tokens(k, mask)),
-      flatten_heads(select_real_tokens(v, mask)), repeat_for_batch(pivots * scale, q.size(0)),
+      flatten_heads(select_real_tokens(q, mask)), flatten_heads(select_real_tokens(call.k, mask)),
+      flatten_heads(select_real_tokens(call.v, mask)), repeat_for_batch(call.pivots * scale, q.size(0)),
       repeat_for_batch(sigma, q.size(0)), kappa, query_masses, key_masses, tokens, marginals.keys_by_pivot,
-      options, stats);
+      call.solver, stats);
   return select_real_tokens(out.unflatten(0, {q.size(0), q.size(1)}), mask);
 }
 
-PivotPlans pivot_plans_exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
-                             const at::Tensor& sigma, const at::Tensor& lengths, double epsilon,
-                             const PivotSolverOptions& options, const PivotMarginals& marginals) {
-  const at::Tensor mask = length_mask(lengths, q.size(2));
+PivotPlans pivot::aten::exact_plans(const PivotCall& call) {
+  const at::Tensor& q = call.q;
+  const PivotMarginals& marginals = call.marginals;
+  const at::Tensor mask = length_mask(call.lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
-  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
-  const at::Tensor masses = repeat_for_batch(sigma, q.size(0));
-  const at::Tensor logits =
-      both_logits(repeat_for_batch(pivots * scale, q.size(0)), flatten_heads(select_real_tokens(q, mask)),
-                  flatten_heads(select_real_tokens(k, mask)));
-  const at::Tensor kappa = kappa_of_problems(marginals, sigma, q.size(0));
+  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * call.epsilon);
+  const at::Tensor masses = repeat_for_batch(call.masses, q.size(0));
+  const at::Tensor logits = both_logits(repeat_for_batch(call.pivots * scale, q.size(0)),
+                                        flatten_heads(select_real_tokens(q, mask)),
+                                        flatten_heads(select_real_tokens(call.k, mask)));
+  const at::Tensor kappa = kappa_of_problems(marginals, call.masses, q.size(0));
   const TokenMarginal both = both_marginals(tokens, masses_of_problems(marginals.tokens.query, mask),
                                             masses_of_problems(marginals.tokens.key, mask));
-  const PivotSolution solution = solve_pivot_potentials(logits, both, doubled(masses), options, kappa);
+  const PivotSolution solution = solve_pivot_potentials(logits, both, doubled(masses), call.solver, kappa);
   const at::Tensor rounding = rounding_of(solution, doubled(masses), kappa).transpose(1, 2);
   const at::Tensor conditional = at::bmm(rounding, pivot_probabilities(logits, solution.potentials, both));
   const at::Tensor plans = conditional * (both.masses.defined() ? both.masses : both.share.unsqueeze(-1));

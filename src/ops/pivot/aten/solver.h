@@ -35,7 +35,7 @@
 
 #include <cstdint>
 
-#include "lotformer/ops/pivot_attention.h"
+#include "lotformer/ops/pivot.h"
 
 namespace lotformer::ops {
 

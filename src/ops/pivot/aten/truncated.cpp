@@ -12,8 +12,8 @@
 #include <cmath>
 #include <limits>
 
+#include "aten.h"
 #include "lotformer/ops/lengths.h"
-#include "lotformer/ops/pivot_attention.h"
 #include "problem.h"
 
 namespace lotformer::ops {
@@ -46,64 +46,63 @@ at::Tensor log_plan(const at::Tensor& logits, const at::Tensor& log_tokens, cons
 
 }  // namespace
 
-PivotPlans pivot_plans_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
-                                 const at::Tensor& log_sigma, const at::Tensor& lengths, double epsilon,
-                                 int64_t half_iterations) {
-  const at::Tensor mask = length_mask(lengths, q.size(2));
+PivotPlans pivot::aten::truncated_plans(const PivotCall& call) {
+  const at::Tensor& q = call.q;
+  const at::Tensor mask = length_mask(call.lengths, q.size(2));
   const TokenMarginal tokens = token_marginal(fill_empty_sequences(mask), q);
   const at::Tensor padding = tokens.real.defined() ? tokens.real.eq(0) : at::Tensor();
-  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * epsilon);
-  const at::Tensor z = repeat_for_batch(pivots * scale, q.size(0));
-  const at::Tensor log_pivots = repeat_for_batch(log_sigma, q.size(0)).unsqueeze(-1);
+  const double scale = 1 / (std::sqrt(static_cast<double>(q.size(3))) * call.epsilon);
+  const at::Tensor z = repeat_for_batch(call.pivots * scale, q.size(0));
+  const at::Tensor log_pivots = repeat_for_batch(call.masses, q.size(0)).unsqueeze(-1);
   const auto plan = [&](const at::Tensor& x, bool tokens_first) {
     const at::Tensor logits =
         at::bmm(z, flatten_heads(select_real_tokens(x, mask)).transpose(1, 2));  // [P, r, N]
-    const at::Tensor result =
-        log_plan(logits, tokens.share.unsqueeze(-1).log(), log_pivots, padding, half_iterations, tokens_first)
-            .exp();
+    const at::Tensor result = log_plan(logits, tokens.share.unsqueeze(-1).log(), log_pivots, padding,
+                                       call.half_iterations, tokens_first)
+                                  .exp();
     return select_real_columns(result.unflatten(0, {q.size(0), q.size(1)}), mask);
   };
-  return {plan(q, /*tokens_first=*/true), plan(k, /*tokens_first=*/false)};
+  return {plan(q, /*tokens_first=*/true), plan(call.k, /*tokens_first=*/false)};
 }
 
-PivotPlans pivot_plans_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& pivots,
-                                 double epsilon, int64_t half_iterations) {
+PivotPlans pivot::aten::reference_plans(const PivotCall& call) {
+  const at::Tensor& q = call.q;
   const auto uniform = [&](int64_t size) {
     return at::full({1, 1, 1}, -std::log(static_cast<double>(size)), q.options().requires_grad(false));
   };
-  const at::Tensor log_tokens = uniform(q.size(2)), log_pivots = uniform(pivots.size(1));
-  const at::Tensor z = repeat_for_batch(pivots * (1 / std::sqrt(static_cast<double>(q.size(3)))), q.size(0));
+  const at::Tensor log_tokens = uniform(q.size(2)), log_pivots = uniform(call.pivots.size(1));
+  const at::Tensor z =
+      repeat_for_batch(call.pivots * (1 / std::sqrt(static_cast<double>(q.size(3)))), q.size(0));
   const auto plan = [&](const at::Tensor& x, bool tokens_first) {
     const at::Tensor scores =
         at::bmm(z, flatten_heads(x).transpose(1, 2)).clamp(-kReferenceClamp, kReferenceClamp);
     const at::Tensor result =
-        log_plan(scores / epsilon, log_tokens, log_pivots, {}, half_iterations, tokens_first).exp();
+        log_plan(scores / call.epsilon, log_tokens, log_pivots, {}, call.half_iterations, tokens_first).exp();
     return result.unflatten(0, {q.size(0), q.size(1)});
   };
-  return {plan(q, /*tokens_first=*/true), plan(k, /*tokens_first=*/false)};
+  return {plan(q, /*tokens_first=*/true), plan(call.k, /*tokens_first=*/false)};
 }
 
-at::Tensor pivot_attention_truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                     const at::Tensor& pivots, const at::Tensor& log_sigma,
-                                     const at::Tensor& lengths, double epsilon, int64_t half_iterations) {
+at::Tensor pivot::aten::truncated(const PivotCall& call) {
+  const at::Tensor& q = call.q;
   if (q.numel() == 0) return at::zeros_like(q);
-  const at::Tensor mask = length_mask(lengths, q.size(2));
-  const PivotPlans plans = pivot_plans_truncated(q, k, pivots, log_sigma, lengths, epsilon, half_iterations);
-  const at::Tensor pooled = at::matmul(plans.key, select_real_tokens(v, mask)) /
-                            log_sigma.exp().clamp_min(kLeastMass).unsqueeze(-1);
+  const at::Tensor mask = length_mask(call.lengths, q.size(2));
+  const PivotPlans plans = truncated_plans(call);
+  const at::Tensor pooled = at::matmul(plans.key, select_real_tokens(call.v, mask)) /
+                            call.masses.exp().clamp_min(kLeastMass).unsqueeze(-1);
   const at::Tensor out = at::matmul(plans.query.transpose(2, 3), pooled);
   if (!mask.defined()) return out * static_cast<double>(q.size(2));
   const at::Tensor count = mask.sum(1).to(q.scalar_type());  // 0 for an empty sequence, whose rows are zero
   return select_real_tokens(out * count.reshape({-1, 1, 1, 1}), mask);
 }
 
-at::Tensor pivot_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                     const at::Tensor& pivots, double epsilon, int64_t half_iterations) {
+at::Tensor pivot::aten::reference(const PivotCall& call) {
+  const at::Tensor& q = call.q;
   if (q.numel() == 0) return at::zeros_like(q);
-  const PivotPlans plans = pivot_plans_reference(q, k, pivots, epsilon, half_iterations);
+  const PivotPlans plans = reference_plans(call);
   const double gluing =
-      static_cast<double>(q.size(2)) / static_cast<double>(pivots.size(1));  // N r^(-1/2) r^(-1/2)
-  return at::matmul(plans.query.transpose(2, 3), at::matmul(plans.key, v)) * gluing;
+      static_cast<double>(q.size(2)) / static_cast<double>(call.pivots.size(1));  // N r^(-1/2) r^(-1/2)
+  return at::matmul(plans.query.transpose(2, 3), at::matmul(plans.key, call.v)) * gluing;
 }
 
 }  // namespace lotformer::ops

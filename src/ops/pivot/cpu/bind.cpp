@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CPU kernels of the operators of pivot_core.h: tensors in, pointers to the core.
+// CPU kernels of the operators: tensors in, pointers to the core.
 #include "bind.h"
 
 #include <ATen/Dispatch.h>

@@ -15,7 +15,7 @@
 namespace lotformer::ops::pivot::cuda::bind {
 namespace {
 
-using Mode = PivotCall::Mode;
+using Mode = PivotMode;
 
 pivot::cuda::Mode kernel_mode(Mode mode) {
   return mode == Mode::exact       ? pivot::cuda::Mode::exact
@@ -48,7 +48,7 @@ at::Tensor whole(const at::Tensor& x) {
 }
 
 /// Shapes and options, no memory.
-pivot::cuda::Problem problem_without_tensors(const PivotArguments& a, const PivotCall& call) {
+pivot::cuda::Problem problem_without_tensors(const PivotArguments& a, const PivotSetting& setting) {
   pivot::cuda::Problem p;
   p.batch = a.q.size(0);
   p.heads = a.q.size(1);
@@ -56,11 +56,11 @@ pivot::cuda::Problem problem_without_tensors(const PivotArguments& a, const Pivo
   p.head_dim = a.q.size(3);
   p.pivots = a.pivots.size(1);
   p.bf16 = a.q.scalar_type() == at::kBFloat16;
-  p.mode = kernel_mode(call.mode);
+  p.mode = kernel_mode(setting.mode);
   p.epsilon = a.epsilon;
-  p.half_iterations = call.half_iterations;
-  p.tolerance = call.tolerance;
-  p.max_passes = call.max_passes;
+  p.half_iterations = setting.half_iterations;
+  p.tolerance = setting.tolerance;
+  p.max_passes = setting.max_passes;
   return p;
 }
 
@@ -71,7 +71,7 @@ std::string type_refusal(const PivotArguments& a) {
   return concat("the CUDA core has float32 and bf16, not ", c10::toString(type));
 }
 
-void check(const PivotArguments& a, const PivotCall& call, const pivot::cuda::Device& device) {
+void check(const PivotArguments& a, const PivotSetting& setting, const pivot::cuda::Device& device) {
   check_shapes(a.q, a.k, a.v, a.pivots, a.sigma, a.kappa, a.lengths);
   for (const at::Tensor* x : {&a.k, &a.v}) {
     TORCH_CHECK_TYPE(x->scalar_type() == a.q.scalar_type(), "lotformer::pivot: ", x->scalar_type(),
@@ -86,21 +86,21 @@ void check(const PivotArguments& a, const PivotCall& call, const pivot::cuda::De
     TORCH_CHECK_VALUE(!x->defined() || x->device() == a.q.device(), "lotformer::pivot: a tensor on ",
                       x->device(), " beside queries on ", a.q.device());
   }
-  const std::string reason = refusal(a, call, device);
+  const std::string reason = refusal(a, setting, device);
   TORCH_CHECK_VALUE(reason.empty() || a.q.numel() == 0, "lotformer::pivot: ", reason);
 }
 
 /// A call's tensors, made ready and kept alive until its kernels have been enqueued; the allocator keeps the memory for the stream.
 struct Ready {
-  Ready(const PivotArguments& a, const PivotCall& call)
+  Ready(const PivotArguments& a, const PivotSetting& setting)
       : q(with_rows(a.q)),
         k(with_rows(a.k)),
         v(with_rows(a.v)),
         pivots(a.pivots.contiguous()),
-        masses(call.mode == Mode::exact ? a.sigma.contiguous() : a.sigma.contiguous().exp()),
+        masses(setting.mode == Mode::exact ? a.sigma.contiguous() : a.sigma.contiguous().exp()),
         kappa(whole(a.kappa)),
         lengths(whole(a.lengths)),
-        problem(problem_without_tensors(a, call)) {
+        problem(problem_without_tensors(a, setting)) {
     problem.q = rows_of(q);
     problem.k = rows_of(k);
     problem.v = rows_of(v);
@@ -146,19 +146,19 @@ Forward empty_forward(const PivotArguments& a) {
 
 }  // namespace
 
-std::string refusal(const PivotArguments& a, const PivotCall& call, const pivot::cuda::Device& device) {
+std::string refusal(const PivotArguments& a, const PivotSetting& setting, const pivot::cuda::Device& device) {
   const std::string reason = type_refusal(a);
   if (!reason.empty()) return reason;
-  pivot::cuda::Problem problem = problem_without_tensors(a, call);
+  pivot::cuda::Problem problem = problem_without_tensors(a, setting);
   static const float present = 0;  // not looked at
   if (a.kappa.defined()) problem.kappa = &present;
   return pivot::cuda::refusal(problem, device);
 }
 
-Forward forward(const PivotArguments& a, const PivotCall& call, const Target& target) {
-  check(a, call, target.device);
+Forward forward(const PivotArguments& a, const PivotSetting& setting, const Target& target) {
+  check(a, setting, target.device);
   if (a.q.numel() == 0) return empty_forward(a);
-  const Ready ready(a, call);
+  const Ready ready(a, setting);
   const pivot::cuda::Plan plan = pivot::cuda::make_plan(ready.problem, target.device);
   const at::Tensor memory =
       at::empty({numbers(pivot::cuda::state_bytes(ready.problem, plan))}, state_options(a));
@@ -176,16 +176,16 @@ Forward forward(const PivotArguments& a, const PivotCall& call, const Target& ta
   return result;
 }
 
-PivotGradients backward(const PivotArguments& a, const PivotCall& call, const at::Tensor& d_out,
+PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, const at::Tensor& d_out,
                         const at::Tensor& state, const Target& target) {
-  check(a, call, target.device);
+  check(a, setting, target.device);
   TORCH_CHECK_VALUE(d_out.sizes() == a.q.sizes() && d_out.scalar_type() == a.q.scalar_type(),
                     "lotformer::pivot: the gradient of the output is ", d_out.sizes(), " of ",
                     d_out.scalar_type(), " beside q ", a.q.sizes(), " of ", a.q.scalar_type());
   const auto zeros = [](const at::Tensor& x) { return x.defined() ? at::zeros_like(x) : x; };
   if (a.q.numel() == 0)
     return {zeros(a.q), zeros(a.k), zeros(a.v), zeros(a.pivots), zeros(a.sigma), zeros(a.kappa)};
-  const Ready ready(a, call);
+  const Ready ready(a, setting);
   const pivot::cuda::Plan plan = pivot::cuda::make_plan(ready.problem, target.device);
   const at::Tensor upstream = with_rows(d_out), kept = state.contiguous();
   float* memory = const_cast<float*>(kept.const_data_ptr<float>());
@@ -209,7 +209,7 @@ PivotGradients backward(const PivotArguments& a, const PivotCall& call, const at
   if (result.kappa.defined()) g.d_kappa = result.kappa.mutable_data_ptr<float>();
   require_launched(
       pivot::cuda::backward(ready.problem, plan, g, memory, scratch.mutable_data_ptr(), target.stream));
-  if (call.mode != Mode::exact) result.sigma.mul_(ready.masses);  // to that of log sigma
+  if (setting.mode != Mode::exact) result.sigma.mul_(ready.masses);  // to that of log sigma
   return result;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The operators of pivot_core.h by the kernels of this folder: tensors in, pivot::cuda::Problem out. Nothing here speaks to a GPU itself, so that
+// The operators by the kernels of this folder: tensors in, pivot::cuda::Problem out. Nothing here speaks to a GPU itself, so that
 // the tests run it with the emulated kernels on CPU tensors; register.cpp registers it for CUDA.
 #pragma once
 
@@ -24,12 +24,12 @@ struct Forward {
 };
 
 /// As CoreTraits::refusal; looks at shapes and types only.
-std::string refusal(const PivotArguments& arguments, const PivotCall& call,
+std::string refusal(const PivotArguments& arguments, const PivotSetting& setting,
                     const pivot::cuda::Device& device);
 
 /// Throws ValueError or TypeError for what cannot be, and for what is refused; c10::Error with what a launch said.
-Forward forward(const PivotArguments& arguments, const PivotCall& call, const Target& target);
-PivotGradients backward(const PivotArguments& arguments, const PivotCall& call, const at::Tensor& d_out,
+Forward forward(const PivotArguments& arguments, const PivotSetting& setting, const Target& target);
+PivotGradients backward(const PivotArguments& arguments, const PivotSetting& setting, const at::Tensor& d_out,
                         const at::Tensor& state, const Target& target);
 
 }  // namespace lotformer::ops::pivot::cuda::bind

@@ -12,11 +12,11 @@
 
 namespace lotformer::ops::pivot::cuda::bind {
 
-inline PivotCall truncated_call(int64_t half_iterations, bool reference) {
-  PivotCall call;
-  call.mode = reference ? PivotCall::Mode::reference : PivotCall::Mode::truncated;
-  call.half_iterations = half_iterations;
-  return call;
+inline PivotSetting truncated_setting(int64_t half_iterations, bool reference) {
+  PivotSetting setting;
+  setting.mode = reference ? PivotMode::reference : PivotMode::truncated;
+  setting.half_iterations = half_iterations;
+  return setting;
 }
 
 template <class Site>
@@ -34,7 +34,7 @@ struct Operators {
     const Site site(q);
     const Forward r =
         forward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon),
-                {PivotCall::Mode::exact, tolerance, max_passes, 0}, site.target());
+                {PivotMode::exact, tolerance, max_passes, 0}, site.target());
     return {r.out, r.state, r.residual, r.passes};
   }
 
@@ -56,7 +56,7 @@ struct Operators {
                              double epsilon, int64_t half_iterations, bool reference) {
     const Site site(q);
     const Forward r = forward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
-                              truncated_call(half_iterations, reference), site.target());
+                              truncated_setting(half_iterations, reference), site.target());
     return {r.out, r.state};
   }
 
@@ -69,7 +69,7 @@ struct Operators {
     const Site site(q);
     const PivotGradients g =
         backward({q, k, v, pivots, log_sigma, {}, lengths.value_or(at::Tensor()), epsilon},
-                 truncated_call(half_iterations, reference), d_out, state, site.target());
+                 truncated_setting(half_iterations, reference), d_out, state, site.target());
     return {g.q, g.k, g.v, g.pivots, g.sigma};
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The CUDA kernels of the operators of pivot_core.h. Everything runs on the caller's stream, and the host never looks at device memory, so
+// The CUDA kernels of the operators. Everything runs on the caller's stream, and the host never looks at device memory, so
 // that graphs capture it.
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -38,8 +38,8 @@ class Gpu {
   pivot::cuda::bind::Target target_;
 };
 
-std::string refusal(const PivotArguments& arguments, const PivotCall& call) {
-  return pivot::cuda::bind::refusal(arguments, call, device_of(arguments.q.device().index()));
+std::string refusal(const PivotArguments& arguments, const PivotSetting& setting) {
+  return pivot::cuda::bind::refusal(arguments, setting, device_of(arguments.q.device().index()));
 }
 
 }  // namespace

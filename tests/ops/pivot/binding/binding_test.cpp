@@ -11,6 +11,7 @@
 #include "lotformer/core/log.h"
 #include "lotformer/ops/autocast.h"
 #include "ops/pivot/core_checks.h"
+#include "ops/pivot/operators.h"
 #include "support/attention_inputs.h"
 #include "support/catch.h"
 #include "support/near.h"
@@ -62,11 +63,10 @@ TEST_CASE("cuda binding: relaxed and free marginals against the ATen path in flo
     for (const at::Tensor& t : {x.q, x.k, x.v, x.pivots, at::softmax(x.mass_logits, -1), kappa})
       leaves.push_back(t.to(type).detach().requires_grad_());
     const ops::PivotSolverOptions options{type == at::kDouble ? 1e-12 : 1e-6, 100};
-    const at::Tensor out =
-        core ? ops::pivot_core_exact(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths,
-                                     x.epsilon, options, nullptr, leaves[5])
-             : ops::pivot_attention_exact(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths,
-                                          x.epsilon, options, nullptr, {leaves[5][0], leaves[5][1], false});
+    const at::Tensor out = ops::pivot_attention(
+        with_kappa(exact_call(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths, x.epsilon,
+                              options, core ? ops::PivotCore::cpu : ops::PivotCore::aten),
+                   leaves[5]));
     out.backward(x.upstream.to(type));
     std::vector<at::Tensor> all = {out.detach()};
     for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad());
@@ -154,7 +154,9 @@ TEST_CASE("cuda binding: nothing in, nothing out") {
   const EmulatedCore core;
   const PivotCase x = pivot_case(0, 2, 20, 16, 4, at::kFloat, 5);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
-  CHECK(ops::pivot_core_exact(x.q, x.k, x.v, x.pivots, sigma, {}, 0.5, {1e-5, 32}).sizes() == x.q.sizes());
+  CHECK(ops::pivot_attention(
+            exact_call(x.q, x.k, x.v, x.pivots, sigma, {}, 0.5, {1e-5, 32}, ops::PivotCore::cpu))
+            .sizes() == x.q.sizes());
   const ops::PivotArguments arguments{x.q, x.k, x.v, x.pivots, sigma, {}, {}, 0.5};
   const ops::pivot::cuda::bind::Target target{emulated_device()};
   const auto forward = ops::pivot::cuda::bind::forward(arguments, {}, target);
@@ -194,14 +196,15 @@ TEST_CASE("cuda binding: what the core does not serve takes the ATen path, with 
   for (const Case& c : {Case{odd, "even head dimensions"}, Case{wide, "not Double"}, Case{many, "not 130"}}) {
     INFO(c.reason);
     for (int twice = 0; twice < 2; ++twice) {
-      check_same(run_emulated_pivot(c.x, core_exact(c.x, {1e-6, 64})),
+      check_same(run_emulated_pivot(c.x, exact_run(c.x, {1e-6, 64}, ops::PivotCore::automatic)),
                  run_pivot(c.x, aten_exact(c.x, {1e-6, 64})));
-      check_same(run_emulated_pivot(c.x, core_truncated(c.x, 3, false)),
-                 run_pivot(c.x, aten_truncated(c.x, 3, false)));
-      check_same(run_emulated_pivot(c.x, core_truncated(c.x, 3, true)),
-                 run_pivot(c.x, aten_truncated(c.x, 3, true)));
     }
     CHECK(lines.count(c.reason) == 1);
+    // Named, it is an error with the reason, in every mode.
+    for (const PivotRun& run :
+         {core_exact(c.x, {1e-6, 64}), core_truncated(c.x, 3, false), core_truncated(c.x, 3, true)})
+      CHECK_THROWS_WITH(run_emulated_pivot(c.x, run),
+                        contains_text(c.reason) && contains_text("use auto or aten"));
   }
   // bf16 comes back as bf16.
   PivotCase low = odd;
@@ -240,8 +243,9 @@ TEST_CASE("cuda binding: under autocast bf16 tokens stay, everything else is flo
   const PivotCase x = pivot_case(2, 2, 20, 16, 4, at::kFloat, 6);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
   const auto call = [&](const at::Tensor& q, const at::Tensor& k) {
-    return ops::pivot_core_exact(q, k, k, x.pivots.to(at::kBFloat16), sigma.to(at::kBFloat16), {}, 0.5,
-                                 {1e-5, 32});
+    return ops::exact_by_operator(
+        exact_call(q, k, k, x.pivots.to(at::kBFloat16), sigma.to(at::kBFloat16), {}, 0.5, {1e-5, 32}),
+        nullptr);
   };
   const at::Tensor low = x.q.to(at::kBFloat16);
   CHECK(call(low, low).scalar_type() == at::kBFloat16);

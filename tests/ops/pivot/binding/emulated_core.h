@@ -26,8 +26,8 @@ class EmulatedCore {
   EmulatedCore() : library_(torch::Library::IMPL, "lotformer", c10::DispatchKey::CPU, __FILE__, __LINE__) {
     ops::pivot::cuda::bind::Operators<EmulatedSite>::add_to(library_);
     ops::core_traits(at::kCPU) = {
-        /*bf16=*/true, [](const ops::PivotArguments& arguments, const ops::PivotCall& call) {
-          return ops::pivot::cuda::bind::refusal(arguments, call, emulated_device());
+        /*bf16=*/true, [](const ops::PivotArguments& arguments, const ops::PivotSetting& setting) {
+          return ops::pivot::cuda::bind::refusal(arguments, setting, emulated_device());
         }};
   }
   ~EmulatedCore() {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "lotformer/ops/pivot_core.h"
 #include "ops/pivot/cpu/core.h"
+#include "support/pivot_call.h"
 
 namespace lotformer::test {
 
@@ -99,36 +99,35 @@ inline ops::TokenMasses masses_of_leaves(const PivotCase& x, const std::vector<a
   return both;
 }
 
+inline PivotRun exact_run(const PivotCase& x, const ops::PivotSolverOptions& options, ops::PivotCore core) {
+  return [&x, options, core](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
+    const ops::PivotCall call =
+        exact_call(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon, options, core);
+    return ops::pivot_attention(with_token_masses(call, masses_of_leaves(x, l)), stats);
+  };
+}
+
+inline PivotRun truncated_run(const PivotCase& x, int64_t half_iterations, bool reference,
+                              ops::PivotCore core) {
+  return [&x, half_iterations, reference, core](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
+    return ops::pivot_attention(reference
+                                    ? reference_call(l[0], l[1], l[2], l[3], x.epsilon, half_iterations, core)
+                                    : truncated_call(l[0], l[1], l[2], l[3], at::log_softmax(l[4], -1),
+                                                     x.lengths, x.epsilon, half_iterations, core));
+  };
+}
+
 inline PivotRun core_exact(const PivotCase& x, const ops::PivotSolverOptions& options) {
-  return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
-    return ops::pivot_core_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon, options,
-                                 stats, {}, masses_of_leaves(x, l));
-  };
+  return exact_run(x, options, ops::PivotCore::cpu);
 }
-
 inline PivotRun aten_exact(const PivotCase& x, const ops::PivotSolverOptions& options) {
-  return [&x, options](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
-    ops::PivotMarginals marginals;
-    marginals.tokens = masses_of_leaves(x, l);
-    return ops::pivot_attention_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
-                                      options, stats, marginals);
-  };
+  return exact_run(x, options, ops::PivotCore::aten);
 }
-
 inline PivotRun core_truncated(const PivotCase& x, int64_t half_iterations, bool reference) {
-  return [&x, half_iterations, reference](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
-    return reference ? ops::pivot_core_reference(l[0], l[1], l[2], l[3], x.epsilon, half_iterations)
-                     : ops::pivot_core_truncated(l[0], l[1], l[2], l[3], at::log_softmax(l[4], -1), x.lengths,
-                                                 x.epsilon, half_iterations);
-  };
+  return truncated_run(x, half_iterations, reference, ops::PivotCore::cpu);
 }
-
 inline PivotRun aten_truncated(const PivotCase& x, int64_t half_iterations, bool reference) {
-  return [&x, half_iterations, reference](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
-    return reference ? ops::pivot_attention_reference(l[0], l[1], l[2], l[3], x.epsilon, half_iterations)
-                     : ops::pivot_attention_truncated(l[0], l[1], l[2], l[3], at::log_softmax(l[4], -1),
-                                                      x.lengths, x.epsilon, half_iterations);
-  };
+  return truncated_run(x, half_iterations, reference, ops::PivotCore::aten);
 }
 
 }  // namespace lotformer::test

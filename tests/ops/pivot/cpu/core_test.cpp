@@ -96,6 +96,40 @@ TEST_CASE("pivot cpu: truncated modes follow a pivot whose mass is far below the
   }
 }
 
+TEST_CASE("pivot: which core takes a call, and why one that is named does not") {
+  using ops::PivotCore;
+  const PivotCase x = pivot_case(1, 2, 9, 4, 3, at::kFloat, 3);
+  ops::PivotCall call = exact_call(x.q, x.k, x.v, x.pivots, at::softmax(x.mass_logits, -1), {}, 0.5,
+                                   {1e-5, 32}, PivotCore::automatic);
+  const auto refuses = [](const ops::PivotCall& c, const std::string& reason) {
+    CHECK_THROWS_WITH(ops::pivot_attention(c), contains_text(reason) && contains_text("use auto or aten"));
+  };
+  CHECK(ops::choose_core(call).core == PivotCore::cpu);
+  CHECK(ops::choose_core(call).refusal.empty());
+  call.core = PivotCore::cuda;
+  refuses(call, "model.attention.core: cuda: ");
+  call.core = PivotCore::aten;
+  CHECK(ops::choose_core(call).core == PivotCore::aten);
+
+  // A side that no core computes: automatic goes to aten with the reason, a name is an error.
+  call.marginals.keys_by_pivot = true;
+  CHECK(ops::choose_core(call).refusal.empty());
+  call.core = PivotCore::automatic;
+  CHECK(ops::choose_core(call).core == PivotCore::aten);
+  CHECK_THAT(ops::choose_core(call).refusal, contains_text("by aten alone"));
+  CHECK(ops::pivot_attention(call).sizes() == x.q.sizes());
+  call.core = PivotCore::cpu;
+  refuses(call, "by aten alone");
+
+  // The truncated modes are aten's unless a core is named.
+  ops::PivotCall truncated = truncated_call(x.q, x.k, x.v, x.pivots, at::log_softmax(x.mass_logits, -1), {},
+                                            0.5, 4, PivotCore::automatic);
+  CHECK(ops::choose_core(truncated).core == PivotCore::aten);
+  CHECK(ops::choose_core(truncated).refusal.empty());
+  truncated.core = PivotCore::cpu;
+  CHECK(ops::choose_core(truncated).core == PivotCore::cpu);
+}
+
 TEST_CASE("pivot cpu: gradients against finite differences") {
   PivotCase x = pivot_case(2, 2, 11, 4, 3, at::kDouble, 7);
   x.lengths = lengths_of({11, 6});
@@ -119,8 +153,10 @@ TEST_CASE("pivot cpu: relaxed marginals against finite differences, and the ends
     INFO("kappa " << query << " and " << key);
     const at::Tensor kappa = at::tensor({query, query, key, 1.5 * key}, at::kDouble).view({2, 2});
     const auto call = [&](const std::vector<at::Tensor>& l) {
-      return (ops::pivot_core_exact(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
-                                    {1e-14, 200}, nullptr, l[5]) *
+      return (ops::pivot_attention(
+                  with_kappa(exact_call(l[0], l[1], l[2], l[3], at::softmax(l[4], -1), x.lengths, x.epsilon,
+                                        {1e-14, 200}, ops::PivotCore::cpu),
+                             l[5])) *
               x.upstream)
           .sum();
     };
@@ -137,8 +173,8 @@ TEST_CASE("pivot cpu: relaxed marginals against finite differences, and the ends
   // A free side: tokens choose among pivots by a softmax.
   const at::Tensor free = at::full({2, 2}, infinity, at::kDouble);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
-  const at::Tensor out =
-      ops::pivot_core_exact(x.q, x.k, x.v, x.pivots, sigma, {}, x.epsilon, {1e-12, 50}, nullptr, free);
+  const at::Tensor out = ops::pivot_attention(with_kappa(
+      exact_call(x.q, x.k, x.v, x.pivots, sigma, {}, x.epsilon, {1e-12, 50}, ops::PivotCore::cpu), free));
   const auto p = [&](const at::Tensor& t) {
     return at::softmax(at::matmul(t, x.pivots.transpose(1, 2).unsqueeze(0)) / (2 * x.epsilon), -1);
   };
@@ -150,8 +186,9 @@ TEST_CASE("pivot cpu: relaxed marginals against finite differences, and the ends
   const PivotCase narrow = as_type(x, at::kFloat);
   const at::Tensor masses = at::softmax(narrow.mass_logits, -1);
   const auto relaxed = [&](const at::Tensor& kappa) {
-    return ops::pivot_core_exact(narrow.q, narrow.k, narrow.v, narrow.pivots, masses, {}, x.epsilon,
-                                 {1e-6, 60}, nullptr, kappa);
+    return ops::pivot_attention(with_kappa(exact_call(narrow.q, narrow.k, narrow.v, narrow.pivots, masses, {},
+                                                      x.epsilon, {1e-6, 60}, ops::PivotCore::cpu),
+                                           kappa));
   };
   const at::Tensor held = relaxed({});
   for (const double kappa : {1e-9, 1e-13, 1e-20, 1e-30}) {
@@ -178,10 +215,13 @@ TEST_CASE("pivot cpu: the number of threads changes no bit, nor does the batch")
       // The masses themselves as leaves: torch's own softmax depends on the number of threads.
       x.mass_logits = at::softmax(x.mass_logits, -1);
       const PivotRun exact = [&](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
-        return ops::pivot_core_exact(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, {1e-5, 32}, stats);
+        return ops::pivot_attention(
+            exact_call(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, {1e-5, 32}, ops::PivotCore::cpu),
+            stats);
       };
       const PivotRun truncated = [&](const std::vector<at::Tensor>& l, ops::PivotSolveStats*) {
-        return ops::pivot_core_truncated(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, 5);
+        return ops::pivot_attention(
+            truncated_call(l[0], l[1], l[2], l[3], l[4], x.lengths, x.epsilon, 5, ops::PivotCore::cpu));
       };
       for (const PivotRun& call : {exact, truncated}) {
         INFO("batch " << batch << ", r " << r);
@@ -212,7 +252,8 @@ TEST_CASE("pivot cpu: no bit depends on the threads where numbers are below the 
   x.mass_logits = at::softmax(x.mass_logits, -1);
   x.epsilon = 0.02;
   const PivotRun exact = [&](const std::vector<at::Tensor>& l, ops::PivotSolveStats* stats) {
-    return ops::pivot_core_exact(l[0], l[1], l[2], l[3], l[4], {}, x.epsilon, {1e-5, 32}, stats);
+    return ops::pivot_attention(
+        exact_call(l[0], l[1], l[2], l[3], l[4], {}, x.epsilon, {1e-5, 32}, ops::PivotCore::cpu), stats);
   };
   for (const double scale : {1e-8, 1e-4}) {  // 1e-8, then 1e-12
     x.upstream = x.upstream * scale;

@@ -7,6 +7,7 @@
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/core/error.h"
 #include "lotformer/ops/autocast.h"
+#include "ops/pivot/operators.h"
 #include "support/attention_inputs.h"
 #include "support/catch.h"
 #include "support/near.h"
@@ -36,8 +37,9 @@ Study study(int64_t tokens, int64_t r, double score_std, double epsilon, double 
 ops::PivotSolveStats solve(const Study& s, at::ScalarType type, double tolerance, int64_t max_passes) {
   ops::PivotSolveStats stats;
   const at::Tensor q = s.q.to(type);
-  ops::pivot_core_exact(q, q, q, s.pivots.to(type), s.sigma.to(type), {}, s.epsilon, {tolerance, max_passes},
-                        &stats);
+  ops::pivot_attention(exact_call(q, q, q, s.pivots.to(type), s.sigma.to(type), {}, s.epsilon,
+                                  {tolerance, max_passes}, ops::PivotCore::cpu),
+                       &stats);
   return stats;
 }
 
@@ -66,8 +68,9 @@ TEST_CASE("pivot cpu: passes of the solver study, within two") {
       CHECK(stats.max_residual() <= tolerance);
       // Without the coarse start, step for step what the ATen solver does.
       ops::PivotSolveStats oracle;
-      ops::pivot_attention_exact(small.q, small.q, small.q, small.pivots, small.sigma, {}, small.epsilon,
-                                 {tolerance, 200}, &oracle);
+      ops::pivot_attention(exact_call(small.q, small.q, small.q, small.pivots, small.sigma, {}, small.epsilon,
+                                      {tolerance, 200}),
+                           &oracle);
       CHECK(std::abs(solve(small, at::kDouble, tolerance, 200).longest - oracle.longest) <= 1);
     }
   }
@@ -119,7 +122,8 @@ TEST_CASE("pivot cpu and aten: never end above the residual of as many Sinkhorn 
       const double bound = sinkhorn[passes - 1] * (1 + 1e-9) + 1e-12;
       CHECK(solve(s, at::kDouble, 1e-13, passes).max_residual() <= bound);
       ops::PivotSolveStats aten;
-      ops::pivot_attention_exact(s.q, s.q, s.q, s.pivots, s.sigma, {}, s.epsilon, {1e-13, passes}, &aten);
+      ops::pivot_attention(exact_call(s.q, s.q, s.q, s.pivots, s.sigma, {}, s.epsilon, {1e-13, passes}),
+                           &aten);
       CHECK(aten.max_residual() <= bound);
     }
   }
@@ -143,8 +147,9 @@ TEST_CASE("pivot cpu and aten: hard families in float32 end at the tolerance") {
       if (seed > 8) continue;
       ops::PivotSolveStats aten;
       const at::Tensor q = s.q.to(at::kFloat);
-      ops::pivot_attention_exact(q, q, q, s.pivots.to(at::kFloat), s.sigma.to(at::kFloat), {}, s.epsilon,
-                                 {1e-4, 120}, &aten);
+      ops::pivot_attention(
+          exact_call(q, q, q, s.pivots.to(at::kFloat), s.sigma.to(at::kFloat), {}, s.epsilon, {1e-4, 120}),
+          &aten);
       CHECK(aten.capped == 0);
       CHECK(aten.max_residual() <= 1e-4);
     }
@@ -166,7 +171,7 @@ TEST_CASE("pivot cpu: the coarse start saves passes over all tokens") {
   for (const uint64_t seed : {1, 2, 3}) {
     const Study s = study(4096, 16, 1, 0.1, 0, seed);
     ops::PivotSolveStats cold;
-    ops::pivot_attention_exact(s.q, s.q, s.q, s.pivots, s.sigma, {}, s.epsilon, {1e-4, 200}, &cold);
+    ops::pivot_attention(exact_call(s.q, s.q, s.q, s.pivots, s.sigma, {}, s.epsilon, {1e-4, 200}), &cold);
     INFO("seed " << seed << ": from zero " << cold.longest << " passes");
     CHECK(solve(s, at::kDouble, 1e-4, 200).longest < cold.longest);
   }
@@ -241,7 +246,7 @@ TEST_CASE("pivot operators: autocast calls them in float32") {
   const PivotCase x = pivot_case(2, 2, 30, 8, 4, at::kFloat, 6);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
   const auto call = [&](const at::Tensor& q) {
-    return ops::pivot_core_exact(q, q, q, x.pivots, sigma, {}, 0.5, {1e-5, 32});
+    return ops::exact_by_operator(exact_call(q, q, q, x.pivots, sigma, {}, 0.5, {1e-5, 32}), nullptr);
   };
   const at::Tensor low = x.q.to(at::kBFloat16);
   CHECK_THROWS(call(low));
@@ -255,7 +260,8 @@ TEST_CASE("pivot operators: wrong arguments are named") {
   const PivotCase x = pivot_case(2, 2, 30, 8, 4, at::kFloat, 6);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
   const auto call = [&](const at::Tensor& pivots, const at::Tensor& lengths) {
-    return ops::pivot_core_exact(x.q, x.k, x.v, pivots, sigma, lengths, 0.5, {1e-5, 32});
+    return ops::exact_by_operator(exact_call(x.q, x.k, x.v, pivots, sigma, lengths, 0.5, {1e-5, 32}),
+                                  nullptr);
   };
   CHECK_THROWS_WITH(call(x.pivots, lengths_of({30, 31})), contains_text("length 31"));
   CHECK_THROWS_WITH(call(x.pivots, lengths_of({30})), contains_text("int64 [B]"));

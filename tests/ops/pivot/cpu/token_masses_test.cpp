@@ -136,10 +136,10 @@ TEST_CASE("token masses: gradients against finite differences, relaxed marginals
         marginals.query_kappa = kappa[0];
         marginals.key_kappa = kappa[1];
         marginals.tokens = masses;
-        const at::Tensor out = core ? ops::pivot_core_exact(l[0], l[1], l[2], l[3], sigma, x.lengths,
-                                                            x.epsilon, options, nullptr, kappa, masses)
-                                    : ops::pivot_attention_exact(l[0], l[1], l[2], l[3], sigma, x.lengths,
-                                                                 x.epsilon, options, nullptr, marginals);
+        ops::PivotCall call = exact_call(l[0], l[1], l[2], l[3], sigma, x.lengths, x.epsilon, options,
+                                         core ? ops::PivotCore::cpu : ops::PivotCore::aten);
+        call.marginals = marginals;
+        const at::Tensor out = ops::pivot_attention(call);
         return (out * x.upstream).sum();
       };
       CHECK(gradient_error(value, {x.q, x.k, x.v, x.pivots, x.mass_logits, x.query_logits, x.key_logits},
@@ -198,9 +198,10 @@ TEST_CASE("token masses: NaN in padding changes no bit, nor does the number of t
     for (const at::Tensor& t :
          {x.q, x.k, x.v, x.pivots, at::softmax(x.mass_logits, -1), masses.query, masses.key})
       leaves.push_back(t.detach().clone().requires_grad_());
-    const at::Tensor out =
-        ops::pivot_core_exact(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths, x.epsilon,
-                              {1e-5, 50}, nullptr, {}, {leaves[5], leaves[6]});
+    const at::Tensor out = ops::pivot_attention(
+        with_token_masses(exact_call(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], x.lengths,
+                                     x.epsilon, {1e-5, 50}, ops::PivotCore::cpu),
+                          {leaves[5], leaves[6]}));
     out.backward(x.upstream);
     result.tensors.push_back(out.detach());
     for (const at::Tensor& leaf : leaves) result.tensors.push_back(leaf.grad());
@@ -238,8 +239,8 @@ TEST_CASE("token masses: of another shape or type they are refused") {
   const PivotCase x = pivot_case(2, 2, 9, 4, 3, at::kDouble, 5);
   const at::Tensor sigma = at::softmax(x.mass_logits, -1);
   const auto call = [&](const at::Tensor& masses) {
-    return ops::pivot_core_exact(x.q, x.k, x.v, x.pivots, sigma, {}, 0.5, {1e-5, 32}, nullptr, {},
-                                 {{}, masses});
+    return ops::pivot_attention(with_token_masses(
+        exact_call(x.q, x.k, x.v, x.pivots, sigma, {}, 0.5, {1e-5, 32}, ops::PivotCore::cpu), {{}, masses}));
   };
   CHECK_THROWS_WITH(call(at::full({2, 2, 8}, 0.125, at::kDouble)), contains_text("[B, H, N]"));
   CHECK_THROWS_WITH(call(at::full({2, 2, 9}, 1.0 / 9, at::kFloat)), contains_text("beside Double pivots"));
