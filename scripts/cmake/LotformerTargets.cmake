@@ -1,4 +1,11 @@
 # Compile and link rules that every target of ours shares.
+# ccache, where it is installed, makes the second build of a source quick. It takes a file with GCC's precompiled header only when it is told
+# not to mind the defines and times inside.
+find_program(LOTFORMER_CCACHE ccache)
+if(LOTFORMER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+                                  ${LOTFORMER_CCACHE})
+endif()
 add_library(lotformer_options INTERFACE)
 target_include_directories(lotformer_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(lotformer_options INTERFACE -Wall -Wextra -Wpedantic)
