@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "lotformer/apps/command_line.h"
+#include "command_line.h"
 #include "lotformer/bench/attention_bench.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/apps/command_line.h"
+#include "command_line.h"
 
 #include <iostream>
 
@@ -7,11 +7,20 @@
 
 namespace lotformer {
 
-std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+namespace {
+
+/// Of an option given twice the last one counts, so that a script's own can be overridden; lists (--set) keep all.
+void let_last_count(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
-    // Of an option given twice the last one counts, so that a script's own can be overridden; lists (--set) keep all.
     if (option->get_expected_max() == 1) option->take_last();
   }
+  for (CLI::App* command : app.get_subcommands({})) let_last_count(*command);
+}
+
+}  // namespace
+
+std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+  let_last_count(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

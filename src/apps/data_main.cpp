@@ -3,8 +3,8 @@
 #include <array>
 
 #include "apps/data/command.h"
+#include "command_line.h"
 #include "lotformer/core/program.h"
-#include "lotformer/core/text.h"
 
 int main(int argc, char** argv) {
   using namespace lotformer;
@@ -14,12 +14,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     const std::array commands = {data_program::add_generate(app), data_program::add_check(app),
                                  data_program::add_stats(app), data_program::add_show(app)};
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {  // --help too
-      if (error.get_exit_code() == 0) return app.exit(error);
-      throw Error(ErrorKind::usage, concat(error.what(), " (see --help)"));
-    }
+    if (const auto code = parse_command_line(app, argc, argv)) return *code;
     for (const data_program::Command& command : commands) {
       if (command.app->parsed()) return command.run();
     }

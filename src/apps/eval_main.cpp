@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "lotformer/apps/command_line.h"
+#include "command_line.h"
 #include "lotformer/core/program.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/evaluation.h"

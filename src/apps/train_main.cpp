@@ -2,12 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "lotformer/apps/command_line.h"
+#include "command_line.h"
 #include "lotformer/attention/attention.h"
 #include "lotformer/core/program.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/launch.h"
-#include "lotformer/train/results.h"
 
 int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-train", [&]() -> int {

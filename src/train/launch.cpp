@@ -9,10 +9,10 @@
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
-#include "lotformer/train/results.h"
-#include "lotformer/train/resume.h"
-#include "lotformer/train/signals.h"
-#include "lotformer/train/trainer.h"
+#include "signals.h"
+#include "train/run/results.h"
+#include "train/run/resume.h"
+#include "trainer.h"
 
 namespace lotformer {
 namespace fs = std::filesystem;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/numerics.h"
+#include "numerics.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_update_scale.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/plateau.h"
+#include "plateau.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "lotformer/core/text.h"
-#include "lotformer/train/results.h"
+#include "train/run/results.h"
 
 namespace lotformer {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/schedule.h"
+#include "schedule.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/session.h"
+#include "session.h"
 
 #include <torch/utils.h>
 

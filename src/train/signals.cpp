@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/signals.h"
+#include "signals.h"
 
 #include <csignal>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/train_state.h"
+#include "train_state.h"
 
 namespace lotformer {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/trainer.h"
+#include "trainer.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
@@ -15,11 +15,11 @@
 #include "lotformer/core/text.h"
 #include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
-#include "lotformer/train/diagnostics.h"
-#include "lotformer/train/rank.h"
-#include "lotformer/train/results.h"
-#include "lotformer/train/schedule.h"
-#include "lotformer/train/signals.h"
+#include "schedule.h"
+#include "signals.h"
+#include "train/inspect/diagnostics.h"
+#include "train/inspect/rank.h"
+#include "train/run/results.h"
 
 namespace lotformer {
 namespace {

@@ -16,10 +16,10 @@
 #include "lotformer/attention/softmax.h"
 #include "lotformer/core/text.h"
 #include "lotformer/model/classifier.h"
-#include "lotformer/train/optimizer.h"
-#include "lotformer/train/schedule.h"
-#include "lotformer/train/session.h"
 #include "suites/golden.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/session.h"
 
 namespace lotformer::test {
 namespace {

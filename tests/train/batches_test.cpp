@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "lotformer/data/synthetic_generator.h"
-#include "lotformer/train/batch_stream.h"
 #include "support/catch.h"
+#include "train/feed/batch_stream.h"
 #include "train/fixture_copy.h"
 
 using namespace lotformer;

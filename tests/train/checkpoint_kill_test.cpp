@@ -8,8 +8,8 @@
 #include <random>
 #include <thread>
 
-#include "lotformer/train/run_folder.h"
 #include "train/checkpoint_support.h"
+#include "train/run/run_folder.h"
 
 namespace lotformer {
 namespace {

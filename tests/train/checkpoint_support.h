@@ -19,8 +19,8 @@
 #include "lotformer/core/error.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
-#include "lotformer/train/checkpoint.h"
 #include "support/catch.h"
+#include "train/run/checkpoint.h"
 
 namespace lotformer::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/checkpoint.h"
+#include "train/run/checkpoint.h"
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>

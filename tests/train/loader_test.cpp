@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Batches of the tasks: what is padded, what is masked, and where pixels that moved to the front have been.
-#include "lotformer/train/loader.h"
+#include "train/feed/loader.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>

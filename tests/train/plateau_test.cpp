@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The watch for runs that learn nothing, and the constant predictor it compares with.
-#include "lotformer/train/plateau.h"
+#include "train/plateau.h"
 
 #include <map>
 
-#include "lotformer/train/results.h"
 #include "train/fixture_copy.h"
+#include "train/run/results.h"
 // after torch
 #include "support/catch.h"
 

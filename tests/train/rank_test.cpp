@@ -7,7 +7,7 @@
 #include <torch/utils.h>
 
 #include "lotformer/core/error.h"
-#include "lotformer/train/optimizer.h"
+#include "train/optimizer.h"
 // after torch
 #include "support/catch.h"
 #include "support/near.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lotformer/train/run_folder.h"
+#include "train/run/run_folder.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -12,11 +12,11 @@
 #include <cmath>
 #include <limits>
 
-#include "lotformer/train/numerics.h"
-#include "lotformer/train/optimizer.h"
-#include "lotformer/train/results.h"
-#include "lotformer/train/resume.h"
-#include "lotformer/train/train_state.h"
+#include "train/numerics.h"
+#include "train/optimizer.h"
+#include "train/run/results.h"
+#include "train/run/resume.h"
+#include "train/train_state.h"
 // after torch
 #include "support/catch.h"
 

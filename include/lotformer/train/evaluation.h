@@ -8,9 +8,15 @@
 #include <vector>
 
 #include "lotformer/core/json.h"
-#include "lotformer/train/plans.h"
 
 namespace lotformer {
+
+/// Transport plans that an evaluation writes beside its scores.
+struct PlanRequest {
+  std::filesystem::path file;          ///< .json or .safetensors; empty: nothing is written
+  std::vector<int64_t> rows = {0};     ///< of the split
+  std::vector<int64_t> layers, heads;  ///< empty: all
+};
 
 struct EvaluationRequest {
   std::filesystem::path path;            ///< a run folder or a checkpoint

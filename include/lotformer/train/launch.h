@@ -23,4 +23,7 @@ Json launch_training(const TrainRequest& request);
 /// Builds everything, one batch forward and backward, logs parameters and memory; writes nothing.
 Json dry_run(const TrainRequest& request);
 
+/// results.json for people: the scores with their references. Throws nlohmann::json::exception when a member is missing.
+std::string summarise_results(const Json& results);
+
 }  // namespace lotformer

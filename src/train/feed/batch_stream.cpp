@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "batch_stream.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+
+BatchMaker::BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device)
+    : dataset_(std::move(dataset)), pad_to_(config.pad_to), device_(device) {
+  if (wants_residence(config.on_device, dataset_, device))
+    resident_ = std::make_unique<const ResidentSplit>(dataset_, device);
+}
+
+BatchMaker::Prepared BatchMaker::prepare(std::span<const int64_t> rows) const {
+  Prepared prepared;
+  prepared.width = batch_width(dataset_, rows, pad_to_);
+  prepared.tokens = count_tokens(dataset_, rows);
+  if (!resident_) {
+    prepared.batch = make_host_batch(dataset_, rows, prepared.width, device_.is_cuda());
+    return prepared;
+  }
+  const auto options = at::TensorOptions().dtype(at::kLong).pinned_memory(device_.is_cuda());
+  prepared.rows = at::empty({static_cast<int64_t>(rows.size())}, options);
+  std::copy(rows.begin(), rows.end(), prepared.rows.data_ptr<int64_t>());
+  return prepared;
+}
+
+Batch BatchMaker::finish(const Prepared& prepared) const {
+  if (!resident_) return to_device(prepared.batch, device_);
+  return resident_->gather(prepared.rows.to(device_, /*non_blocking=*/true), prepared.width);
+}
+
+BatchStream::BatchStream(const BatchMaker& maker, Rows rows, int64_t first, int64_t end, int64_t prefetch)
+    : maker_(maker),
+      rows_(std::move(rows)),
+      next_(first),
+      end_(end),
+      prefetch_(static_cast<size_t>(prefetch)) {
+  if (prefetch > 0 && first < end)
+    thread_ = std::jthread([this, first](const std::stop_token& stop) { work(first, stop); });
+}
+
+BatchStream::~BatchStream() = default;  // std::jthread asks the thread to stop, wakes it and waits
+
+void BatchStream::work(int64_t number, const std::stop_token& stop) {
+  try {
+    const c10::OptionalDeviceGuard guard(maker_.device().is_cuda() ? std::optional(maker_.device())
+                                                                   : std::nullopt);  // a state of the thread
+    for (; number < end_; ++number) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, stop, [this] { return waiting_.size() < prefetch_; });
+        if (stop.stop_requested()) return;
+      }
+      BatchMaker::Prepared prepared = maker_.prepare(rows_(number));
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back(std::move(prepared));
+      changed_.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+    changed_.notify_all();
+  }
+}
+
+BatchMaker::Prepared BatchStream::wait_for_next() {
+  if (!thread_.joinable()) return maker_.prepare(rows_(next_));
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !waiting_.empty() || failure_; });
+  if (waiting_.empty()) std::rethrow_exception(failure_);
+  BatchMaker::Prepared prepared = std::move(waiting_.front());
+  waiting_.pop_front();
+  changed_.notify_all();
+  return prepared;
+}
+
+BatchStream::Item BatchStream::next() {
+  if (next_ >= end_) throw Error(ErrorKind::internal, concat("batches: all ", end_, " have been given out"));
+  const BatchMaker::Prepared prepared = wait_for_next();
+  ++next_;
+  return {maker_.finish(prepared), prepared.tokens};
+}
+
+int64_t training_chunks(const TrainConfig& config) {
+  return std::min(config.accumulate, config.batch_size);
+}
+
+std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
+                                             const Config& config, int64_t first, int64_t end) {
+  const int64_t chunks = training_chunks(config.train);
+  // A sampler of its own, because it remembers the last epochs' order and two threads must not.
+  auto rows = [sampler = sampler, chunks](int64_t number) mutable {
+    const std::vector<int64_t> batch = sampler.batch(number / chunks);
+    const auto total = static_cast<int64_t>(batch.size());
+    const int64_t chunk = number % chunks;
+    return std::vector(batch.begin() + total * chunk / chunks, batch.begin() + total * (chunk + 1) / chunks);
+  };
+  return std::make_unique<BatchStream>(maker, std::move(rows), first * chunks, end * chunks,
+                                       config.data.prefetch);
+}
+
+}  // namespace lotformer

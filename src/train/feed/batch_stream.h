@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Batches one after the other, the next ones made by a thread while the model works on the last.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "loader.h"
+#include "lotformer/config/config.h"
+#include "lotformer/data/dataset.h"
+#include "lotformer/data/sampler.h"
+#include "resident_split.h"
+
+namespace lotformer {
+
+/// Makes batches of one split, from the host's memory or from a copy on the device (`data.on_device`); the tensors are the same, bit for
+/// bit. Work is divided so that the first part needs no device and may run in another thread.
+class BatchMaker {
+ public:
+  BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device);
+
+  const data::Dataset& dataset() const { return dataset_; }
+  c10::Device device() const { return device_; }
+  /// Bytes of the copy on the device; 0: there is none.
+  int64_t resident_bytes() const { return resident_ ? resident_->bytes() : 0; }
+
+  struct Prepared {
+    Batch batch;         ///< host tensors, pinned for CUDA; empty when the split is resident
+    at::Tensor rows;     ///< int64 [B] on the host, pinned for CUDA; only when the split is resident
+    int64_t width = 0;   ///< tokens of the batch, padding included
+    int64_t tokens = 0;  ///< real ones
+  };
+  /// Host part; thread-safe.
+  Prepared prepare(std::span<const int64_t> rows) const;
+  /// Device part: copies that do not wait, or the gather.
+  Batch finish(const Prepared& prepared) const;
+  Batch make(std::span<const int64_t> rows) const { return finish(prepare(rows)); }
+
+ private:
+  data::Dataset dataset_;
+  int64_t pad_to_;
+  c10::Device device_;
+  std::unique_ptr<const ResidentSplit> resident_;
+};
+
+/// Batches number `first` ... `end` - 1 of a function from numbers to rows. With `prefetch` > 0 a thread prepares them in order and at
+/// most that many wait; with 0 each is prepared when it is asked for. What comes out does not depend on it.
+class BatchStream {
+ public:
+  /// Called with rising numbers, by the thread alone when there is one.
+  using Rows = std::function<std::vector<int64_t>(int64_t number)>;
+  struct Item {
+    Batch batch;
+    int64_t tokens = 0;  ///< real ones
+  };
+
+  /// `maker` must outlive the stream.
+  BatchStream(const BatchMaker& maker, Rows rows, int64_t first, int64_t end, int64_t prefetch);
+  ~BatchStream();  ///< ends the thread after the batch at hand
+  BatchStream(const BatchStream&) = delete;
+  BatchStream& operator=(const BatchStream&) = delete;
+
+  /// The next batch, on the maker's device. Throws what making it threw, after all batches before it. Error(internal) at the end.
+  Item next();
+
+ private:
+  void work(int64_t number, const std::stop_token& stop);
+  BatchMaker::Prepared wait_for_next();
+
+  const BatchMaker& maker_;
+  Rows rows_;
+  int64_t next_, end_;
+  size_t prefetch_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<BatchMaker::Prepared> waiting_;  // under the mutex
+  std::exception_ptr failure_;                // under the mutex; behind what waits
+  std::jthread thread_;                       // last: it uses all of the above
+};
+
+/// Number of chunks that a training batch is divided into.
+int64_t training_chunks(const TrainConfig& config);
+/// The chunks of the training steps `first` ... `end` - 1, training_chunks() a step.
+std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
+                                             const Config& config, int64_t first, int64_t end);
+
+}  // namespace lotformer

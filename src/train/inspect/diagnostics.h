@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Diagnostics of every attention layer of a model on one batch.
+#pragma once
+
+#include <vector>
+
+#include "lotformer/core/json.h"
+#include "lotformer/model/batch.h"
+#include "train/session.h"
+
+namespace lotformer {
+
+inline constexpr size_t kDiagnosedExamples =
+    8;  ///< of the training batch: enough for a mean, cheap beside a step
+
+/// What the attention of a layer was given.
+struct LayerScores {
+  at::Tensor q, k;     ///< [B, H, N, D]
+  at::Tensor lengths;  ///< [B] or undefined
+};
+/// Notes what every attention layer is given, from now on until it is gone. One at a time.
+class ScoreObserver {
+ public:
+  explicit ScoreObserver(ClassifierImpl& model);
+  ~ScoreObserver();
+  ScoreObserver(const ScoreObserver&) = delete;
+  ScoreObserver& operator=(const ScoreObserver&) = delete;
+  const std::vector<LayerScores>& layers() const { return seen_; }
+
+ private:
+  ClassifierImpl& model_;
+  std::vector<LayerScores> seen_;
+};
+
+struct Observation {
+  std::vector<LayerScores> layers;
+  at::Tensor logits;  ///< [B, classes]
+};
+/// A forward pass in evaluation mode without gradients.
+Observation observe_scores(Session& session, const Batch& batch);
+
+/// {"layer0": {"entropy": ...}, ...} of the weights as they are, in the mode the module trains in but without dropout. Leaves the model, its
+/// gradients and torch's generators as they were.
+Json diagnose_model(Session& session, const Batch& batch);
+
+/// {"layer0": {"passes_mean": ...}, ...}: AttentionImpl::solver_record of the forward pass that `observer` has seen; empty where no module
+/// has any.
+Json solver_records(ClassifierImpl& model, const ScoreObserver& observer);
+
+}  // namespace lotformer

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// The lock and the append-only logs of a run folder.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/text.h"
+#include "run_folder.h"
+
+namespace lotformer {
+namespace fs = std::filesystem;
+namespace {
+
+[[noreturn]] void fail_disk(const fs::path& path, const std::string& what) {
+  throw Error(ErrorKind::disk, concat(path.string(), ": ", what, ": ", std::strerror(errno)));
+}
+
+}  // namespace
+
+RunLock::RunLock(const fs::path& run) {
+  const fs::path path = run / ".lock";
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_disk(path, "cannot be opened");
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
+    const std::string owner = concat(::getpid(), "\n");
+    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, owner.data(), owner.size(), 0) < 0) {
+      log::debug(path.string() + ": the process id could not be noted");
+    }
+    return;
+  }
+  const int why = errno;
+  if (why != EWOULDBLOCK) {  // some network file systems have no locks: say so and go on
+    log::warning(concat(path.string(), ": cannot be locked (", std::strerror(why),
+                        "): make sure that no other process writes this run"));
+    return;
+  }
+  char text[24] = {};
+  const ssize_t got = ::pread(fd_, text, sizeof(text) - 1, 0);
+  std::string owner(text, got > 0 ? static_cast<size_t>(got) : 0);
+  owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
+  ::close(std::exchange(fd_, -1));
+  throw Error(ErrorKind::usage,
+              concat(run.string(), ": another process", owner.empty() ? "" : " (" + owner + ")",
+                     " is writing this run folder; wait for it or choose another --run-dir"));
+}
+
+RunLock::~RunLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+RunLock::RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+RunLock& RunLock::operator=(RunLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+AppendLog::AppendLog(const fs::path& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_disk(path_, "cannot be opened for writing");
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd_);
+    throw Error(ErrorKind::disk, path_.string() + ": is not a regular file");
+  }
+  offset_ = info.st_size;
+}
+
+AppendLog::~AppendLog() {
+  ::close(fd_);
+}
+
+void AppendLog::truncate_to(int64_t offset) {
+  if (offset < 0 || offset_ < offset) {
+    throw Error(ErrorKind::checkpoint,
+                concat(path_.string(), ": has ", offset_, " bytes, the checkpoint wants at least ", offset));
+  }
+  char last = '\n';
+  if (offset > 0 && ::pread(fd_, &last, 1, offset - 1) != 1) fail_disk(path_, "cannot be read");
+  if (last != '\n') {
+    throw Error(ErrorKind::checkpoint, concat(path_.string(), ": no line ends at byte ", offset,
+                                              ", so it is not the log of this checkpoint"));
+  }
+  if (::ftruncate(fd_, offset) != 0) fail_disk(path_, "cannot be truncated");
+  offset_ = offset;
+}
+
+void AppendLog::line(const Json& value) {
+  const std::string text = to_line(value) + "\n";
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t put = ::write(fd_, text.data() + done, text.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_disk(path_, "write failed");
+    done += static_cast<size_t>(put);
+  }
+  offset_ += static_cast<int64_t>(text.size());
+}
+
+void AppendLog::sync() {
+  if (::fsync(fd_) != 0 && errno != EINVAL) fail_disk(path_, "cannot be made durable");
+}
+
+}  // namespace lotformer

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// One training run on disk:
+//   RUN/config.yaml  metrics.jsonl  timings.jsonl  results.json  .lock
+//   RUN/checkpoints/step-00001000/  (see checkpoint.h)
+// There is no pointer file: the last checkpoint is the one of the largest step that is whole, the best one is
+// named by the state of the last.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint.h"
+#include "lotformer/core/json.h"
+
+namespace lotformer {
+
+/// Exclusive right to write a run folder, held as long as this object and its process live (flock on
+/// RUN/.lock).
+class RunLock {
+ public:
+  /// Error(usage) naming the folder when another process holds it; Error(disk) when the file cannot be made.
+  explicit RunLock(const std::filesystem::path& run);
+  ~RunLock();
+  RunLock(RunLock&& other) noexcept;
+  RunLock& operator=(RunLock&& other) noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+/// Appends lines of JSON; each reaches the operating system at once. The trainer records offset() in the
+/// checkpoint and truncates to it on resume, so that a killed run continues the file where the checkpoint
+/// stands.
+class AppendLog {
+ public:
+  /// Opens or creates. Error(disk).
+  explicit AppendLog(const std::filesystem::path& path);
+  ~AppendLog();
+  AppendLog(const AppendLog&) = delete;
+  AppendLog& operator=(const AppendLog&) = delete;
+  /// Cuts the file at `offset` bytes. Error(checkpoint) naming the file when it is shorter or no line ends
+  /// there.
+  void truncate_to(int64_t offset);
+  /// One line; non-finite numbers become null. Error(disk).
+  void line(const Json& value);
+  int64_t offset() const { return offset_; }
+  /// fsync: to be called before the checkpoint that records offset() is written.
+  void sync();
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+  int64_t offset_ = 0;
+};
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
+
+  const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path config_file() const { return root_ / "config.yaml"; }
+  std::filesystem::path metrics_file() const { return root_ / "metrics.jsonl"; }
+  std::filesystem::path timings_file() const { return root_ / "timings.jsonl"; }
+  std::filesystem::path results_file() const { return root_ / "results.json"; }
+  std::filesystem::path checkpoints_folder() const { return root_ / "checkpoints"; }
+  std::filesystem::path checkpoint_folder(int64_t step) const;
+
+  /// True when there is nothing of a run: no folder, or nothing in it but the lock and leftovers.
+  bool empty() const;
+
+  /// Takes back open_for_writing() where no run came about: removes the lock and the folders when nothing else is there. For the
+  /// holder of the lock.
+  void discard_if_empty() const noexcept;
+
+  /// For a trainer, before anything else: makes the folders, locks the run, removes what a killed process
+  /// left (.tmp-*).
+  [[nodiscard]] RunLock open_for_writing() const;
+
+  /// Steps that have a checkpoint by name, newest first; whether it is whole is not looked at.
+  std::vector<int64_t> steps() const;
+
+  /// The newest whole checkpoint. Each damaged one on the way is a logged warning that names what is wrong.
+  /// Nothing when there never was one; Error(checkpoint) when all are damaged.
+  std::optional<Checkpoint> latest_whole() const;
+
+  /// The checkpoint of that step. Error(checkpoint) when missing, damaged or of another step.
+  Checkpoint checkpoint(int64_t step) const;
+
+  /// After a resume at `step`: renames checkpoints of later steps (damaged ones that were passed over, or
+  /// another future) to discarded-step-..., so that neither a resume nor prune() takes them for this run's.
+  /// Logs each.
+  void set_aside_newer_than(int64_t step) const;
+
+  /// Deletes all but the newest `keep` (at least one), `best`, and whatever the state of a kept one names as
+  /// its best. Each is renamed to a temporary name first: a kill leaves nothing half under a valid name.
+  void prune(int64_t keep, std::optional<int64_t> best) const;
+
+ private:
+  std::filesystem::path root_;
+};
+
+/// Which checkpoint of a run a reader means.
+enum class WhichCheckpoint {
+  best_or_last,  ///< the best, else the last (with a logged reason)
+  best,          ///< the best or an error
+  last,
+};
+
+/// `path` is a checkpoint folder (then `which` must not ask for anything: best_or_last) or a run folder.
+/// Reads and verifies it. Error(checkpoint) when nothing is there, naming the path and what was looked for.
+Checkpoint resolve_checkpoint(const std::filesystem::path& path, WhichCheckpoint which);
+/// "best" | "last" | "" (best_or_last). Error(usage) for anything else.
+WhichCheckpoint parse_which_checkpoint(const std::string& text);
+
+}  // namespace lotformer

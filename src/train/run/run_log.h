@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The three places a run reports to: metrics.jsonl (nothing in it depends on the clock: a resumed run writes
+// the same bytes), timings.jsonl (all that does), and the progress line.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "progress.h"
+#include "run_folder.h"
+#include "train/numerics.h"
+#include "train/train_state.h"
+
+namespace lotformer {
+
+class RunLog {
+ public:
+  using Clock = std::chrono::steady_clock;
+  /// `labels` (run_labels()) stand in every line of metrics.jsonl that holds a score.
+  RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels);
+
+  /// On resume: metrics.jsonl goes back to what it held at the checkpoint.
+  void truncate_metrics(int64_t offset) { metrics_.truncate_to(offset); }
+  /// Makes the metrics durable; their length then belongs to a checkpoint.
+  int64_t sync_metrics();
+
+  void start_clock(int64_t step);
+  /// Takes time that was not training out of the running window.
+  void exclude(double seconds) {
+    window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
+  void add_tokens(int64_t tokens) { tokens_ += tokens; }
+  /// `solver` (solver_records()) stands in the line unless it is empty.
+  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means, const Json& solver);
+  /// Diagnostics of the attention maps, one object a layer.
+  void diagnostics(int64_t step, const Json& layers);
+  /// What surveys of adaptive ranks found and changed, one object a layer.
+  void ranks(int64_t step, const Json& layers);
+  void score(const std::string& split, const Score& score, double seconds,
+             const std::string& checkpoint = "");
+  void message(const std::string& text);
+  void finish_line() { progress_.finish(); }
+
+ private:
+  std::string data_note() const;
+  c10::Device device_;
+  int64_t total_steps_;
+  Json labels_;
+  AppendLog metrics_, timings_;
+  Progress progress_;
+  Clock::time_point window_start_{};
+  int64_t window_step_ = 0, tokens_ = 0;
+};
+
+/// Sums over timings.jsonl: seconds of training and of evaluation (work lost to a kill included), steps/s and
+/// tokens/s of training.
+Json summarise_timings(const std::filesystem::path& run);
+
+}  // namespace lotformer

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Scores a split: every example once, or max_examples of them at equal distances.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "train/feed/batch_stream.h"
+#include "train/session.h"
+
+namespace lotformer {
+
+struct Prediction {
+  int64_t row = 0;    ///< of the split
+  int32_t label = 0;  ///< the true class
+  int32_t predicted = 0;
+};
+
+struct EvalResult {
+  double loss = 0;                      ///< mean cross-entropy (natural logarithm)
+  double accuracy = 0;                  ///< in [0, 1]
+  int64_t examples = 0;                 ///< scored
+  int64_t available = 0;                ///< in the split
+  std::vector<Prediction> predictions;  ///< one for every example scored, rows ascending
+};
+
+/// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed
+/// from rows sorted by length, so that little is spent on padding; with eval.drop_last in file order, as the
+/// published harness drops the file's last rows. Empty when `interrupted` returned true between two batches.
+/// Error(numerics) for a non-finite loss.
+std::optional<EvalResult> evaluate(Session& session, const BatchMaker& split,
+                                   const std::function<bool()>& interrupted);
+
+}  // namespace lotformer

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include "lotformer/train/evaluation.h"
+
+#include <algorithm>
+#include <map>
+
+#include "lotformer/attention/attention.h"
+#include "lotformer/config/load.h"
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device.h"
+#include "train/run/results.h"
+#include "train/run/run_folder.h"
+#include "train/signals.h"
+#include "train/trainer.h"
+
+namespace lotformer {
+namespace {
+
+struct Tally {
+  int64_t examples = 0, correct = 0, predicted = 0;
+  double accuracy() const {
+    return examples > 0 ? static_cast<double>(correct) / static_cast<double>(examples) : 0.0;
+  }
+};
+
+data::Split parse_split(const std::string& text) {
+  if (text == "val") return data::Split::val;
+  if (text == "test") return data::Split::test;
+  throw Error(ErrorKind::usage, "--split: " + quoted(text) + " is none of val, test");
+}
+
+Json class_table(const data::Task& task, const std::vector<Prediction>& predictions) {
+  std::vector<Tally> tallies(static_cast<size_t>(task.num_classes()));
+  for (const Prediction& example : predictions) {
+    Tally& tally = tallies[static_cast<size_t>(example.label)];
+    ++tally.examples;
+    tally.correct += example.predicted == example.label ? 1 : 0;
+    ++tallies[static_cast<size_t>(example.predicted)].predicted;
+  }
+  Json table = Json::array();
+  const auto names = task.class_names();
+  for (size_t c = 0; c < tallies.size(); ++c) {
+    table.push_back({{"class", names[c]},
+                     {"examples", tallies[c].examples},
+                     {"predicted", tallies[c].predicted},
+                     {"recall", tallies[c].accuracy()}});
+  }
+  return table;
+}
+
+Json breakdown(const data::Attribute& attribute, const data::Dataset& dataset,
+               const std::vector<Prediction>& predictions) {
+  std::vector<Tally> bins(attribute.edges.size() - 1);
+  Tally outside;
+  for (const Prediction& example : predictions) {
+    const auto upper = std::upper_bound(attribute.edges.begin(), attribute.edges.end(),
+                                        attribute.value(dataset, example.row));
+    const bool inside = upper != attribute.edges.begin() && upper != attribute.edges.end();
+    Tally& bin = inside ? bins[static_cast<size_t>(upper - attribute.edges.begin() - 1)] : outside;
+    ++bin.examples;
+    bin.correct += example.predicted == example.label ? 1 : 0;
+  }
+  Json table = Json::array();
+  for (size_t b = 0; b < bins.size(); ++b) {
+    if (bins[b].examples == 0) continue;
+    table.push_back({{"from", attribute.edges[b]},
+                     {"below", attribute.edges[b + 1]},
+                     {"examples", bins[b].examples},
+                     {"accuracy", bins[b].accuracy()}});
+  }
+  if (outside.examples > 0)
+    table.push_back({{"from", nullptr},
+                     {"below", nullptr},
+                     {"examples", outside.examples},
+                     {"accuracy", outside.accuracy()}});
+  return table;
+}
+
+/// What the run itself logged for this step and split, from metrics.jsonl beside the checkpoint; null when it
+/// did not.
+Json logged_score(const Checkpoint& checkpoint, const std::string& split) {
+  const auto metrics =
+      std::filesystem::absolute(checkpoint.path).parent_path().parent_path() / "metrics.jsonl";
+  Json found = nullptr;
+  if (!std::filesystem::exists(metrics)) return found;
+  const std::string text = read_file(metrics, ErrorKind::checkpoint);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const Json line = Json::parse(text.begin() + static_cast<int64_t>(begin),
+                                  text.begin() + static_cast<int64_t>(end), nullptr, false);
+    if (line.is_object() && line.value("split", "") == split &&
+        line.value("step", int64_t{-1}) == checkpoint.step)
+      found = line;
+    begin = end + 1;
+  }
+  return found;
+}
+
+/// Finds out before the work whether the table can be written.
+void check_predictions_path(const std::filesystem::path& path) {
+  const auto folder = path.parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    throw Error(ErrorKind::usage, "--predictions: there is no folder " + folder.string());
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorKind::usage, "--predictions: " + path.string() + " is a folder; name a file");
+}
+
+void write_predictions(const std::filesystem::path& path, const std::vector<Prediction>& predictions) {
+  const auto fill = [&](FileWriter& out) {
+    out.write("row\tlabel\tprediction\n");
+    for (const Prediction& example : predictions)
+      out.write(concat(example.row, "\t", example.label, "\t", example.predicted, "\n"));
+  };
+  const auto status = std::filesystem::symlink_status(path);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status))
+    return write_atomic(path, fill);
+  FileWriter out(path);  // a device, pipe or link is written, not replaced
+  fill(out);
+  out.commit();
+}
+
+/// False, with a warning, when the split is not the one that the run had under this name.
+bool is_same_data(const Checkpoint& checkpoint, const std::string& split, const data::Dataset& dataset) {
+  const Json recorded = checkpoint.state.value("data_fingerprints", Json::object());
+  if (recorded.value(split, dataset.fingerprint()) == dataset.fingerprint()) return true;
+  log::warning(
+      concat("the ", split, " split is not the one of the run (fingerprint ", dataset.fingerprint(), ")"));
+  return false;
+}
+
+/// The recorded thread count unless the user sets one: sums, and so the last bits, depend on it.
+int64_t threads_for(const Checkpoint& checkpoint, const Config& config) {
+  return config.train.threads > 0 ? config.train.threads : checkpoint.state.value("threads", int64_t{0});
+}
+
+}  // namespace
+
+Json launch_evaluation(const EvaluationRequest& request) {
+  const data::Split split = parse_split(request.split);
+  check_predictions_path(request.predictions);
+  check_plan_request(request.plans);
+  const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
+  const std::string where = (checkpoint.path / kStateFile).string();
+  Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
+                                   request.assignments, attention_kinds(), where);
+  config.data.generate_missing = false;  // data are made for training only; here a missing folder is an error
+  Session session = open_session(config, parse_device(request.device), threads_for(checkpoint, config));
+  load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
+  const data::Dataset dataset = open_split(session, split);
+  const bool same_data = is_same_data(checkpoint, request.split, dataset);
+  if (!request.plans.file.empty()) {
+    export_plans(session, dataset, request.plans,
+                 {{"run", describe_run(session)},
+                  {"checkpoint", checkpoint.path.string()},
+                  {"step", checkpoint.step},
+                  {"split", request.split}});
+  }
+  catch_stop_signals();
+  const auto result =
+      evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return stop_signal() != 0; });
+  if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
+  if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
+
+  const auto [low, high] = wilson_interval(result->accuracy, result->examples);
+  Json json = {{"accuracy", result->accuracy},           {"loss", result->loss},
+               {"examples", result->examples},           {"available", result->available},
+               {"accuracy_interval_95", {low, high}},    {"split", request.split},
+               {"checkpoint", checkpoint.path.string()}, {"step", checkpoint.step}};
+  json["metrics"] = session.task->metrics();  // where they stand: accuracy, loss, classes, by
+  json["run"] = describe_run(session);
+  json["references"] = references_json(*session.task);
+  json["same_data"] = same_data;
+  json["logged"] = same_data ? logged_score(checkpoint, request.split) : Json(nullptr);
+  json["classes"] = class_table(*session.task, result->predictions);
+  json["by"] = Json::object();
+  for (const data::Attribute& attribute : session.task->attributes())
+    json["by"][attribute.name] = breakdown(attribute, dataset, result->predictions);
+  return json;
+}
+
+}  // namespace lotformer

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// The training loop. One turn: evaluate (when due), save (when due), check for a signal, then batch -> step
+// -> metrics. Evaluation stands before saving, so that "resumed" and "never stopped" are the same sequence.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "lotformer/data/dataset.h"
+#include "lotformer/data/sampler.h"
+#include "numerics.h"
+#include "optimizer.h"
+#include "plateau.h"
+#include "session.h"
+#include "train/feed/batch_stream.h"
+#include "train/run/checkpoint.h"
+#include "train/run/run_folder.h"
+#include "train/run/run_log.h"
+#include "train_state.h"
+
+namespace lotformer {
+
+/// Loss and gradients of one batch, no update: 1 forward, 2 loss, 3 backward, chunk by chunk.
+struct BatchGradients {
+  at::Tensor loss_sum;  ///< over the examples, device scalar
+  at::Tensor correct;   ///< number of right answers, device scalar
+  int64_t tokens = 0;   ///< real tokens of the batch
+};
+/// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from `stream` (see training_stream),
+/// weighted by their size.
+BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale);
+
+class Trainer {
+ public:
+  Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run);
+
+  /// Weights, optimiser, counters and the length of metrics.jsonl as they were.
+  void restore(const Checkpoint& checkpoint);
+  /// Without a checkpoint: what a killed run logged before its first checkpoint is dropped, because it will
+  /// be logged again.
+  void start_afresh() { log_.truncate_metrics(0); }
+  /// Trains until train.steps. Error(interrupted) after a signal (state saved), Error(numerics) for
+  /// non-finite numbers.
+  void run();
+  /// Scores a split with the weights as they are and logs it under `checkpoint` ("best" or "last").
+  Score score(const data::Dataset& dataset, const std::string& split, const std::string& checkpoint,
+              int64_t step);
+
+  const TrainState& state() const { return state_; }
+
+ private:
+  void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
+  BatchGradients gradients();
+  void log_if_due();
+  void warn_of_plateau(const LogWindow::Means& means);
+  void diagnose_if_due();
+  void adapt_ranks_if_due();
+  bool evaluate_if_due();  // false: interrupted
+  void save();
+  void stop_if_not_finite();
+  bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }
+  bool due(int64_t every) const { return falls_on(every, state_.step); }
+  static bool falls_on(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
+
+  Session& session_;
+  const TrainConfig& config_;
+  BatchMaker train_, val_;
+  const RunFolder& run_;
+  data::Sampler sampler_;
+  AdamW optimizer_;
+  LossScaler scaler_;
+  LogWindow window_;
+  FiniteWatch watch_;
+  PlateauWatch plateau_;
+  RunLog log_;
+  TrainState state_;
+  Json solver_ = Json::object();  // of the step that is to be logged
+  int64_t saved_step_ = -1;
+  std::unique_ptr<BatchStream> batches_;  // last: its thread uses train_
+};
+
+/// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
+/// tensor.
+void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where);
+
+}  // namespace lotformer
