@@ -86,6 +86,16 @@ check_include_direction() {
   done < <(our_includes)
 }
 
+# What is not in include/lotformer is its module's own.
+check_private_headers() {
+  local file line included
+  while IFS=: read -r file line included; do
+    [[ $(module_of "$file") == "$included" ]] ||
+      complain "$file:$line: a header in src/$included is that module's own: what others use stands in include/lotformer/$included"
+  done < <(select_files '^(include/lotformer|src)/[a-z]+/' | grep -E '\.(h|cpp|cu|inl)$' | xargs -r grep -nHoE '^#include "[a-z_]+/' |
+    grep -v '"lotformer/' | sed -E 's/#include "([a-z_]+)\/$/\1/')
+}
+
 # The families of ops stand beside each other: each may include tensor_tools; within pivot the cores see each other as little.
 check_ops_rooms() {
   local file line included room
@@ -157,6 +167,7 @@ check_gpu_page() {
 check_format
 check_shell
 check_include_direction
+check_private_headers
 check_ops_rooms
 check_third_party
 check_sizes

@@ -11,7 +11,7 @@ namespace lotformer::gpu {
 struct Setting {
   c10::Device device;
   ops::pivot::cuda::Device part;  ///< what the plan depends on
-  bool emulated = false;  ///< CPU tensors, emulated kernels: tiny shapes only
+  bool emulated = false;          ///< CPU tensors, emulated kernels: tiny shapes only
   bool quick = false;
 };
 

@@ -41,7 +41,8 @@ int run_command(const std::string& command, bool quick) {
   if (command == "ceilings") return measure_ceilings(setting), 0;
   if (command == "bench") return measure_attention(setting), 0;
   if (command.starts_with("task=")) return run_task(setting, command.substr(5)), 0;
-  std::fprintf(stderr, "pivot_check: error: results, capture, smallest, ceilings, bench or task=NAME, not %s\n",
+  std::fprintf(stderr,
+               "pivot_check: error: results, capture, smallest, ceilings, bench or task=NAME, not %s\n",
                command.c_str());
   return 2;
 }

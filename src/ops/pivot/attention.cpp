@@ -6,12 +6,12 @@
 #include <mutex>
 #include <set>
 
-#include "aten/aten.h"
 #include "call.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 #include "operators.h"
+#include "ops/pivot/aten/aten.h"
 
 namespace lotformer::ops {
 namespace {
