@@ -29,6 +29,7 @@ for task in $tasks; do
   [[ $task == listops || $task == text ]] || die "--tasks: '$task' is none of listops, text"
 done
 train=${LOTFORMER_TRAIN:-$bin/lotformer-train} data=${LOTFORMER_DATA:-$bin/lotformer-data}
+command -v python3 >/dev/null || die "python3 is missing: it makes the table"
 mkdir -p "$out/data"
 
 # make_data TASK ARGUMENTS...: once.
@@ -41,7 +42,7 @@ make_data listops --train 20000 --val 1000 --test 1000 --min-length 3 --max-leng
 make_data text --train 4000 --test 500
 
 # measure TASK STEPS fixed|adaptive SEED
-# Uniform masses, which adaptive_rank needs, and the pooling and positions of the committed table, whatever the configuration has.
+# Uniform masses, which adaptive_rank needs, and the heads, pooling and positions of the committed table, whatever the configuration has.
 measure() {
   local run=$out/$1-$3-$4 surveys=()
   # Nine surveys: none behind the last step.
@@ -52,7 +53,7 @@ measure() {
   "$train" --config "lra/smoke/$1.yaml" --run-dir "$run" --json --set "data.root=$out/data/$1" --set "train.steps=$2" \
     --set "train.seed=$4" --set model.attention.kind=lotformer --set "model.attention.pivots=$pivots" \
     --set model.attention.pivot_init=unit_score --set model.attention.token_masses=uniform --set model.pooling=mean \
-    --set model.position_init=normal --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
+    --set model.position_init=normal --set model.end_positions=false --set model.heads=2 --set model.head_dim=32 --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
     >"$run.json" 2>"$run.log" || die "$1, $3, seed $4: $(tail -n 1 "$run.log")"
   grep -E '"split":"(rank|diagnostics)"' "$run/metrics.jsonl" | sed "s/^{/{\"run\":\"$1-$3-$4\",/" >>"$out/ranks.jsonl"
   python3 "$root/scripts/lib/adaptive_rank_row.py" "$run" "$pivots" "$1" "$3" "$4" "$2"

@@ -105,8 +105,9 @@ LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& 
                                                               const at::Tensor& lengths) const {
   const at::ScalarType type = transport_type(q);
   const at::Tensor z = pivots.to(type);
-  if (options_.qk_norm == "none")
-    return {q, k, z};  // a core that makes float32 of bf16 itself is spared the copies
+  // A core that makes float32 of bf16 itself is spared the copies; nobody takes fp16.
+  if (options_.qk_norm == "none" && q.scalar_type() == at::kBFloat16) return {q, k, z};
+  if (options_.qk_norm == "none") return {q.to(type), k.to(type), z};
   // Rows of length sqrt(D) and pivots of length 1: with the factor D^(-1/2) the score is the cosine.
   const auto unit = [](const at::Tensor& x) {
     return x * (x.square().sum(-1, /*keepdim=*/true) + kLeastSquare).rsqrt();

@@ -32,7 +32,7 @@ std::string refusal_of_own_core(const PivotCall& call) {
     return "pivots that choose among keys (marginals without the key side, free_keys: tokens) are computed "
            "by aten alone";
   const auto refusal = core_traits(device.type()).refusal;
-  if (!refusal) return {};
+  if (!refusal || call.q.numel() == 0) return {};  // of nothing it is nothing, whoever computes it
   // Whether there is a kappa is all that is looked at.
   const PivotMarginals& m = call.marginals;
   const at::Tensor& kappa = m.query_kappa.defined() ? m.query_kappa : m.key_kappa;
@@ -41,7 +41,7 @@ std::string refusal_of_own_core(const PivotCall& call) {
   return refusal(arguments, {call.mode, call.solver.tolerance, call.solver.max_passes, call.half_iterations});
 }
 
-/// One line for each thing that `automatic` has to say, once a process.
+/// Each line once a process.
 void say_once(const std::string& text) {
   static std::mutex mutex;
   static std::set<std::string> said;
@@ -49,6 +49,7 @@ void say_once(const std::string& text) {
   if (said.insert(text).second) log::info(text);
 }
 
+/// What the log is to know of a choice that is no error.
 void say_choice(const CoreChoice& choice) {
   if (choice.core == PivotCore::cuda)
     say_once(
@@ -76,7 +77,9 @@ PivotCall in_type_of(PivotCall call, PivotCore core) {
       type == at::kFloat || type == at::kDouble ||
       (core != PivotCore::aten && type == at::kBFloat16 && core_traits(call.q.device().type()).bf16);
   if (kept) return call;
-  for (at::Tensor* x : {&call.q, &call.k, &call.v}) *x = x->to(transport_type(*x));
+  for (at::Tensor* x : {&call.q, &call.k, &call.v}) {
+    if (x->defined()) *x = x->to(transport_type(*x));  // plans have no v
+  }
   return call;
 }
 
@@ -100,9 +103,9 @@ CoreChoice choose_core(const PivotCall& call) {
 at::Tensor pivot_attention(const PivotCall& call, PivotSolveStats* stats) {
   if (stats) *stats = {};
   const CoreChoice choice = choose_core(call);
-  if (call.core == PivotCore::automatic) {
+  if (call.core == PivotCore::automatic || choice.refusal.empty()) {
     say_choice(choice);
-  } else if (!choice.refusal.empty()) {
+  } else {
     throw Error(ErrorKind::usage, concat("model.attention.core: ", name_of(call.core), ": ", choice.refusal,
                                          "; use auto or aten"));
   }
@@ -114,7 +117,9 @@ at::Tensor pivot_attention(const PivotCall& call, PivotSolveStats* stats) {
   return out.to(call.q.scalar_type());
 }
 
-PivotPlans pivot_plans(const PivotCall& call) {
+PivotPlans pivot_plans(const PivotCall& given) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const PivotCall call = in_type_of(given, PivotCore::aten);
   switch (call.mode) {
     case PivotMode::exact:
       return pivot::aten::exact_plans(call);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One pass of the solver of pivot_solver.h over P problems: what it evaluates, and what a step is sure to gain.
+// One pass of the solver of solver.h over P problems: what it evaluates, and what a step is sure to gain.
 #pragma once
 
 #include "solver.h"

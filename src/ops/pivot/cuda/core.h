@@ -79,7 +79,7 @@ std::string forward(const Problem& problem, const Plan& plan, const RowTensor& o
 std::string backward(const Problem& problem, const Plan& plan, const Gradients& gradients, void* state,
                      void* scratch, void* stream);
 
-/// The GPU `index`; max_cluster as its architecture allows. Returns an empty text or what the runtime said. (launch.cpp)
+/// The GPU `index`; max_cluster as its architecture allows. Returns an empty text or what the runtime said. (query_device.cpp)
 std::string query_device(int index, Device& device);
 
 }  // namespace lotformer::ops::pivot::cuda

@@ -209,7 +209,8 @@ TEST_CASE("cuda binding: what the core does not serve takes the ATen path, with 
   // bf16 comes back as bf16.
   PivotCase low = odd;
   for (at::Tensor* t : {&low.q, &low.k, &low.v, &low.upstream}) *t = t->to(at::kBFloat16);
-  CHECK(run_emulated_pivot(low, core_exact(low, {1e-6, 64})).tensors[0].scalar_type() == at::kBFloat16);
+  const PivotRun run = exact_run(low, {1e-6, 64}, ops::PivotCore::automatic);
+  CHECK(run_emulated_pivot(low, run).tensors[0].scalar_type() == at::kBFloat16);
   CHECK(lines.count("ATen path") == 3);
 }
 
@@ -267,6 +268,9 @@ TEST_CASE("cuda binding: the attention module hands bf16 over as it is") {
     out.to(at::kFloat).square().sum().backward();
     d_pivots = attention.pivots.grad().clone();
     CHECK(attention.last_stats().passes.defined() == false);
+    // Nobody takes fp16: it is raised to float32, which the core serves.
+    const AttentionInputs half = attention_inputs({2, 2, 30, 16}, at::kHalf, 4);
+    CHECK(attention.forward(half.q, half.k, half.v, lengths).scalar_type() == at::kHalf);
   }
   CHECK(out.scalar_type() == at::kBFloat16);
   attention.pivots.mutable_grad().zero_();
@@ -282,7 +286,7 @@ TEST_CASE("cuda binding: core cuda is refused where there is none") {
   options.core = "cuda";
   LotformerAttentionImpl attention(options, {.heads = 2, .head_dim = 16});
   const AttentionInputs in = attention_inputs({1, 2, 8, 16}, at::kFloat, 4);
-  CHECK_THROWS_WITH(attention.forward(in.q, in.k, in.v, {}), contains_text("no cuda core"));
+  CHECK_THROWS_WITH(attention.forward(in.q, in.k, in.v, {}), contains_text("model.attention.core: cuda: "));
 }
 
 }  // namespace
