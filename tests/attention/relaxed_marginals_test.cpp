@@ -7,6 +7,7 @@
 
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/core/error.h"
+#include "ops/pivot/aten/solver.h"
 #include "support/attention_inputs.h"
 #include "support/catch.h"
 #include "support/dense_map.h"

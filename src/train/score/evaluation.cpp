@@ -10,6 +10,7 @@
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
+#include "plans.h"
 #include "train/run/results.h"
 #include "train/run/run_folder.h"
 #include "train/signals.h"
