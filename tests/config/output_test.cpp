@@ -41,7 +41,9 @@ TEST_CASE("config print: resolved values with their origins") {
   CHECK_THAT(line_of(text, "pad_to"),
              test::contains_text("pad_to: 2048 ") && test::contains_text("# protocol lotformer"));
   CHECK_THAT(line_of(text, "head_dim"),
-             test::contains_text("head_dim: 32 ") && test::contains_text("# default"));
+             test::contains_text("head_dim: 32 ") && test::contains_text("# protocol lotformer"));
+  CHECK_THAT(line_of(text, "ff_dim"),
+             test::contains_text("ff_dim: 128 ") && test::contains_text("# default"));
   CHECK_THAT(line_of(text, "kind"), test::contains_text("kind: lotformer "));
 }
 

@@ -106,9 +106,9 @@ TEST_CASE("lotformer-data: generate, check, stats and show for every task") {
   }
 }
 
-/// First row of a split as `show` prints it, and the most frequent token of the training split.
+/// First row of a split as `show` prints it, and the two most frequent tokens of the training split.
 struct Printed {
-  std::string text, shown, top;
+  std::string text, shown, top, second;
 };
 Printed printed(const fs::path& root, const std::string& task, const std::string& split,
                 const std::string& options) {
@@ -116,7 +116,8 @@ Printed printed(const fs::path& root, const std::string& task, const std::string
   const Json example = Json::parse(run("show --json --split " + split + target).out);
   const Json stats = Json::parse(run("stats --json --split train" + target).out);
   return {example["sequences"][0]["text"], run("show --split " + split + target).out,
-          stats["splits"]["train"]["top_tokens"][0]["token"]};
+          stats["splits"]["train"]["top_tokens"][0]["token"],
+          stats["splits"]["train"]["top_tokens"][1]["token"]};
 }
 
 TEST_CASE("lotformer-data: show and stats print by the vocabulary that was loaded") {
@@ -133,12 +134,14 @@ TEST_CASE("lotformer-data: show and stats print by the vocabulary that was loade
   const Printed s4 = expression("--set data.vocab=s4");
   CHECK(s4.text == "[MAX 3 4 ] <end>");
   CHECK(contains(s4.shown, "[MAX  = 4\n  3 4\n]\n<end>\n"));
-  CHECK(s4.top == "]");
+  CHECK(s4.top == "<end>");  // two of either in the training file, in the order of their ids
+  CHECK(s4.second == "]");
 
   const std::string review = "caf\xC3\xA9 \xC3\xA9\xC3\xA9";
   for (const char* part : {"train/neg", "train/pos", "test/neg", "test/pos"}) {
     for (int id = 0; id < 20; ++id)
-      write_text(folder.path() / "aclImdb" / part / concat(id, "_5.txt"), review);
+      write_text(folder.path() / "aclImdb" / part / concat(id, contains(part, "neg") ? "_2.txt" : "_8.txt"),
+                 review);
   }
   const Printed bytes = printed(folder.path(), "text", "train", "");
   CHECK(bytes.text == review);
