@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/train/device.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/util/Exception.h>
