@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Precompiled for attention, model, train and bench. Every header here costs each of their files time, used or not (all of torch/torch.h:
 // 6.5 s for an empty file, this: 4.5 s, measured), so only what most of them include.
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/where.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+
+#include "ops/ops_pch.h"
