@@ -9,9 +9,9 @@
 #include <mutex>
 
 #include "data/cache_contents.h"
-#include "data/file_lock.h"
-#include "data/progress.h"
+#include "lotformer/core/file_lock.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -245,7 +245,7 @@ std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
     log::info(
         concat("cache ", beside_data.string(), " is not used: ", reason, "; it cannot be replaced there"));
   require_no_folder(path);
-  const FileLock lock(directory / "lock", "it prepares " + path.string());
+  const FileLock lock = FileLock::wait(directory / "lock", "it prepares " + path.string());
   if (!request.rebuild) {
     if (auto cache = read_cache(path, request, reason)) return cache;
     if (!reason.empty())

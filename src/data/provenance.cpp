@@ -3,11 +3,11 @@
 
 #include <vector>
 
-#include "data/progress.h"
 #include "data/tasks/layout.h"
 #include "data/tasks/source_files.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/hash.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "data/progress.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

@@ -7,9 +7,9 @@
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
+#include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
-#include "signals.h"
 #include "train/run/results.h"
 #include "train/run/resume.h"
 #include "trainer.h"
@@ -109,14 +109,14 @@ class FolderGuard {
 }  // namespace
 
 Json launch_training(const TrainRequest& request) {
-  const AttentionKinds kinds = attention_kinds();
+  const Kinds kinds = {attention_kinds(), data::task_kinds()};
   const Config config = load_config(request.config, kinds);
   const c10::Device device = parse_device(request.device);
   const fs::path run_dir = request.run_dir.empty() ? default_run_dir(config) : request.run_dir;
   const RunFolder run(run_dir);
   check_resume(run, request.resume);
   const bool made_here = !fs::exists(run_dir);
-  const RunLock lock = run.open_for_writing();
+  const FileLock lock = run.open_for_writing();
   const FolderGuard guard(run, made_here);
   const std::optional<Checkpoint> start = find_start(run, request.resume);
   if (start) {
@@ -135,7 +135,8 @@ Json launch_training(const TrainRequest& request) {
   const data::Dataset train = open_split(session, data::Split::train),
                       val = open_split(session, data::Split::val),
                       test = open_split(session, data::Split::test);
-  catch_stop_signals();  // not earlier: making and decoding data may take a while, and there is nothing to save yet
+  // Not earlier: making and decoding data may take a while, and there is nothing to save yet.
+  const StopSignals stop(StopSignals::Ignored::take);
   write_atomic(run.config_file(), resolved);  // from here on the folder is a run
   session.fingerprints = {
       {"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
@@ -161,10 +162,11 @@ Json launch_training(const TrainRequest& request) {
 }
 
 Json dry_run(const TrainRequest& request) {
-  const Config config = load_config(request.config, attention_kinds());
+  const Kinds kinds = {attention_kinds(), data::task_kinds()};
+  const Config config = load_config(request.config, kinds);
   Session session = open_session(config, parse_device(request.device));
   announce(session, {});
-  log::info("configuration:\n" + print_config(request.config, attention_kinds()));
+  log::info("configuration:\n" + print_config(request.config, kinds));
   log::info("parameters:\n" + parameter_table(*session.model));
   const BatchMaker train(open_split(session, data::Split::train), config.data, session.device);
   const data::Sampler sampler(train.dataset().size(), config.train.batch_size,

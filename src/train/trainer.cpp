@@ -12,11 +12,11 @@
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/rng.h"
+#include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
 #include "schedule.h"
-#include "signals.h"
 #include "train/inspect/diagnostics.h"
 #include "train/inspect/rank.h"
 #include "train/run/results.h"
@@ -35,7 +35,7 @@ std::string describe_rows(const std::vector<int64_t>& rows) {
 }
 
 bool interrupted() {
-  return stop_signal() != 0;
+  return StopSignals::received() != 0;
 }
 
 }  // namespace
@@ -211,7 +211,7 @@ void Trainer::run() {
       log_.finish_line();
       throw Error(
           ErrorKind::interrupted,
-          concat("stopped by signal ", stop_signal(), " at step ", state_.step,
+          concat("stopped by signal ", StopSignals::received(), " at step ", state_.step,
                  state_.step > 0 ? "; state saved, the same command continues" : "; nothing to save yet"));
     }
     if (state_.step >= config_.steps) return;

@@ -27,7 +27,7 @@ Json best(int64_t step) {
 /// Writes checkpoints from `step` on, replaces and prunes, until it is killed.
 [[noreturn]] void write_forever(const RunFolder& run, int64_t step) {
   try {
-    const RunLock lock = run.open_for_writing();
+    const FileLock lock = run.open_for_writing();
     for (;; ++step) {
       write_step(run.checkpoint_folder(step), step, best(step - step % 5), kElements);
       if (step % 3 == 0) write_step(run.checkpoint_folder(step), step, best(step - step % 5), kElements);

@@ -88,7 +88,7 @@ TEST_CASE("run folder: what a killed process left is removed at the next start, 
   const TemporaryFolder folder("run");
   const RunFolder run(folder.path() / "new" / "run");
   CHECK(run.empty());
-  { const RunLock lock = run.open_for_writing(); }
+  { const FileLock lock = run.open_for_writing(); }
   CHECK(run.empty());
   write_step(run.checkpoints_folder() / ".tmp-step-00000002-77", 2);
   write_text(run.root() / "results.json.tmp-77", "{");
@@ -97,7 +97,7 @@ TEST_CASE("run folder: what a killed process left is removed at the next start, 
   write_step(run.checkpoint_folder(1), 1);
   write_text(run.config_file(), "a: 1");
   CHECK_FALSE(run.empty());
-  const RunLock lock = run.open_for_writing();
+  const FileLock lock = run.open_for_writing();
   CHECK(test::names_in(run.root()) == std::vector<std::string>{".lock", "checkpoints", "config.yaml"});
   CHECK(test::names_in(run.checkpoints_folder()) == std::vector<std::string>{"step-00000001"});
 }
@@ -114,7 +114,7 @@ TEST_CASE("run folder: two trainers never write the same run") {
   const TemporaryFolder folder("run");
   const RunFolder run(folder.path() / "run");
   {
-    const RunLock lock = run.open_for_writing();
+    const FileLock lock = run.open_for_writing();
     const std::string message = message_of(ErrorKind::usage, [&] { (void)run.open_for_writing(); });
     CHECK(contains(message, run.root().string()));
     CHECK(contains(message, concat("(", ::getpid(), ")")));
@@ -122,7 +122,7 @@ TEST_CASE("run folder: two trainers never write the same run") {
     if (child == 0) {
       int code = 0;
       try {
-        const RunLock second = run.open_for_writing();
+        const FileLock second = run.open_for_writing();
       } catch (const Error& error) {
         code = error.exit_code();
       }
@@ -132,7 +132,7 @@ TEST_CASE("run folder: two trainers never write the same run") {
     REQUIRE(::waitpid(child, &status, 0) == child);
     CHECK(WEXITSTATUS(status) == 2);
   }
-  const RunLock lock = run.open_for_writing();
+  const FileLock lock = run.open_for_writing();
 }
 
 TEST_CASE("run folder: prune keeps the newest, the best, and the best of each that it keeps") {

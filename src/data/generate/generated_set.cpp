@@ -8,13 +8,13 @@
 #include <cerrno>
 #include <cstring>
 
-#include "data/file_lock.h"
-#include "data/generate/stop_signals.h"
 #include "data/generate/target_folder.h"
 #include "data/provenance.h"
 #include "data/tasks/layout.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_lock.h"
 #include "lotformer/core/file_system.h"
+#include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -134,9 +134,10 @@ Generation make_set(const fs::path& root, const SetPlan& plan, const FillFolder&
   };
   if (already_there()) return result;
   lotformer::create_directories(root);
-  const FileLock lock(root / lock_name(plan), concat("it generates ", plan.task, " in ", root.string()));
-  if (already_there()) return result;  // the other process has made it meanwhile
-  const StopSignals stop;              // not while it waits for the lock
+  const FileLock lock =
+      FileLock::wait(root / lock_name(plan), concat("it generates ", plan.task, " in ", root.string()));
+  if (already_there()) return result;                   // the other process has made it meanwhile
+  const StopSignals stop(StopSignals::Ignored::leave);  // not while it waits for the lock
   const TargetFolder folder(result.directory, plan.own);
   folder.require_space(plan.max_bytes);
   folder.begin();

@@ -8,10 +8,10 @@
 #include "data/generate/generated_set.h"
 #include "data/generate/parallel.h"
 #include "data/generate/portable_math.h"
-#include "data/progress.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/hash.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

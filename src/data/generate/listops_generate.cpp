@@ -8,18 +8,19 @@
 #include <unordered_set>
 #include <vector>
 
-#include "data/file_lock.h"
 #include "data/generate/listops_tree.h"
-#include "data/generate/stop_signals.h"
+#include "data/generate/parallel.h"
 #include "data/generate/target_folder.h"
-#include "data/progress.h"
 #include "data/provenance.h"
 #include "data/tasks/listops_expression.h"
 #include "data/tasks/listops_files.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_lock.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/hash.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/progress.h"
+#include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -80,7 +81,7 @@ Chosen choose_trees(const ListopsParameters& p, const TargetFolder& folder) {
   Progress progress("drawing expressions", static_cast<int64_t>(wanted), "rows");
   uint64_t idle_tokens = 0;
   while (chosen.candidates.size() < wanted) {
-    StopSignals::check();
+    stop_if_asked();
     const uint64_t index = chosen.drawn++;
     const bool fits = drawer.draw(index);
     const auto tokens = drawer.tokens();
@@ -137,7 +138,7 @@ Json write_split(const fs::path& path, const ListopsParameters& p, std::span<con
     progress.update(rows_done);
   };
   for (const uint64_t index : candidates) {
-    StopSignals::check();
+    stop_if_asked();
     drawer.draw(index);
     expression.begin();
     for (const uint8_t token : drawer.tokens()) expression.push(token);
@@ -227,10 +228,10 @@ ListopsGeneration generate_listops(const fs::path& root, const ListopsParameters
   };
   if (already_there()) return result;
   lotformer::create_directories(root);
-  const FileLock lock(root / (std::string(".") + listops::kDirectoryName + ".lock"),
-                      "it generates ListOps in " + root.string());
-  if (already_there()) return result;  // the other process has made it meanwhile
-  const StopSignals stop;              // not while it waits for the lock
+  const FileLock lock = FileLock::wait(root / (std::string(".") + listops::kDirectoryName + ".lock"),
+                                       "it generates ListOps in " + root.string());
+  if (already_there()) return result;                   // the other process has made it meanwhile
+  const StopSignals stop(StopSignals::Ignored::leave);  // not while it waits for the lock
   const TargetFolder folder(result.directory, {listops::kFileNames.begin(), listops::kFileNames.end()});
   const Chosen chosen = choose_trees(parameters, folder);
   folder.require_space(chosen.max_bytes);

@@ -9,7 +9,9 @@
 #include <thread>
 #include <vector>
 
-#include "data/generate/stop_signals.h"
+#include "lotformer/core/error.h"
+#include "lotformer/core/stop_signals.h"
+#include "lotformer/core/text.h"
 
 namespace lotformer::data {
 namespace {
@@ -24,6 +26,14 @@ int64_t thread_count() {
 
 }  // namespace
 
+void stop_if_asked() {
+  const int signal = StopSignals::received();
+  if (signal == 0) return;
+  throw Error(ErrorKind::interrupted,
+              concat("stopped by signal ", signal,
+                     " while data were made; what was begun is removed, the same command starts anew"));
+}
+
 void for_each_in_parallel(int64_t count, const std::function<void(int64_t)>& work) {
   std::atomic<int64_t> next{0};
   std::mutex mutex;
@@ -31,7 +41,7 @@ void for_each_in_parallel(int64_t count, const std::function<void(int64_t)>& wor
   const auto run = [&] {
     for (int64_t i = next++; i < count; i = next++) {
       try {
-        StopSignals::check();
+        stop_if_asked();
         work(i);
       } catch (...) {
         const std::lock_guard lock(mutex);

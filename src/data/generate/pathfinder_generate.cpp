@@ -8,9 +8,9 @@
 #include "data/generate/parallel.h"
 #include "data/generate/pathfinder_drawing.h"
 #include "data/png_writer.h"
-#include "data/progress.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

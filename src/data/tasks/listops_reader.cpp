@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "data/line_reader.h"
-#include "data/progress.h"
 #include "data/tasks/listops_expression.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data::listops {

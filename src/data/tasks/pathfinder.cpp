@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "data/cache.h"
-#include "data/progress.h"
 #include "data/split_order.h"
 #include "data/tasks/directory_task.h"
 #include "data/tasks/option_rules.h"
@@ -14,6 +13,7 @@
 #include "data/tasks/png.h"
 #include "data/tasks/source_files.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

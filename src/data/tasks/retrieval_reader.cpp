@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "data/line_reader.h"
-#include "data/progress.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data::retrieval {

@@ -6,7 +6,6 @@
 #include <map>
 
 #include "data/cache.h"
-#include "data/progress.h"
 #include "data/split_order.h"
 #include "data/tasks/directory_task.h"
 #include "data/tasks/option_rules.h"
@@ -14,6 +13,7 @@
 #include "data/tasks/text_encoder.h"
 #include "data/tasks/text_files.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {

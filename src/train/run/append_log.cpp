@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The lock and the append-only logs of a run folder.
+// The append-only logs of a run folder.
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "lotformer/core/file_system.h"
-#include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 #include "run_folder.h"
 
@@ -23,44 +20,6 @@ namespace {
 }
 
 }  // namespace
-
-RunLock::RunLock(const fs::path& run) {
-  const fs::path path = run / ".lock";
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail_disk(path, "cannot be opened");
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
-    const std::string owner = concat(::getpid(), "\n");
-    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, owner.data(), owner.size(), 0) < 0) {
-      log::debug(path.string() + ": the process id could not be noted");
-    }
-    return;
-  }
-  const int why = errno;
-  if (why != EWOULDBLOCK) {  // some network file systems have no locks: say so and go on
-    log::warning(concat(path.string(), ": cannot be locked (", std::strerror(why),
-                        "): make sure that no other process writes this run"));
-    return;
-  }
-  char text[24] = {};
-  const ssize_t got = ::pread(fd_, text, sizeof(text) - 1, 0);
-  std::string owner(text, got > 0 ? static_cast<size_t>(got) : 0);
-  owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
-  ::close(std::exchange(fd_, -1));
-  throw Error(ErrorKind::usage,
-              concat(run.string(), ": another process", owner.empty() ? "" : " (" + owner + ")",
-                     " is writing this run folder; wait for it or choose another --run-dir"));
-}
-
-RunLock::~RunLock() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-RunLock::RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-RunLock& RunLock::operator=(RunLock&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
 
 AppendLog::AppendLog(const fs::path& path) : path_(path) {
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

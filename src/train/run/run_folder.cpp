@@ -67,6 +67,16 @@ void remove_leftovers(const fs::path& folder) {
   }
 }
 
+FileLock lock_run(const fs::path& run) {
+  const fs::path path = run / ".lock";
+  std::optional<FileLock> lock = FileLock::try_now(path);
+  if (lock) return std::move(*lock);
+  const std::string owner = FileLock::owner(path);
+  throw Error(ErrorKind::usage,
+              concat(run.string(), ": another process", owner.empty() ? "" : " (" + owner + ")",
+                     " is writing this run folder; wait for it or choose another --run-dir"));
+}
+
 void rename_or_fail(const fs::path& from, const fs::path& to) {
   std::error_code code;
   fs::rename(from, to, code);
@@ -103,9 +113,9 @@ void RunFolder::discard_if_empty() const noexcept {
   }
 }
 
-RunLock RunFolder::open_for_writing() const {
+FileLock RunFolder::open_for_writing() const {
   lotformer::create_directories(root_);
-  RunLock lock(root_);
+  FileLock lock = lock_run(root_);
   lotformer::create_directories(checkpoints_folder());
   // The folders' own names must survive a power cut, or the checkpoints in them do not.
   sync_directory(root_);

@@ -13,23 +13,10 @@
 #include <vector>
 
 #include "checkpoint.h"
+#include "lotformer/core/file_lock.h"
 #include "lotformer/core/json.h"
 
 namespace lotformer {
-
-/// Exclusive right to write a run folder, held as long as this object and its process live (flock on
-/// RUN/.lock).
-class RunLock {
- public:
-  /// Error(usage) naming the folder when another process holds it; Error(disk) when the file cannot be made.
-  explicit RunLock(const std::filesystem::path& run);
-  ~RunLock();
-  RunLock(RunLock&& other) noexcept;
-  RunLock& operator=(RunLock&& other) noexcept;
-
- private:
-  int fd_ = -1;
-};
 
 /// Appends lines of JSON; each reaches the operating system at once. The trainer records offset() in the
 /// checkpoint and truncates to it on resume, so that a killed run continues the file where the checkpoint
@@ -75,9 +62,9 @@ class RunFolder {
   /// holder of the lock.
   void discard_if_empty() const noexcept;
 
-  /// For a trainer, before anything else: makes the folders, locks the run, removes what a killed process
-  /// left (.tmp-*).
-  [[nodiscard]] RunLock open_for_writing() const;
+  /// For a trainer, before anything else: makes the folders, locks the run (RUN/.lock), removes what a killed process
+  /// left (.tmp-*). Error(usage) naming the folder when another process holds the lock.
+  [[nodiscard]] FileLock open_for_writing() const;
 
   /// Steps that have a checkpoint by name, newest first; whether it is whole is not looked at.
   std::vector<int64_t> steps() const;

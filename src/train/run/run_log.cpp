@@ -70,7 +70,7 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                  {"seconds", seconds},
                  {"tokens", tokens_},
                  {"peak_memory_bytes", memory}});
-  progress_.show(
+  status_line_.show(
       concat("step ", step, "/", total_steps_, "  loss ", format_fixed(m.loss, 4), "  acc ",
              percent(m.accuracy), "  lr ", format_significant(lr), "  |g| ", format_fixed(m.grad_norm, 2),
              "  ", rate(tokens_per_second), " tok/s  ", format_fixed(steps_per_second, 2), " step/s  ETA ",
@@ -115,7 +115,7 @@ std::string RunLog::data_note() const {
 }
 
 void RunLog::message(const std::string& text) {
-  progress_.finish();
+  status_line_.finish();
   log::info(text);
 }
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <string>
 
-#include "progress.h"
+#include "lotformer/core/status_line.h"
 #include "run_folder.h"
 #include "train/numerics.h"
 #include "train/train_state.h"
@@ -40,7 +40,7 @@ class RunLog {
   void score(const std::string& split, const Score& score, double seconds,
              const std::string& checkpoint = "");
   void message(const std::string& text);
-  void finish_line() { progress_.finish(); }
+  void finish_line() { status_line_.finish(); }
 
  private:
   std::string data_note() const;
@@ -48,7 +48,7 @@ class RunLog {
   int64_t total_steps_;
   Json labels_;
   AppendLog metrics_, timings_;
-  Progress progress_;
+  StatusLine status_line_;
   Clock::time_point window_start_{};
   int64_t window_step_ = 0, tokens_ = 0;
 };

@@ -8,12 +8,12 @@
 #include "lotformer/config/load.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
 #include "plans.h"
 #include "train/run/results.h"
 #include "train/run/run_folder.h"
-#include "train/signals.h"
 #include "train/trainer.h"
 
 namespace lotformer {
@@ -145,7 +145,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
   const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
   const std::string where = (checkpoint.path / kStateFile).string();
   Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
-                                   request.assignments, attention_kinds(), where);
+                                   request.assignments, {attention_kinds(), data::task_kinds()}, where);
   config.data.generate_missing = false;  // data are made for training only; here a missing folder is an error
   Session session = open_session(config, parse_device(request.device), threads_for(checkpoint, config));
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
@@ -158,9 +158,9 @@ Json launch_evaluation(const EvaluationRequest& request) {
                   {"step", checkpoint.step},
                   {"split", request.split}});
   }
-  catch_stop_signals();
-  const auto result =
-      evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return stop_signal() != 0; });
+  const StopSignals stop(StopSignals::Ignored::take);
+  const auto result = evaluate(session, BatchMaker(dataset, config.data, session.device),
+                               [] { return StopSignals::received() != 0; });
   if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
   if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
 

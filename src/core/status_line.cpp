@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "progress.h"
+#include "lotformer/core/status_line.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@ namespace lotformer {
 namespace {
 
 constexpr std::chrono::milliseconds kRedraw{200};
-constexpr std::chrono::seconds kPlainInterval{5};
+constexpr std::chrono::milliseconds kPlainLine{5000};
 
 size_t terminal_width() {
   winsize size{};
@@ -19,17 +19,19 @@ size_t terminal_width() {
 
 }  // namespace
 
-Progress::Progress() : terminal_(isatty(STDERR_FILENO) != 0) {}
-Progress::~Progress() {
+StatusLine::StatusLine(Ending ending) : ending_(ending), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+StatusLine::~StatusLine() {
   finish();
 }
 
-void Progress::show(const std::string& text, bool force) {
-  const auto now = std::chrono::steady_clock::now();
-  if (!force && last_.time_since_epoch().count() != 0 &&
-      now - last_ < (terminal_ ? std::chrono::nanoseconds(kRedraw) : kPlainInterval))
-    return;
-  last_ = now;
+bool StatusLine::due() const {
+  return Clock::now() >= next_;
+}
+
+void StatusLine::show(const std::string& text, bool force) {
+  if (!force && !due()) return;
+  next_ = Clock::now() + (terminal_ ? kRedraw : kPlainLine);
   if (terminal_) {
     // A line wider than the terminal would wrap and could not be redrawn.
     std::fprintf(stderr, "\r\033[K%s", text.substr(0, terminal_width() - 1).c_str());
@@ -40,8 +42,8 @@ void Progress::show(const std::string& text, bool force) {
   std::fflush(stderr);
 }
 
-void Progress::finish() {
-  if (open_) std::fputc('\n', stderr);
+void StatusLine::finish() {
+  if (open_) std::fputs(ending_ == Ending::erase ? "\r\033[K" : "\n", stderr);
   open_ = false;
 }
 
