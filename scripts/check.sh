@@ -162,7 +162,7 @@ check_gpu_page() {
     say "skipped: docs/benchmarks/gpu.md (python3 is not installed)"
     return
   fi
-  complain_of_each '' < <(scripts/render_gpu_report.sh --check 2>&1 | sed 's/^error: //')
+  complain_of_each '' < <(scripts/dev/render_gpu_report.sh --check 2>&1 | sed 's/^error: //')
 }
 
 check_format

@@ -72,7 +72,6 @@ all_tasks=(listops text image retrieval pathfinder32 pathfinder64 pathfinder128 
 tasks=()
 data_root=data/lra
 yes=no keep=no check=yes
-usage() { sed -n '3,11s/^# //p' "$root/scripts/get_lra.sh"; }
 value_of() { (($# > 1)) || fail 2 "$1 wants a value (see --help)."; }
 while (($# > 0)); do
   case $1 in
@@ -88,14 +87,14 @@ while (($# > 0)); do
     --yes) yes=yes ;;
     --keep) keep=yes ;;
     --no-check) check=no ;;
-    -h | --help) usage; exit ;;
+    -h | --help) script_help; exit ;;
     *) fail 2 "unknown argument '$1' (see --help)." ;;
   esac
   shift
 done
 
 if ((${#tasks[@]} == 0)); then
-  usage
+  script_help
   printf '\nWhat there is:\n'
   for task in "${all_tasks[@]}"; do printf '* %s\n' "$(describe "$task")"; done
   exit

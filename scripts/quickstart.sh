@@ -11,7 +11,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 cd "$root"
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-  sed -n '3,8s/^# //p' "scripts/$(basename "$0")"
+  script_help
   exit
 fi
 

@@ -16,8 +16,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-help() { sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
-usage() { say "error: $*"; help >&2; exit 2; }
+usage() { say "error: $*"; script_help >&2; exit 2; }
 list() { tr -s ' ,' '\n' <<<"$1" | sed '/^$/d'; }
 
 # once WHAT NAMES...: nothing may be listed twice, it would be counted twice.
@@ -55,7 +54,7 @@ while (($# > 0)); do
     --set) add_setting "$2"; shift 2 ;;
     --device) device=(--device "$2"); shift 2 ;;
     --dry-run) dry=1; shift ;;
-    -h | --help) help; exit 0 ;;
+    -h | --help) script_help; exit 0 ;;
     --run-dir*) usage "$1: each cell has a run folder of its own, DIR/TASK/KIND/seed-N; choose DIR with --out" ;;
     *) usage "unknown argument $1" ;;
   esac

@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 cd "$root"
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-  sed -n '3,5s/^# //p' "scripts/$(basename "$0")"
+  script_help
   exit
 fi
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Compiler launcher of the CUDA files (CMake: CUDA_COMPILER_LAUNCHER): runs the compiler with a report of registers, stack and spills,
-# which goes beside the object as OBJECT.resources instead of into the build's output. Read by scripts/check_cuda_resources.sh.
+# which goes beside the object as OBJECT.resources instead of into the build's output. Read by scripts/dev/check_cuda_resources.sh.
 set -uo pipefail
 output=
 arguments=("$@")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What the scripts share: places, messages, stages with their times, disk check, configure and build. Sourced, never run.
 
+this_script=$(realpath "${BASH_SOURCE[-1]}")   # now: the script may go to another folder
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 deps=${LOTFORMER_DEPS_DIR:-$root/.deps}
 mkdir -p "$deps" 2>/dev/null || { echo "error: cannot make the folder $deps (LOTFORMER_DEPS_DIR)" >&2; exit 1; }
@@ -13,6 +14,11 @@ bin=$root/build/$preset/bin
 
 # Numbers are written with a decimal point and sorted by byte, whatever the user's locale: awk and printf follow it else.
 export LC_ALL=C
+
+# Prints the comment at the head of the script that runs: what it does and how it is called.
+script_help() {
+  awk 'NR < 3 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' "$this_script"
+}
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the program of scripts/gpu_check.sh can do. Each command prints JSON lines; the checks return whether all passed.
+// What the program of scripts/dev/gpu_check.sh can do. Each command prints JSON lines; the checks return whether all passed.
 #pragma once
 
 #include <c10/core/Device.h>

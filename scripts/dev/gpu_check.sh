@@ -1,30 +1,41 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The CUDA core of LOTFormer on a real GPU: correctness, sanitizers, ceilings, benchmarks, profiler counters; one JSON file.
-#   scripts/gpu_check.sh OUT [--quick]        OUT/report.json, logs beside it; under ten minutes
-#   scripts/gpu_check.sh OUT --cpu-dry-run    the same program on the CPU with emulated kernels, two tiny shapes: proves the program, not the GPU
-# Needs cmake 3.24, ninja, python3 and either a python with torch or what scripts/deps.sh set up; for the GPU nvcc as well. For developers:
-# nothing here is needed to build or run lotformer. Exit code 0: all passed; 1: something did not; 2: usage; 8: no GPU.
+#   scripts/dev/gpu_check.sh OUT [--quick]        OUT/report.json, logs beside it; under ten minutes
+#   scripts/dev/gpu_check.sh OUT --cpu-dry-run    the same program on the CPU with emulated kernels, two tiny shapes: proves the program, not the GPU
+#   ... --program FILE                            this pivot_check (or pivot_check_emulated) instead of the one in build/release/bin
+# Builds the program where it is not there: that takes what scripts/deps.sh set up and, for the GPU, nvcc. With --program neither is needed,
+# so the program may have been built elsewhere; its libraries are then found by LD_LIBRARY_PATH. For developers: nothing here is needed to
+# build or run lotformer. Exit code 0: all passed; 1: something did not; 2: usage; 8: no GPU.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 usage() {
-  say "usage: scripts/gpu_check.sh OUT [--quick | --cpu-dry-run]"
+  say "usage: scripts/dev/gpu_check.sh OUT [--quick | --cpu-dry-run] [--program FILE]"
   exit 2
 }
-if (($# < 1 || $# > 2)) || [[ $1 == -* ]]; then
+if (($# < 1)) || [[ $1 == -* ]]; then
   usage
 fi
-quick=() emulated=
-case ${2:-} in
-  '') ;;
-  --quick) quick=(--quick) ;;
-  --cpu-dry-run) emulated=yes ;;
-  *) usage ;;
-esac
-mkdir -p "$1" || die "cannot make the folder $1"
-out=$(cd "$1" && pwd)
+folder=$1 quick=() emulated='' check=''
+shift
+while (($# > 0)); do
+  case $1 in
+    --quick) quick=(--quick) ;;
+    --cpu-dry-run) emulated=yes ;;
+    --program)
+      (($# > 1)) || usage
+      check=$2
+      [[ -x $check ]] || die "--program: $check is not a program"
+      shift
+      ;;
+    *) usage ;;
+  esac
+  shift
+done
+mkdir -p "$folder" || die "cannot make the folder $folder"
+out=$(cd "$folder" && pwd)
 mkdir -p "$out/lines" "$out/logs"
 rm -f "$out"/lines/*.jsonl "$out/report.json"
 failed=()
@@ -48,22 +59,12 @@ run() {
 }
 
 configure_and_build() {
-  local arguments=(-S "$root" -B "$out/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLOTFORMER_GPU_CHECK_ONLY=ON)
-  local prefix
-  if [[ -n $emulated ]]; then
-    arguments+=(-DLOTFORMER_CUDA=OFF)
-  else
-    arguments+=(-DLOTFORMER_CUDA=ON)
-  fi
-  prefix=$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)' 2>/dev/null || true)
-  [[ -z $prefix ]] || arguments+=("-DCMAKE_PREFIX_PATH=$prefix")
-  cmake "${arguments[@]}" >"$out/logs/configure.log" 2>&1 || { tail -n 20 "$out/logs/configure.log" >&2; die "configuring failed: $out/logs/configure.log"; }
-  cmake --build "$out/build" --target pivot_check --parallel "$(build_jobs)" >"$out/logs/build.log" 2>&1 ||
-    { grep -m 3 -A 3 'error' "$out/logs/build.log" >&2; die "building failed: $out/logs/build.log"; }
+  use_own_cmake_if_needed
+  configure "$preset"
+  build "$preset" "${check##*/}"
 }
 
 need_gpu() {
-  [[ -n $(find_nvcc) ]] || { say "error: no CUDA compiler (nvcc) was found"; exit 8; }
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader >"$out/logs/gpu.txt" 2>/dev/null ||
     { say "error: no GPU: nvidia-smi finds none. --cpu-dry-run runs the checks with emulated kernels"; exit 8; }
 }
@@ -97,10 +98,15 @@ profile() {
   done
 }
 
-report=(python3 "$root/scripts/lib/gpu_report.py")
+report=(python3 "$root/scripts/dev/gpu_report.py")
 [[ -n $emulated ]] || need_gpu
-stage "build" configure_and_build
-check=$out/build/bin/pivot_check
+if [[ -z $check ]]; then
+  check=$bin/pivot_check${emulated:+_emulated}
+  if [[ -z $emulated && -z $(find_nvcc) ]]; then
+    die "no CUDA compiler (nvcc) was found to build pivot_check with; --program takes one that was built elsewhere."
+  fi
+  stage "build" configure_and_build
+fi
 if [[ -n $emulated ]]; then
   deadline=1000000
   run results 3600 "$check" results
@@ -113,9 +119,14 @@ else
   for tool in memcheck racecheck initcheck synccheck; do
     sanitize "$tool"
   done
-  run compiled 120 python3 "$root/scripts/lib/gpu_compiled.py" "${quick[@]}"
+  run compiled 120 python3 "$root/scripts/dev/gpu_compiled.py" "${quick[@]}"
   profile
-  "${report[@]}" collect "$out"
+  built=$(cd "$(dirname "$check")/.." && pwd)
+  if [[ ! -f $built/CMakeCache.txt ]]; then   # the program was carried here: its compiler's report was left behind
+    "${report[@]}" collect "$out"
+  else
+    "${report[@]}" collect "$out" --build "$built"
+  fi
 fi
 ((${#failed[@]} == 0)) || die "did not pass: ${failed[*]}. $out/report.json has the details."
-say "$out/report.json: all passed. To publish it: scripts/render_gpu_report.sh $out/report.json"
+say "$out/report.json: all passed. To publish it: scripts/dev/render_gpu_report.sh $out/report.json"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Generation time, loading time and peak memory of data sets of official size; prints a Markdown table on stdout.
-#   scripts/bench_data.sh [--tasks "listops text ..."] [--train N] [--folder DIR] [--keep]
+#   scripts/bench/data.sh [--tasks "listops text ..."] [--train N] [--folder DIR] [--keep]
 #     --tasks   which of listops text retrieval image pathfinder32 pathfinder64 pathx pathfinder256 (default: all)
 #     --train N training examples instead of the official number (image and Pathfinder add their share for validation and test)
 #     --folder  where the sets are made (default: build/bench-data); a set that lies there already is used, its generation not timed
@@ -14,7 +14,7 @@
 # for more than 300 MiB of private memory, touched or not, fails.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 cd "$root"
 
 tasks="listops text retrieval image pathfinder32 pathfinder64 pathx pathfinder256" train="" folder=$root/build/bench-data keep=""
@@ -24,7 +24,8 @@ while (($# > 0)); do
     --train) train=$2; shift 2 ;;
     --folder) folder=$2; shift 2 ;;
     --keep) keep=yes; shift ;;
-    *) die "unknown option $1; the comment at the head of scripts/bench_data.sh says what there is" ;;
+    -h | --help) script_help; exit ;;
+    *) die "unknown option $1; see --help" ;;
   esac
 done
 program=${LOTFORMER_DATA:-$bin/lotformer-data}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""One row of the table of scripts/adaptive_rank.sh, in Markdown, from a run and the results that it printed.
+"""One row of the table of scripts/bench/adaptive_rank.sh, in Markdown, from a run and the results that it printed.
 
   adaptive_rank_row.py RUN PIVOTS CELL...     RUN.json and RUN/metrics.jsonl are read; CELL...: the first columns
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Training speed, peak memory and loss of several attention modules in one run on this machine: interleaved rounds, medians, ratios to the first.
-#   scripts/bench_train.sh [--steps N] [--rounds N] [--config FILE] [--kinds "softmax lotformer espformer:20:2"] [lotformer-train arguments...]
-#   scripts/bench_train.sh --table [...]    every module on published-length ListOps: 200 steps at batch 32, Sinkformer and ESPFormer 20 at batch 2
+#   scripts/bench/train.sh [--steps N] [--rounds N] [--config FILE] [--kinds "softmax lotformer espformer:20:2"] [lotformer-train arguments...]
+#   scripts/bench/train.sh --table [...]    every module on published-length ListOps: 200 steps at batch 32, Sinkformer and ESPFormer 20 at batch 2
 # A kind is KIND, KIND:STEPS or KIND:STEPS:BATCH; without them --steps and the configuration's batch count. Options of the module may follow, each
 # as :KEY=VALUE (lotformer:core=aten).
 # Prints a Markdown table on stdout and one JSON line a measurement on stderr. Each measurement is a run of its own, without learning-rate warm-up, which
@@ -10,8 +10,8 @@
 # loss are the means over the first and the last window; memory is the largest resident memory of the process in training, in MiB.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-command=scripts/bench_train.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+command=scripts/bench/train.sh
 for word; do
   case $word in *' '*) command+=" \"$word\"" ;; *) command+=" $word" ;; esac
 done
@@ -31,7 +31,7 @@ while (($# > 0)); do
     --rounds) rounds=$2; shift 2 ;;
     --config) config=$2; shift 2 ;;
     --kinds) kinds=$2; shift 2 ;;
-    -h | --help) sed -n '3,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) script_help; exit ;;
     *) more+=("$1"); shift ;;
   esac
 done

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # What ptxas gave every kernel against the committed table: registers, stack and spills at most as stated, every kernel of the table
 # present for every target. Fails when there is no report.
-#   scripts/check_cuda_resources.sh FOLDER TABLE TARGET...   FOLDER: has *.resources of scripts/cmake/record_resources.sh somewhere below
-#   scripts/check_cuda_resources.sh --print FOLDER           the table that would pass
+#   scripts/dev/check_cuda_resources.sh FOLDER TABLE TARGET...   FOLDER: has *.resources of scripts/cmake/record_resources.sh somewhere below
+#   scripts/dev/check_cuda_resources.sh --print FOLDER           the table that would pass
 # TARGET: sm_90 and so on; each must have been compiled for, none else. Table: lines of "kernel registers stack spills", the most that
 # any target needs; # begins a comment.
 set -euo pipefail

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Does the rank of LOTFormer shrink where it can, at equal accuracy? Short ListOps and made-up reviews, each trained with a fixed rank and
 # with one that adapts, from the same seeds. A Markdown table on stdout; runs and data in DIR (the same command again continues).
-#   scripts/adaptive_rank.sh --out DIR [--steps N] [--seeds "0 1"] [--tasks "listops text"] [--budget X] [lotformer-train arguments...]
+#   scripts/bench/adaptive_rank.sh --out DIR [--steps N] [--seeds "0 1"] [--tasks "listops text"] [--budget X] [lotformer-train arguments...]
 #     --steps   optimiser steps of a ListOps run (default: 1000; text takes a fifth of them)
 #     --budget  adaptive_rank.budget (default: 0.05)
 # DIR/ranks.jsonl collects what every survey found and changed, and the diagnostics of the control at the same steps.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 out="" steps=1000 seeds="0 1" tasks="listops text" budget=0.05 pivots=32 more=()
 while (($# > 0)); do
@@ -19,7 +19,7 @@ while (($# > 0)); do
     --seeds) seeds=$2; shift 2 ;;
     --tasks) tasks=$2; shift 2 ;;
     --budget) budget=$2; shift 2 ;;
-    -h | --help) sed -n '3,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) script_help; exit ;;
     *) more+=("$1"); shift ;;
   esac
 done
@@ -56,7 +56,7 @@ measure() {
     --set model.position_init=normal --set model.end_positions=false --set model.heads=2 --set model.head_dim=32 --set "train.diagnostics_every=$(($2 / 10))" "${surveys[@]}" "${more[@]}" \
     >"$run.json" 2>"$run.log" || die "$1, $3, seed $4: $(tail -n 1 "$run.log")"
   grep -E '"split":"(rank|diagnostics)"' "$run/metrics.jsonl" | sed "s/^{/{\"run\":\"$1-$3-$4\",/" >>"$out/ranks.jsonl"
-  python3 "$root/scripts/lib/adaptive_rank_row.py" "$run" "$pivots" "$1" "$3" "$4" "$2"
+  python3 "$root/scripts/bench/adaptive_rank_row.py" "$run" "$pivots" "$1" "$3" "$4" "$2"
 }
 : >"$out/ranks.jsonl"
 echo "| task | rank | seed | steps | test accuracy, % | test loss | effective rank of the layers at the end | pivots of the layers, from survey to survey |"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Report of scripts/gpu_check.sh: collects its lines into one JSON file, renders docs/benchmarks/gpu.md. For developers; no packages needed.
+"""Report of scripts/dev/gpu_check.sh: collects its lines into one JSON file, renders docs/benchmarks/gpu.md. For developers; no packages needed.
 
-  gpu_report.py collect OUT [--emulated]
+  gpu_report.py collect OUT [--emulated | --build FOLDER]     FOLDER: what pivot_check was built in; without it no registers are reported
   gpu_report.py render ROOT [REPORT | --check]
 """
 import datetime
@@ -43,8 +43,8 @@ def read_lines(folder):
 
 
 def resources(build):
-    """Registers, stack and spills as scripts/check_cuda_resources.sh prints them."""
-    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "check_cuda_resources.sh")
+    """Registers, stack and spills as scripts/dev/check_cuda_resources.sh prints them."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "check_cuda_resources.sh")
     rows = []
     for line in output_of("bash", script, "--print", build).splitlines():
         fields = line.rsplit(None, 3)
@@ -109,7 +109,7 @@ def add_ratios(report):
                                      "reached": None if ratio is None else ratio >= targets[task]})
 
 
-def collect(out, emulated):
+def collect(out, emulated, build):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     lines = read_lines(os.path.join(out, "lines"))
     pick = lambda kind: [{k: v for k, v in line.items() if k != "kind"} for line in lines if line.get("kind") == kind]
@@ -130,7 +130,7 @@ def collect(out, emulated):
         "toolchain": output_of("nvcc", "--version").splitlines()[-1:] if not emulated else [],
         "torch": output_of("python3", "-c", "import torch; print(torch.__version__)"),
         "ceilings": ceilings[0] if ceilings else None,
-        "kernel_resources": resources(os.path.join(out, "build")) if not emulated else [],
+        "kernel_resources": resources(build) if build else [],
         "checks": checks,
         "bench": benches,
         "bench_failed": pick("bench_failed"),
@@ -161,11 +161,11 @@ def ratio_cell(report, task, against):
 
 def page(report):
     lines = ["# LOTFormer attention on a GPU",
-             "Written by `scripts/render_gpu_report.sh`; not edited by hand. To measure: `scripts/gpu_check.sh OUT` on a machine with a GPU, then "
-             "`scripts/render_gpu_report.sh OUT/report.json`.", ""]
+             "Written by `scripts/dev/render_gpu_report.sh`; not edited by hand. To measure: `scripts/dev/gpu_check.sh OUT` on a machine with a GPU, then "
+             "`scripts/dev/render_gpu_report.sh OUT/report.json`.", ""]
     if report is None:
         lines += ["**No report has been made: no GPU was at hand.** Every figure is *unmeasured*. What has been executed without one: the kernels on the "
-                  "emulator (`tests/ops/pivot/cuda`), and the operators over them (`tests/ops/pivot/binding`). `scripts/gpu_check.sh OUT --cpu-dry-run` compares "
+                  "emulator (`tests/ops/pivot/cuda`), and the operators over them (`tests/ops/pivot/binding`). `scripts/dev/gpu_check.sh OUT --cpu-dry-run` compares "
                   "two tiny shapes in the same way.", ""]
     else:
         checks = report["checks"]
@@ -221,7 +221,7 @@ def render(root, argument):
     if argument == "--check":
         with open(target, encoding="utf-8") as file:
             if file.read() != text:
-                sys.exit("error: docs/benchmarks/gpu.md: out of date: scripts/render_gpu_report.sh")
+                sys.exit("error: docs/benchmarks/gpu.md: out of date: scripts/dev/render_gpu_report.sh")
         return
     with open(target, "w", encoding="utf-8") as file:
         file.write(text)
@@ -229,7 +229,7 @@ def render(root, argument):
 
 if __name__ == "__main__":
     if len(sys.argv) >= 3 and sys.argv[1] == "collect":
-        collect(sys.argv[2], "--emulated" in sys.argv[3:])
+        collect(sys.argv[2], sys.argv[3:] == ["--emulated"], sys.argv[4] if sys.argv[3:4] == ["--build"] and len(sys.argv) == 5 else None)
     elif len(sys.argv) in (3, 4) and sys.argv[1] == "render":
         render(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
     else:

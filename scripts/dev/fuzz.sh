@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Fuzzes the parsers of data files with libFuzzer under address and undefined-behaviour sanitizers.
-#   scripts/fuzz.sh [SECONDS] [TARGETS...]     default: 20 seconds each of listops_tsv retrieval_tsv cifar png metadata cache_header provenance
-#   scripts/fuzz.sh --keep                     adds what was found to reach new code to the corpus in tests/data/fuzz (small inputs only)
+#   scripts/dev/fuzz.sh [SECONDS] [TARGETS...]     default: 20 seconds each of listops_tsv retrieval_tsv cifar png metadata cache_header provenance
+#   scripts/dev/fuzz.sh --keep                     adds what was found to reach new code to the corpus in tests/data/fuzz (small inputs only)
 # A finding is written to build/fuzz/findings and ends the script with status 1. Without clang and its runtime the script says so and ends well.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 cd "$root"
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-  sed -n '3,6s/^# //p' scripts/fuzz.sh
+  script_help
   exit
 fi
 
