@@ -3,16 +3,11 @@
 
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define LOTFORMER_X86_DISPATCH 1
-#else
-#define LOTFORMER_X86_DISPATCH 0
-#endif
+#include "ops/tensor_tools/instruction_set.h"
 
 namespace lotformer::ops {
 namespace {
 
-#define LOTFORMER_INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
 #define LOTFORMER_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -106,49 +101,36 @@ LOTFORMER_INLINE void softmax_backward(const DropoutMask& given, int64_t rows, u
   };
 
 LOTFORMER_KERNELS(Base, )
-#if LOTFORMER_X86_DISPATCH
-LOTFORMER_KERNELS(Avx2, __attribute__((target("avx2"))))
-LOTFORMER_KERNELS(Avx512,
-                  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
-#endif
-
-enum class Level { base, avx2, avx512 };
-
-Level level() {
-#if LOTFORMER_X86_DISPATCH
-  static const Level kLevel = [] {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-      return Level::avx512;
-    return __builtin_cpu_supports("avx2") ? Level::avx2 : Level::base;
-  }();
-  return kLevel;
-#else
-  return Level::base;
-#endif
-}
+LOTFORMER_KERNELS(Avx2, LOTFORMER_TARGET("avx2"))
+LOTFORMER_KERNELS(Avx512, LOTFORMER_TARGET("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))
 
 }  // namespace
 
 template <class T>
 void drop(const DropoutMask& mask, int64_t n, const T* residual, const T* x, T* out) {
   const auto count = static_cast<uint32_t>(n);
-#if LOTFORMER_X86_DISPATCH
-  if (level() == Level::avx512) return Avx512<T>::plain(mask, count, residual, x, out);
-  if (level() == Level::avx2) return Avx2<T>::plain(mask, count, residual, x, out);
-#endif
-  Base<T>::plain(mask, count, residual, x, out);
+  switch (instruction_set()) {
+    case InstructionSet::avx512:
+      return Avx512<T>::plain(mask, count, residual, x, out);
+    case InstructionSet::avx2:
+      return Avx2<T>::plain(mask, count, residual, x, out);
+    case InstructionSet::base:
+      return Base<T>::plain(mask, count, residual, x, out);
+  }
 }
 
 template <class T>
 void drop_softmax_backward(const DropoutMask& mask, int64_t rows, int64_t columns, const T* inner, T* w,
                            T* d) {
   const auto count = static_cast<uint32_t>(columns);
-#if LOTFORMER_X86_DISPATCH
-  if (level() == Level::avx512) return Avx512<T>::softmax(mask, rows, count, inner, w, d);
-  if (level() == Level::avx2) return Avx2<T>::softmax(mask, rows, count, inner, w, d);
-#endif
-  Base<T>::softmax(mask, rows, count, inner, w, d);
+  switch (instruction_set()) {
+    case InstructionSet::avx512:
+      return Avx512<T>::softmax(mask, rows, count, inner, w, d);
+    case InstructionSet::avx2:
+      return Avx2<T>::softmax(mask, rows, count, inner, w, d);
+    case InstructionSet::base:
+      return Base<T>::softmax(mask, rows, count, inner, w, d);
+  }
 }
 
 template void drop<float>(const DropoutMask&, int64_t, const float*, const float*, float*);

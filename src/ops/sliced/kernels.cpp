@@ -4,16 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define LOTFORMER_X86_DISPATCH 1
-#else
-#define LOTFORMER_X86_DISPATCH 0
-#endif
+#include "ops/tensor_tools/instruction_set.h"
 
 namespace lotformer::ops {
 namespace {
-
-#define LOTFORMER_INLINE inline __attribute__((always_inline))
 
 /// 64 bytes of T; the compiler splits it where registers are narrower.
 template <class T>
@@ -165,44 +159,33 @@ Table<T> table_of() {
 
 LOTFORMER_KERNELS(BaseFloat, , float)
 LOTFORMER_KERNELS(BaseDouble, , double)
-#if LOTFORMER_X86_DISPATCH
-LOTFORMER_KERNELS(Avx2Float, __attribute__((target("avx2,fma"))), float)
-LOTFORMER_KERNELS(Avx2Double, __attribute__((target("avx2,fma"))), double)
-LOTFORMER_KERNELS(Avx512Float, __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma"))), float)
-LOTFORMER_KERNELS(Avx512Double, __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma"))), double)
-#endif
+LOTFORMER_KERNELS(Avx2Float, LOTFORMER_TARGET("avx2,fma"), float)
+LOTFORMER_KERNELS(Avx2Double, LOTFORMER_TARGET("avx2,fma"), double)
+LOTFORMER_KERNELS(Avx512Float, LOTFORMER_TARGET("avx512f,avx512dq,avx512vl,avx2,fma"), float)
+LOTFORMER_KERNELS(Avx512Double, LOTFORMER_TARGET("avx512f,avx512dq,avx512vl,avx2,fma"), double)
 
 template <class T, class Base, class Avx2, class Avx512>
-Table<T> best_table() {
-#if LOTFORMER_X86_DISPATCH
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return table_of<T, Avx512>();
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return table_of<T, Avx2>();
-#endif
-  return table_of<T, Base>();
+const Table<T>& best_table() {
+  static const Table<T> kTable = [] {
+    switch (instruction_set()) {
+      case InstructionSet::avx512:
+        return table_of<T, Avx512>();
+      case InstructionSet::avx2:
+        return table_of<T, Avx2>();
+      case InstructionSet::base:
+        break;
+    }
+    return table_of<T, Base>();
+  }();
+  return kTable;
 }
 
-#if LOTFORMER_X86_DISPATCH
 const Table<float>& table(float) {
-  static const Table<float> kTable = best_table<float, BaseFloat, Avx2Float, Avx512Float>();
-  return kTable;
+  return best_table<float, BaseFloat, Avx2Float, Avx512Float>();
 }
 const Table<double>& table(double) {
-  static const Table<double> kTable = best_table<double, BaseDouble, Avx2Double, Avx512Double>();
-  return kTable;
+  return best_table<double, BaseDouble, Avx2Double, Avx512Double>();
 }
-#else
-const Table<float>& table(float) {
-  static const Table<float> kTable = best_table<float, BaseFloat, BaseFloat, BaseFloat>();
-  return kTable;
-}
-const Table<double>& table(double) {
-  static const Table<double> kTable = best_table<double, BaseDouble, BaseDouble, BaseDouble>();
-  return kTable;
-}
-#endif
 
 }  // namespace
 

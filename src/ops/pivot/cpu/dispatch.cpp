@@ -6,19 +6,10 @@
 #include "cores.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "ops/tensor_tools/instruction_set.h"
 
 namespace lotformer::ops::pivot::cpu {
 namespace {
-
-#ifdef LOTFORMER_X86_CORES
-bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-#endif
 
 const Core& machines_own() {
   const char* wanted = std::getenv("LOTFORMER_CPU_CORE");
@@ -44,8 +35,8 @@ std::atomic<const Core*> chosen_core = nullptr;
 const Core* find_core(std::string_view name) {
   if (name == "portable") return portable_core();
 #ifdef LOTFORMER_X86_CORES
-  if (name == "avx2" && has_avx2()) return avx2_core();
-  if (name == "avx512" && has_avx512()) return avx512_core();
+  if (name == "avx2" && instruction_set() != InstructionSet::base) return avx2_core();
+  if (name == "avx512" && instruction_set() == InstructionSet::avx512) return avx512_core();
 #endif
   return nullptr;
 }
