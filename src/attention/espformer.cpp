@@ -8,7 +8,6 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/randn.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
@@ -89,7 +88,7 @@ std::vector<Conflict> EspformerOptions::conflicts() const {
 }
 
 EspformerAttentionImpl::EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape)
-    : options_(options) {
+    : AttentionImpl("espformer"), options_(options) {
   require_no_conflict(options, "model.attention");
   if (options_.slices == "axes") return;
   const bool learned = options_.slices == "learned";
@@ -98,13 +97,12 @@ EspformerAttentionImpl::EspformerAttentionImpl(const EspformerOptions& options, 
   directions = learned ? register_parameter("directions", start) : register_buffer("directions", start);
 }
 
-at::Tensor EspformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const at::Tensor& lengths) {
-  ops::check_attention_inputs("espformer", q, k, v, lengths);
-  // Sorting is float32 at least: tau is smaller than the spacing of bf16 values.
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return transport(q.to(type), k.to(type), v.to(type), lengths).to(q.scalar_type());
+at::Tensor EspformerAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                          const at::Tensor& lengths) {
+  // In float32 at least: tau is smaller than the spacing of bf16 values.
+  const ops::SlicedInputs sliced = inputs(q, k, v, lengths);
+  return options_.hard ? ops::sliced_attention_hard(sliced, sliced_options())
+                       : ops::sliced_attention(sliced, sliced_options());
 }
 
 ops::SlicedOptions EspformerAttentionImpl::sliced_options() const {
@@ -138,13 +136,6 @@ ops::SlicedInputs EspformerAttentionImpl::inputs(const at::Tensor& q, const at::
   y = ops::select_real_tokens(y, mask);
   const at::Tensor to_slices = directions.to(x.scalar_type()).transpose(1, 2);  // [H, D, L]
   return {x, y, v, at::matmul(x, to_slices), at::matmul(y, to_slices), visible};
-}
-
-at::Tensor EspformerAttentionImpl::transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                             const at::Tensor& lengths) const {
-  const ops::SlicedInputs sliced = inputs(q, k, v, lengths);
-  return options_.hard ? ops::sliced_attention_hard(sliced, sliced_options())
-                       : ops::sliced_attention(sliced, sliced_options());
 }
 
 EspformerAttentionImpl::Sums EspformerAttentionImpl::sums(const at::Tensor& q, const at::Tensor& k,

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/elu.h>
 #include <ATen/ops/matmul.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include "lotformer/ops/lengths.h"
 
@@ -18,22 +17,19 @@ void LinearOptions::visit(FieldVisitor& visitor) {
 }
 
 LinearAttentionImpl::LinearAttentionImpl(const LinearOptions& options, const AttentionShape& /*shape*/)
-    : floor_(options.floor) {}
+    : AttentionImpl("linear"), floor_(options.floor) {}
 
-at::Tensor LinearAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                        const at::Tensor& lengths) {
-  ops::check_attention_inputs("linear", q, k, v, lengths);
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);  // sums: float32 at least
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+at::Tensor LinearAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                       const at::Tensor& lengths) {
   const at::Tensor mask = ops::length_mask(lengths, q.size(2));  // [B, N]
   const auto features = [&](const at::Tensor& x) {
-    return at::elu(ops::select_real_tokens(x, mask).to(type)) + (1 + floor_);
+    return at::elu(ops::select_real_tokens(x, mask)) + (1 + floor_);
   };
   const at::Tensor phi_q = features(q);  // [B, H, N, D]
   const at::Tensor phi_k = ops::select_real_tokens(features(k), ops::fill_empty_sequences(mask));
-  const at::Tensor sums = at::matmul(phi_k.transpose(-2, -1), ops::select_real_tokens(v, mask).to(type));
+  const at::Tensor sums = at::matmul(phi_k.transpose(-2, -1), ops::select_real_tokens(v, mask));
   const at::Tensor total = at::matmul(phi_q, phi_k.sum(-2).unsqueeze(-1));  // [B, H, N, 1]
-  return ops::select_real_tokens(at::matmul(phi_q, sums) / total, mask).to(q.scalar_type());
+  return ops::select_real_tokens(at::matmul(phi_q, sums) / total, mask);
 }
 
 }  // namespace lotformer

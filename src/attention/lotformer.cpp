@@ -8,7 +8,6 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
 #include <limits>
@@ -26,11 +25,6 @@ constexpr double kLeastSquare = 1e-12;  // a vector of length zero stays zero, w
 constexpr double kLargestLogKappa =
     20;  // learned penalties stay between "exactly" and "not at all", in float32 too
 
-/// Of scores, masses and pivots.
-at::ScalarType transport_type(const at::Tensor& q) {
-  return q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 ops::PivotCore core_of(const std::string& name) {
   return name == "aten"   ? ops::PivotCore::aten
          : name == "cpu"  ? ops::PivotCore::cpu
@@ -47,7 +41,7 @@ ops::PivotMode mode_of(const std::string& name) {
 }  // namespace
 
 LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape)
-    : options_(options) {
+    : AttentionImpl("lotformer", Compute::native), options_(options) {
   require_no_conflict(options, "model.attention");
   // Default linear layers map unit-variance features to queries of variance 1/3, so a pivot entry of std
   // epsilon sqrt(3) gives scores of std epsilon: the map starts with its rank in use instead of as mean
@@ -80,19 +74,15 @@ LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, 
   }
 }
 
-at::Tensor LotformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const at::Tensor& lengths) {
-  ops::check_attention_inputs("lotformer", q, k, v, lengths);
-  // Transport is float32 at least: its small differences of exponents do not survive bf16.
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (surveying_) survey_batch(q.detach(), k.detach(), lengths);
+at::Tensor LotformerAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                          const at::Tensor& lengths) {
   ops::PivotCall call = call_of(q, k, lengths);
   call.v = v.to(call.q.scalar_type());
-  return ops::pivot_attention(call, &stats_).to(q.scalar_type());
+  return ops::pivot_attention(call, &stats_);
 }
 
 at::Tensor LotformerAttentionImpl::mass_logits(const at::Tensor& like) const {
-  if (surveying_ && survey_logits_.defined()) return survey_logits_.to(like.scalar_type());
+  if (surveyed_.logits.defined()) return surveyed_.logits.to(like.scalar_type());
   if (pivot_logits.defined()) return pivot_logits.to(like.scalar_type());
   return at::zeros({pivots.size(0), pivots.size(1)}, like.options().requires_grad(false));
 }
@@ -103,7 +93,8 @@ ops::PivotSolverOptions LotformerAttentionImpl::solver_options() const {
 
 LotformerAttentionImpl::Scored LotformerAttentionImpl::scored(const at::Tensor& q, const at::Tensor& k,
                                                               const at::Tensor& lengths) const {
-  const at::ScalarType type = transport_type(q);
+  // Transport is float32 at least: its small differences of exponents do not survive bf16.
+  const at::ScalarType type = computing_type(q);
   const at::Tensor z = pivots.to(type);
   // A core that makes float32 of bf16 itself is spared the copies; nobody takes fp16.
   if (options_.qk_norm == "none" && q.scalar_type() == at::kBFloat16) return {q, k, z};

@@ -54,7 +54,7 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   Diagnostics found = probe_attention(*this, q, k, lengths);
   if (found.empty()) return found;
   const at::NoGradGuard no_grad;
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = computing_type(q);
   const ops::PivotPlans both = plans(q.to(type), k.to(type), lengths);
   // Mode `reference` spreads its mass over padding too.
   const bool masked = lengths.defined() && options_.mode != "reference";

@@ -14,6 +14,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/core/rng.h"
@@ -89,46 +90,42 @@ bool LotformerAttentionImpl::survey_due(int64_t step) const {
 }
 
 void LotformerAttentionImpl::begin_survey() {
-  surveying_ = true;
-  query_grams_.clear();
-  key_grams_.clear();
-  survey_logits_ = mass_logits(pivots).detach().clone().requires_grad_();
+  surveyed_ = {};
+  surveyed_.logits = mass_logits(pivots).detach().clone().requires_grad_();
 }
 
 void LotformerAttentionImpl::survey_batch(const at::Tensor& q, const at::Tensor& k,
                                           const at::Tensor& lengths) {
   const at::NoGradGuard no_grad;
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = computing_type(q);
   // One example at a time: plans are H r N, the only place in training where they are formed.
   for (int64_t b = 0; b < q.size(0); ++b) {
     const at::Tensor length = lengths.defined() ? lengths.narrow(0, b, 1) : at::Tensor();
     const int64_t tokens = lengths.defined() ? length.item<int64_t>() : q.size(2);
     if (tokens == 0) continue;
-    const auto kept = static_cast<int64_t>(query_grams_.size()) + 1;
+    const auto kept = static_cast<int64_t>(surveyed_.query_grams.size()) + 1;
     if (kept > 1 && kept * pivots.size(0) * pivots.size(1) * pivots.size(1) > kMostGramEntries) return;
     const auto of_example = [&](const at::Tensor& x) {
       return x.narrow(0, b, 1).narrow(2, 0, tokens).to(type);
     };
     const ops::PivotPlans both = plans(of_example(q), of_example(k), {});
-    query_grams_.push_back(gram_of(both.query, tokens));
-    key_grams_.push_back(gram_of(both.key, tokens));
+    surveyed_.query_grams.push_back(gram_of(both.query, tokens));
+    surveyed_.key_grams.push_back(gram_of(both.key, tokens));
   }
 }
 
 Survey LotformerAttentionImpl::end_survey(uint64_t seed) {
-  surveying_ = false;
+  const Surveyed seen = std::exchange(surveyed_, {});
   Survey survey;
   const at::NoGradGuard no_grad;
   const LotformerOptions::AdaptiveRank& rule = options_.adaptive_rank;
   const int64_t rank = pivots.size(1);
-  const at::Tensor sigma = at::softmax(survey_logits_.to(at::kDouble), -1);  // [H, r]
-  at::Tensor slope = survey_logits_.grad();
+  const at::Tensor sigma = at::softmax(seen.logits.to(at::kDouble), -1);  // [H, r]
+  at::Tensor slope = seen.logits.grad();
   slope = slope.defined() ? slope.to(at::kDouble).nan_to_num(0, 0, 0) : at::zeros_like(sigma);
-  survey_logits_ = at::Tensor();
-  if (query_grams_.empty()) return survey;                                    // no example with a token
-  const at::Tensor query = at::cat(query_grams_), key = at::cat(key_grams_);  // [E, H, r, r]
-  query_grams_.clear();
-  key_grams_.clear();
+  // No example had a token.
+  if (seen.query_grams.empty()) return survey;
+  const at::Tensor query = at::cat(seen.query_grams), key = at::cat(seen.key_grams);  // [E, H, r, r]
 
   const at::Tensor scale = sigma.clamp_min(kLeastMass).rsqrt();
   const at::Tensor both_scales = scale.unsqueeze(-1) * scale.unsqueeze(-2);

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
 
@@ -41,7 +40,7 @@ std::vector<Conflict> PerformerOptions::conflicts() const {
 }
 
 PerformerAttentionImpl::PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape)
-    : options_(options) {
+    : AttentionImpl("performer"), options_(options) {
   require_no_conflict(options, "model.attention");
   projection = register_buffer("projection", ops::orthogonal_projection(options_.features, shape.head_dim));
   calls_ = register_buffer("calls", at::zeros({}, at::kLong));
@@ -57,27 +56,19 @@ void PerformerAttentionImpl::redraw_if_due() {
   calls_.fill_(calls + 1);
 }
 
-at::Tensor PerformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const at::Tensor& lengths) {
-  ops::check_attention_inputs("performer", q, k, v, lengths);
+at::Tensor PerformerAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                          const at::Tensor& lengths) {
   redraw_if_due();
-  // Exponentials of random features span many orders of magnitude: float32 at least.
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor mask = ops::length_mask(lengths, q.size(2));
-  at::Tensor queries = q.to(type), keys = k.to(type), values = v.to(type), out;
   if (options_.mode == "reference") {
     const double scale = std::pow(static_cast<double>(q.size(3)), -0.25);
     // Padded keys become zero vectors and stay in the denominator.
-    out = ops::favor_attention_published(queries * scale, ops::select_real_tokens(keys, mask) * scale,
-                                         ops::select_real_tokens(values, mask), projection, {});
-  } else if (options_.mode == "favor") {
-    out = ops::favor_attention_published(queries, keys, values, projection, mask);
-  } else {
-    const auto attention = options_.kernel == "relu" ? &ops::relu_feature_attention : &ops::favor_attention;
-    out = attention(queries, keys, values, projection, mask);
+    return ops::favor_attention_published(q * scale, ops::select_real_tokens(k, mask) * scale,
+                                          ops::select_real_tokens(v, mask), projection, {});
   }
-  return out.to(q.scalar_type());
+  if (options_.mode == "favor") return ops::favor_attention_published(q, k, v, projection, mask);
+  const auto attention = options_.kernel == "relu" ? &ops::relu_feature_attention : &ops::favor_attention;
+  return attention(q, k, v, projection, mask);
 }
 
 }  // namespace lotformer

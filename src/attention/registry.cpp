@@ -16,23 +16,16 @@ namespace lotformer {
 const std::vector<AttentionSpec>& attention_specs() {
   static const std::vector<AttentionSpec> kSpecs = {
       attention_spec<SoftmaxOptions, SoftmaxAttentionImpl>(
-          "softmax", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
-      attention_spec<PerformerOptions, PerformerAttentionImpl>(
-          "performer", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
-      attention_spec<SinkformerOptions, SinkformerAttentionImpl>(
-          "sinkformer", {.row_stochastic = true, .marginal_tolerance = 1e-5}),
+          "softmax", {.row_stochastic = true, .float32_arithmetic = false}),
+      attention_spec<PerformerOptions, PerformerAttentionImpl>("performer", {.row_stochastic = true}),
+      attention_spec<SinkformerOptions, SinkformerAttentionImpl>("sinkformer", {.row_stochastic = true}),
       attention_spec<EspformerOptions, EspformerAttentionImpl>("espformer", {}),
-      attention_spec<LotformerOptions, LotformerAttentionImpl>("lotformer", {.doubly_stochastic = true,
-                                                                             .row_stochastic = true,
-                                                                             .linear_time = true,
-                                                                             .marginal_tolerance = 1e-5}),
-      attention_spec<LinearOptions, LinearAttentionImpl>(
-          "linear", {.row_stochastic = true, .linear_time = true, .marginal_tolerance = 1e-5}),
-      attention_spec<ControlOptions, MeanAttentionImpl>("mean", {.doubly_stochastic = true,
-                                                                 .row_stochastic = true,
-                                                                 .linear_time = true,
-                                                                 .marginal_tolerance = 1e-5}),
-      attention_spec<ControlOptions, NoAttentionImpl>("none", {.linear_time = true}),
+      attention_spec<LotformerOptions, LotformerAttentionImpl>(
+          "lotformer", {.doubly_stochastic = true, .row_stochastic = true}),
+      attention_spec<LinearOptions, LinearAttentionImpl>("linear", {.row_stochastic = true}),
+      attention_spec<ControlOptions, MeanAttentionImpl>("mean",
+                                                        {.doubly_stochastic = true, .row_stochastic = true}),
+      attention_spec<ControlOptions, NoAttentionImpl>("none", {}),
   };
   return kSpecs;
 }

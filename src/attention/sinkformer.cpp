@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/attention/sinkformer.h"
 
-#include <c10/core/impl/LocalDispatchKeySet.h>
-
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 
@@ -59,7 +57,7 @@ std::vector<Conflict> SinkformerOptions::conflicts() const {
 
 SinkformerAttentionImpl::SinkformerAttentionImpl(const SinkformerOptions& options,
                                                  const AttentionShape& /*shape*/)
-    : options_(options) {
+    : AttentionImpl("sinkformer"), options_(options) {
   require_no_conflict(options, "model.attention");
 }
 
@@ -79,21 +77,15 @@ ops::SinkhornOptions SinkformerAttentionImpl::solver_options() const {
   return solver;
 }
 
-at::Tensor SinkformerAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                            const at::Tensor& lengths) {
-  ops::check_attention_inputs("sinkformer", q, k, v, lengths);
-  // Transport is float32 at least: small differences of large exponents do not survive bf16.
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const at::ScalarType type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  at::Tensor keys = k.to(type);
+at::Tensor SinkformerAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                           const at::Tensor& lengths) {
+  at::Tensor keys = k;
   // As published every score of a sequence without a real token is the same constant.
   if (options_.mode == "reference_nlp" && lengths.defined()) {
     keys = keys.masked_fill(lengths.le(0).reshape({-1, 1, 1, 1}), 0);
   }
-  return ops::sinkhorn_attention(q.to(type), keys, v.to(type),
-                                 options_.mode == "reference" ? at::Tensor() : lengths, solver_options(),
-                                 &stats_)
-      .to(q.scalar_type());
+  return ops::sinkhorn_attention(q, keys, v, options_.mode == "reference" ? at::Tensor() : lengths,
+                                 solver_options(), &stats_);
 }
 
 Diagnostics SinkformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tensor& k,

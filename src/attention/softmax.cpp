@@ -17,11 +17,12 @@ void SoftmaxOptions::visit(FieldVisitor& visitor) {
 }
 
 SoftmaxAttentionImpl::SoftmaxAttentionImpl(const SoftmaxOptions& options, const AttentionShape& shape)
-    : reference_(options.mode == "reference"), dropout_(shape.dropout) {}
+    : AttentionImpl("softmax", Compute::native),
+      reference_(options.mode == "reference"),
+      dropout_(shape.dropout) {}
 
-at::Tensor SoftmaxAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                         const at::Tensor& lengths) {
-  ops::check_attention_inputs("softmax", q, k, v, lengths);
+at::Tensor SoftmaxAttentionImpl::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                        const at::Tensor& lengths) {
   const at::Tensor mask = ops::length_mask(lengths, q.size(2));  // [B, N]
   const double dropout = is_training() ? dropout_ : 0.0;
   if (dropout > 0 && q.is_cpu()) {

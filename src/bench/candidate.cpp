@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "lotformer/attention/capabilities/solver.h"
 #include "lotformer/config/load.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
@@ -58,7 +59,7 @@ std::shared_ptr<Options> make_options(const Setting& setting, const Candidate& c
     set("core=aten");
   for (const std::string& option : candidate.options) set(option);
   try {
-    return load_config(request, attention_kinds()).attention;
+    return load_config(request, {attention_kinds(), {}}).attention;
   } catch (const Error& error) {
     std::string message = error.what();
     std::replace(message.begin(), message.end(), '\n', ' ');
@@ -170,7 +171,9 @@ int64_t Subject::peak_bytes(bool backward) {
 
 Json Subject::residual() {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, value] : module_->solver_record(q_, k_, lengths_)) {
+  auto* solver = dynamic_cast<HasSolver*>(module_.get());
+  if (solver == nullptr) return nullptr;
+  for (const auto& [name, value] : solver->solver_record(q_, k_, lengths_)) {
     if (name == "residual_max") return value;
   }
   return nullptr;

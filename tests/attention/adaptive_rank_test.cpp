@@ -42,7 +42,9 @@ std::shared_ptr<LotformerAttentionImpl> make_module(const LotformerOptions& opti
 
 Survey survey(LotformerAttentionImpl& module, const AttentionInputs& x, const at::Tensor& lengths) {
   module.begin_survey();
-  (module.forward(x.q, x.k, x.v, lengths) * x.v.roll(1, 2)).sum().backward();
+  const at::Tensor out = module.forward(x.q, x.k, x.v, lengths);
+  module.survey_batch(x.q, x.k, lengths);
+  (out * x.v.roll(1, 2)).sum().backward();
   return module.end_survey(5);
 }
 
@@ -200,6 +202,18 @@ TEST_CASE("adaptive rank: surveys repeat themselves, and a module takes the shap
   LotformerOptions still = options_of(4, 2, 6, 1e-6);
   still.adaptive_rank.every = 0;
   CHECK_FALSE(LotformerAttentionImpl(still, AttentionShape{.heads = 2, .head_dim = 8}).survey_due(10));
+}
+
+TEST_CASE("adaptive rank: a survey knows of the batches that it is shown, and of no other") {
+  const AttentionInputs x = attention_inputs({2, 2, 30, 8}, at::kDouble, 4);
+  auto module = make_module(options_of(4, 2, 6, 10), 2, 8);
+  const at::Tensor before = module->forward(x.q, x.k, x.v, {}).detach();
+  module->begin_survey();
+  CHECK(test::same_bits(module->forward(x.q, x.k, x.v, {}).detach(), before));
+  const Survey found = module->end_survey(5);
+  CHECK(found.numbers.empty());
+  CHECK(found.resized.empty());
+  CHECK(module->pivots.sizes() == at::IntArrayRef({2, 4, 8}));
 }
 
 TEST_CASE("adaptive rank: options that do not go together") {

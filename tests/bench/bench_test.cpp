@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// lotformer-bench and scripts/bench_train.sh as their users meet them, at tiny sizes. Times are printed, never judged.
+// lotformer-bench and scripts/bench/train.sh as their users meet them, at tiny sizes. Times are printed, never judged.
 #include <cmath>
 #include <set>
 #include <sstream>
@@ -163,7 +163,7 @@ TEST_CASE("bench: what is wrong on the command line is said in one line before a
 TEST_CASE("bench_train.sh: steps and batch of each module, losses and memory") {
   const TemporaryFolder folder;
   const auto script = [&](std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), LOTFORMER_SOURCE_DIR "/scripts/bench_train.sh");
+    arguments.insert(arguments.begin(), LOTFORMER_SOURCE_DIR "/scripts/bench/train.sh");
     return run({.program = "/bin/bash",
                 .arguments = std::move(arguments),
                 .environment = {{"LOTFORMER_TRAIN", LOTFORMER_BIN_DIR "/lotformer-train"},

@@ -13,7 +13,7 @@ namespace lotformer::test {
 namespace {
 
 bool row_stochastic(const Variant& variant) {
-  return variant.options.empty() && find_attention(variant.kind).traits.row_stochastic;
+  return traits_of(variant).row_stochastic;
 }
 
 }  // namespace

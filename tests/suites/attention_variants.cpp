@@ -3,8 +3,11 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include "lotformer/attention/controls.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "lotformer/ops/autocast.h"
+#include "lotformer/ops/lengths.h"
 
 namespace lotformer::test {
 namespace {
@@ -35,7 +38,37 @@ class SetOption final : public FieldVisitor {
   std::string key_, text_;
 };
 
+/// Averages of V with weights 1 / (1 + distance in the sequence).
+class DistanceAttentionImpl final : public AttentionImpl {
+ public:
+  DistanceAttentionImpl(const ControlOptions& /*options*/, const AttentionShape& /*shape*/)
+      : AttentionImpl("distance") {}
+
+ private:
+  at::Tensor attend(const at::Tensor& /*q*/, const at::Tensor& /*k*/, const at::Tensor& v,
+                    const at::Tensor& lengths) override {
+    const at::Tensor mask = ops::length_mask(lengths, v.size(2)), seen = ops::fill_empty_sequences(mask);
+    const at::Tensor places = at::arange(v.size(2), v.options().requires_grad(false));
+    at::Tensor weights = 1 / (1 + (places.unsqueeze(0) - places.unsqueeze(1)).abs());  // [N, N]
+    if (seen.defined()) weights = weights * seen.unsqueeze(1).unsqueeze(1);            // [B, 1, N, N]
+    const at::Tensor sums = at::matmul(weights, ops::select_real_tokens(v, mask).contiguous());
+    return ops::select_real_tokens(sums / weights.sum(-1, /*keepdim=*/true), mask);
+  }
+};
+
+const AttentionSpec& spec_of(const Variant& variant) {
+  static const AttentionSpec kDistance = attention_spec<ControlOptions, DistanceAttentionImpl>(
+      "distance", {.row_stochastic = true, .permutation_equivariant = false});
+  return variant.kind == kDistance.kind ? kDistance : find_attention(variant.kind);
+}
+
 }  // namespace
+
+AttentionTraits traits_of(const Variant& variant) {
+  AttentionTraits traits = spec_of(variant).traits;
+  if (!variant.options.empty()) traits.row_stochastic = traits.doubly_stochastic = false;
+  return traits;
+}
 
 std::string Variant::name() const {
   return kind + (options.empty() ? "" : ", ") + join(options, ", ");
@@ -61,6 +94,7 @@ const std::vector<Variant>& attention_variants() {
              {"lotformer", {"token_masses=learned", "epsilon=0.5"}},
              {"lotformer", {"token_masses=uniform/learned", "epsilon=0.5", "core=aten"}},
              {"lotformer", {"mode=truncated", "half_iterations=7", "core=cpu"}},
+             {.kind = "distance"},
          }) {
       variants.push_back(variant);
     }
@@ -71,7 +105,7 @@ const std::vector<Variant>& attention_variants() {
 
 std::shared_ptr<AttentionImpl> make_module(const Variant& variant, int64_t heads, int64_t head_dim,
                                            at::ScalarType type) {
-  const AttentionSpec& spec = find_attention(variant.kind);
+  const AttentionSpec& spec = spec_of(variant);
   const auto options = spec.options();
   for (const std::string& assignment : variant.options) {
     SetOption set(assignment);
@@ -90,13 +124,17 @@ std::shared_ptr<AttentionImpl> make_module(const Variant& variant, int64_t heads
 }
 
 Gradients run_module(AttentionImpl& module, const AttentionInputs& x, const at::Tensor& lengths,
-                     const at::Tensor& upstream) {
+                     const at::Tensor& upstream, std::optional<at::ScalarType> autocast) {
   const at::Tensor q = x.q.detach().clone().requires_grad_(), k = x.k.detach().clone().requires_grad_(),
                    v = x.v.detach().clone().requires_grad_();
   module.zero_grad();
   at::manual_seed(37);
   Gradients result;
-  result.out = module.forward(q, k, v, lengths);
+  {
+    std::optional<ops::AutocastScope> scope;
+    if (autocast) scope.emplace(c10::DeviceType::CPU, autocast);
+    result.out = module.forward(q, k, v, lengths);
+  }
   if (result.out.requires_grad()) result.out.backward(upstream);
   result.out = result.out.detach();
   const auto gradient = [](const at::Tensor& leaf) {

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,11 @@ struct Variant {
 
   std::string name() const;
 };
-/// The default of every module first.
+/// The default of every module first, at last a module of the suite's own in which the place of a token matters.
 const std::vector<Variant>& attention_variants();
+
+/// What the suite may demand of the variant.
+AttentionTraits traits_of(const Variant& variant);
 
 /// In evaluation mode, every parameter 0.3 times a standard normal so that the scores matter.
 std::shared_ptr<AttentionImpl> make_module(const Variant& variant, int64_t heads, int64_t head_dim,
@@ -37,9 +41,10 @@ struct Gradients {
   std::vector<at::Tensor> tokens() const { return {out, q, k, v}; }  ///< [B, H, N, D] each
 };
 
-/// Forward and backward from fresh leaves; torch is seeded first. A gradient that is not there counts as zero.
+/// Forward and backward from fresh leaves; torch is seeded first. A gradient that is not there counts as zero. `autocast`: of the forward
+/// pass, as the trainer has it.
 Gradients run_module(AttentionImpl& module, const AttentionInputs& x, const at::Tensor& lengths,
-                     const at::Tensor& upstream);
+                     const at::Tensor& upstream, std::optional<at::ScalarType> autocast = std::nullopt);
 
 /// Equal in every bit, signs of zeros included; a NaN never is.
 bool identical(const at::Tensor& a, const at::Tensor& b);

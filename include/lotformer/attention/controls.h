@@ -15,16 +15,20 @@ struct ControlOptions final : Options {
 class MeanAttentionImpl final : public AttentionImpl {
  public:
   MeanAttentionImpl(const ControlOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
+
+ private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
 };
 
 /// Zeros: tokens do not see each other before the pooling.
 class NoAttentionImpl final : public AttentionImpl {
  public:
   NoAttentionImpl(const ControlOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
+
+ private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
 };
 
 }  // namespace lotformer

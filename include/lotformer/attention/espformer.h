@@ -26,8 +26,6 @@ struct EspformerOptions final : Options {
 class EspformerAttentionImpl final : public AttentionImpl {
  public:
   EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// Sums of the map over its keys and over its queries, [B, H, N] each, without forming it, with exact weights. They are 1
@@ -40,8 +38,8 @@ class EspformerAttentionImpl final : public AttentionImpl {
   at::Tensor directions;
 
  private:
-  at::Tensor transport(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                       const at::Tensor& lengths) const;
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   ops::SlicedInputs inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const at::Tensor& lengths) const;
   ops::SlicedOptions sliced_options() const;

@@ -15,10 +15,10 @@ struct LinearOptions final : Options {
 class LinearAttentionImpl final : public AttentionImpl {
  public:
   LinearAttentionImpl(const LinearOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
 
  private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   double floor_;
 };
 

@@ -4,8 +4,12 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "lotformer/attention/attention.h"
+#include "lotformer/attention/capabilities/adaptive_rank.h"
+#include "lotformer/attention/capabilities/plans.h"
+#include "lotformer/attention/capabilities/solver.h"
 #include "lotformer/ops/pivot.h"
 
 namespace lotformer {
@@ -60,11 +64,12 @@ struct LotformerOptions final : Options {
 /// are not but the rank adapts (merged pivots add their masses); `log_relaxation` [S, H] of the
 /// S sides that are held (query first) when the relaxation is learned (rho = exp); `query_mass_vector` and `key_mass_vector` [H, D] where
 /// the tokens of that side have learned masses: a = softmax over the real tokens of x . vector / (epsilon sqrt(D)).
-class LotformerAttentionImpl final : public AttentionImpl {
+class LotformerAttentionImpl final : public AttentionImpl,
+                                     public HasPlans,
+                                     public HasSolver,
+                                     public AdaptiveRank {
  public:
   LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
@@ -75,6 +80,7 @@ class LotformerAttentionImpl final : public AttentionImpl {
   // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most (docs/lotformer.md).
   bool survey_due(int64_t step) const override;
   void begin_survey() override;
+  void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   Survey end_survey(uint64_t seed) override;
   void match_shapes(const std::function<const at::Tensor*(const std::string& name)>& stored) override;
 
@@ -89,6 +95,8 @@ class LotformerAttentionImpl final : public AttentionImpl {
   at::Tensor query_mass_vector, key_mass_vector;  // [H, D] or undefined
 
  private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   /// What scores are made of: tokens and pivots in one dtype, normalised where qk_norm says so.
   struct Scored {
     at::Tensor q, k, z;
@@ -96,16 +104,19 @@ class LotformerAttentionImpl final : public AttentionImpl {
   Scored scored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   ops::PivotMarginals marginals(const Scored& x, const at::Tensor& lengths) const;
   ops::TokenMasses token_masses(const Scored& x, const at::Tensor& lengths) const;
-  void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths);
   ops::PivotCall call_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) const;
   at::Tensor mass_logits(const at::Tensor& like) const;
   ops::PivotSolverOptions solver_options() const;
 
   LotformerOptions options_;
   ops::PivotSolveStats stats_;
-  bool surveying_ = false;
-  at::Tensor survey_logits_;                         // [H, r]: the mass logits with a gradient of their own
-  std::vector<at::Tensor> query_grams_, key_grams_;  // [B, H, r, r] float64, of the batches seen
+  /// Of a survey; empty outside one.
+  struct Surveyed {
+    // [H, r]: what stands in for the mass logits, to have a gradient of their own.
+    at::Tensor logits;
+    // [1, H, r, r] float64 of each example seen.
+    std::vector<at::Tensor> query_grams, key_grams;
+  } surveyed_;
 };
 
 }  // namespace lotformer

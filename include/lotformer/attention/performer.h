@@ -21,13 +21,13 @@ struct PerformerOptions final : Options {
 class PerformerAttentionImpl final : public AttentionImpl {
  public:
   PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   at::Tensor projection;  // [m, D]
 
  private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   void redraw_if_due();
   PerformerOptions options_;
   at::Tensor calls_;

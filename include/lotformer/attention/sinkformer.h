@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lotformer/attention/attention.h"
+#include "lotformer/attention/capabilities/solver.h"
 #include "lotformer/ops/sinkhorn_attention.h"
 
 namespace lotformer {
@@ -21,11 +22,9 @@ struct SinkformerOptions final : Options {
 };
 
 /// No parameters.
-class SinkformerAttentionImpl final : public AttentionImpl {
+class SinkformerAttentionImpl final : public AttentionImpl, public HasSolver {
  public:
   SinkformerAttentionImpl(const SinkformerOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
   /// And, in mode `exact`, what the solver did to `eval_tolerance`.
@@ -35,6 +34,8 @@ class SinkformerAttentionImpl final : public AttentionImpl {
   const ops::SinkhornStats& last_stats() const { return stats_; }
 
  private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   ops::SinkhornOptions solver_options() const;
 
   SinkformerOptions options_;

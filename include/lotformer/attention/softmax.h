@@ -7,19 +7,19 @@
 namespace lotformer {
 
 struct SoftmaxOptions final : Options {
-  std::string mode =
-      "masked";  // masked | reference (padded query rows are computed like any other, as published)
+  // masked | reference (padded query rows are computed like any other, as published)
+  std::string mode = "masked";
   void visit(FieldVisitor& visitor) override;
 };
 
 class SoftmaxAttentionImpl final : public AttentionImpl {
  public:
   SoftmaxAttentionImpl(const SoftmaxOptions& options, const AttentionShape& shape);
-  at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const at::Tensor& lengths) override;
   bool padding_takes_part() const override { return reference_; }
 
  private:
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& lengths) override;
   bool reference_;
   double dropout_;
 };

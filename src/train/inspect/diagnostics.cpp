@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "lotformer/attention/capabilities/solver.h"
 #include "lotformer/core/text.h"
+#include "lotformer/model/capabilities.h"
 #include "lotformer/ops/autocast.h"
 #include "train/score/evaluation_mode.h"
 
@@ -66,17 +68,17 @@ Json diagnose_model(Session& session, const Batch& batch) {
 }
 
 Json solver_records(ClassifierImpl& model, const ScoreObserver& observer) {
-  const auto& layers = model.encoder().layers();
+  const std::vector<HasSolver*> layers = layers_as<HasSolver>(model.encoder());
   Json result = Json::object();
   for (size_t i = 0; i < layers.size(); ++i) {
     const LayerScores& seen = observer.layers()[i];
-    if (!seen.q.defined()) continue;
+    if (layers[i] == nullptr || !seen.q.defined()) continue;
     const auto first = [&](const at::Tensor& x) {
       return x.narrow(0, 0, std::min<int64_t>(x.size(0), kDiagnosedExamples));
     };
     const at::Tensor q = first(seen.q).to(at::kFloat), k = first(seen.k).to(at::kFloat);
-    const Diagnostics numbers = layers[i]->attention().solver_record(
-        q, k, seen.lengths.defined() ? first(seen.lengths) : seen.lengths);
+    const Diagnostics numbers =
+        layers[i]->solver_record(q, k, seen.lengths.defined() ? first(seen.lengths) : seen.lengths);
     if (!numbers.empty()) result[concat("layer", i)] = to_json(numbers);
   }
   return result;

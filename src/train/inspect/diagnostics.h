@@ -10,8 +10,8 @@
 
 namespace lotformer {
 
-inline constexpr size_t kDiagnosedExamples =
-    8;  ///< of the training batch: enough for a mean, cheap beside a step
+/// Of the training batch: enough for a mean, cheap beside a step.
+inline constexpr size_t kDiagnosedExamples = 8;
 
 /// What the attention of a layer was given.
 struct LayerScores {
@@ -43,7 +43,7 @@ Observation observe_scores(Session& session, const Batch& batch);
 /// gradients and torch's generators as they were.
 Json diagnose_model(Session& session, const Batch& batch);
 
-/// {"layer0": {"passes_mean": ...}, ...}: AttentionImpl::solver_record of the forward pass that `observer` has seen; empty where no module
+/// {"layer0": {"passes_mean": ...}, ...}: HasSolver::solver_record of the forward pass that `observer` has seen; empty where no module
 /// has any.
 Json solver_records(ClassifierImpl& model, const ScoreObserver& observer);
 

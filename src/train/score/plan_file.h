@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "lotformer/attention/attention.h"
+#include "lotformer/attention/capabilities/plans.h"
 #include "lotformer/core/json.h"
 
 namespace lotformer {

@@ -8,7 +8,9 @@
 #include <numeric>
 
 #include "evaluation_mode.h"
+#include "lotformer/attention/capabilities/plans.h"
 #include "lotformer/core/text.h"
+#include "lotformer/model/capabilities.h"
 #include "plan_file.h"
 #include "train/feed/loader.h"
 #include "train/inspect/diagnostics.h"
@@ -38,10 +40,6 @@ std::vector<int64_t> chosen(const std::vector<int64_t>& numbers, int64_t end) {
   return all;
 }
 
-AttentionImpl& attention_of(Session& session, int64_t layer) {
-  return session.model->encoder().layers()[static_cast<size_t>(layer)]->attention();
-}
-
 /// Columns to keep: the real tokens, or all where padding has mass (mode reference).
 int64_t columns(const TransportPlans& plans, int64_t length) {
   const int64_t width = plans.query.size(-1);
@@ -54,16 +52,17 @@ int64_t columns(const TransportPlans& plans, int64_t length) {
 /// Plans [S, heads chosen, r, N] of one example, its S sequences side by side, for every chosen layer.
 std::vector<TransportPlans> layer_plans(Session& session, const std::vector<LayerScores>& scores,
                                         const PlanFileInfo& info) {
+  const std::vector<HasPlans*> planners = layers_as<HasPlans>(session.model->encoder());
   std::vector<TransportPlans> result;
   for (const int64_t layer : info.layers) {
     const LayerScores& seen = scores[static_cast<size_t>(layer)];
-    const TransportPlans plans =
-        attention_of(session, layer)
-            .transport_plans(seen.q.to(at::kFloat), seen.k.to(at::kFloat), seen.lengths);
-    if (!plans.query.defined()) {
+    const HasPlans* planner = planners[static_cast<size_t>(layer)];
+    if (planner == nullptr) {
       throw Error(ErrorKind::usage, concat("--plans: attention ", attention_name(session.config),
                                            " has no transport plans; lotformer has"));
     }
+    const TransportPlans plans =
+        planner->transport_plans(seen.q.to(at::kFloat), seen.k.to(at::kFloat), seen.lengths);
     const at::Tensor heads = at::tensor(info.heads, at::kLong).to(plans.query.device());
     result.push_back(
         {plans.query.index_select(1, heads).to(at::kCPU), plans.key.index_select(1, heads).to(at::kCPU)});
