@@ -5,6 +5,7 @@
 #include "command_line.h"
 #include "lotformer/attention/attention.h"
 #include "lotformer/core/program.h"
+#include "lotformer/data/task.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/launch.h"
 
@@ -39,18 +40,18 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", build_id());
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
 
+    const Kinds kinds = {attention_kinds(), data::task_kinds()};
     if (app.count("--help-config") > 0) {
       if (json || (!help_style.empty() && help_style != "text" && help_style != "markdown")) {
         throw Error(ErrorKind::usage, "--help-config prints text or markdown, nothing else");
       }
-      std::cout << (help_style == "markdown" ? config_markdown(attention_kinds())
-                                             : help_config(attention_kinds()));
+      std::cout << (help_style == "markdown" ? config_markdown(kinds) : help_config(kinds));
       return 0;
     }
     require_option(request.config.file, "--config", "lra/listops.yaml");
     if (print) {
-      std::cout << (json ? to_line(config_to_json(load_config(request.config, attention_kinds()))) + "\n"
-                         : print_config(request.config, attention_kinds()));
+      std::cout << (json ? to_line(config_to_json(load_config(request.config, kinds))) + "\n"
+                         : print_config(request.config, kinds));
       return 0;
     }
     const Json results = request.dry_run ? dry_run(request) : launch_training(request);

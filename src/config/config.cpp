@@ -11,7 +11,7 @@ namespace {
 constexpr double kMaxTokens = 16777216;  // 2^24
 constexpr double kMaxWidth = 65536;
 
-// Options of single tasks; every other task wants their defaults (validate.cpp).
+// Options of single tasks; every other task wants their defaults (the rules come with the tasks, TaskKinds).
 void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
   visitor.field(
       {.key = "val",
@@ -94,7 +94,7 @@ void DataConfig::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "max_length",
        .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000, text and retrieval "
-               "4000; images are not cut)",
+               "4000; custom: the longest row, at most 16384; images are not cut)",
        .range = {.low = 0, .high = kMaxTokens}},
       max_length);
   visitor.field({.key = "pad_to",
@@ -103,10 +103,10 @@ void DataConfig::visit(FieldVisitor& visitor) {
                 pad_to);
   visitor.field(
       {.key = "tokenizer",
-       .help = "default: the benchmark's; alnum loses the close brackets of listops as the LOTFormer code "
-               "does; char: Unicode characters by frequency and an end token, as the S4 code (text, "
-               "retrieval)",
-       .choices = {"default", "alnum", "char"}},
+       .help = "default: the benchmark's, of custom bytes; alnum loses the close brackets of listops as the "
+               "LOTFormer code does; char: Unicode characters by frequency and an end token, as the S4 code "
+               "(text, retrieval); ids: whole numbers from 0 to 255 with blanks between them (custom)",
+       .choices = {"default", "alnum", "char", "ids"}},
       tokenizer);
   visitor.field({.key = "vocab",
                  .help = "numbering of the tokens of listops: fixed table, or by frequency as in the S4 code",
@@ -165,11 +165,8 @@ void ModelConfig::visit(FieldVisitor& visitor) {
 
 namespace config {
 
-void visit_top(Config& config, FieldVisitor& visitor) {
-  visitor.field({.key = "task",
-                 .help = "what is learned",
-                 .choices = {"listops", "text", "retrieval", "image", "pathfinder32", "pathfinder64",
-                             "pathfinder128", "pathfinder256", "pathx"}},
+void visit_top(Config& config, const std::vector<std::string>& tasks, FieldVisitor& visitor) {
+  visitor.field({.key = "task", .help = "what is learned", .choices = {tasks.begin(), tasks.end()}},
                 config.task);
   visitor.field(
       {.key = "protocol",
@@ -184,15 +181,15 @@ void visit_kind(std::string& kind, const std::vector<std::string>& names, FieldV
   visitor.field({.key = "kind", .help = "attention module", .choices = {names.begin(), names.end()}}, kind);
 }
 
-void visit_config(Config& config, const std::vector<std::string>& kinds, SectionVisitor& visitor) {
-  visit_top(config, visitor);
+void visit_config(Config& config, const Kinds& kinds, SectionVisitor& visitor) {
+  visit_top(config, kinds.tasks.names, visitor);
   visitor.begin_section("data");
   config.data.visit(visitor);
   visitor.end_section();
   visitor.begin_section("model");
   config.model.visit(visitor);
   visitor.begin_section("attention");
-  visit_kind(config.attention_kind, kinds, visitor);
+  visit_kind(config.attention_kind, kinds.attention.names, visitor);
   if (config.attention != nullptr) config.attention->visit(visitor);
   visitor.end_section();
   visitor.end_section();
@@ -202,20 +199,6 @@ void visit_config(Config& config, const std::vector<std::string>& kinds, Section
   visitor.begin_section("eval");
   config.eval.visit(visitor);
   visitor.end_section();
-}
-
-int64_t task_pixels(const std::string& task) {
-  if (task == "image" || task == "pathfinder32") return 1024;
-  if (task == "pathfinder64") return 4096;
-  if (task == "pathfinder128" || task == "pathx") return 16384;
-  return task == "pathfinder256" ? 65536 : 0;
-}
-
-int64_t task_max_length(const std::string& task, const DataConfig& data) {
-  if (const int64_t pixels = task_pixels(task); pixels > 0) return pixels;
-  if (task == "text") return data.tokenizer == "char" ? 4096 : 4000;
-  if (task == "retrieval") return 4000;
-  return data.vocab == "s4" ? 2048 : 2000;
 }
 
 }  // namespace config

@@ -49,19 +49,20 @@ Table table(const std::string& title, const std::string& prefix, Options& option
   return {title, std::move(collector.rows)};
 }
 
-std::vector<Table> tables(const AttentionKinds& kinds) {
+std::vector<Table> tables(const Kinds& kinds) {
   Config config;
   RowCollector top("");
-  visit_top(config, top);
+  visit_top(config, kinds.tasks.names, top);
   top.rows.push_back({"base", "none", "a file name", std::string(kBaseHelp)});
   RowCollector kind("model.attention.");
-  visit_kind(config.attention_kind, kinds.names, kind);
+  visit_kind(config.attention_kind, kinds.attention.names, kind);
   std::vector<Table> result = {{"", std::move(top.rows)},
                                table("data", "data.", config.data),
                                table("model", "model.", config.model),
                                {"model.attention", std::move(kind.rows)}};
-  for (const std::string& name : kinds.names) {
-    result.push_back(table("model.attention with kind: " + name, "model.attention.", *kinds.make(name)));
+  for (const std::string& name : kinds.attention.names) {
+    result.push_back(
+        table("model.attention with kind: " + name, "model.attention.", *kinds.attention.make(name)));
   }
   result.push_back(table("train", "train.", config.train));
   result.push_back(table("eval", "eval.", config.eval));
@@ -83,7 +84,7 @@ std::string cell(const std::string& text) {
 }  // namespace
 }  // namespace config
 
-std::string help_config(const AttentionKinds& kinds) {
+std::string help_config(const Kinds& kinds) {
   std::string text =
       "Keys of a configuration file, as --set takes them: KEY = DEFAULT, what it means, what is allowed.\n";
   for (const config::Table& table : config::tables(kinds)) {
@@ -96,7 +97,7 @@ std::string help_config(const AttentionKinds& kinds) {
   return text;
 }
 
-std::string config_markdown(const AttentionKinds& kinds) {
+std::string config_markdown(const Kinds& kinds) {
   std::string text = R"(# Configuration reference
 <!-- Generated from the schema by lotformer-train; edit the visit functions, not this page. -->
 

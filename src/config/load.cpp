@@ -11,9 +11,9 @@ namespace lotformer {
 namespace config {
 namespace {
 
-Loaded resolve_and_check(std::vector<Layer> layers, const AttentionKinds& kinds, Diagnostics diagnostics) {
+Loaded resolve_and_check(std::vector<Layer> layers, const Kinds& kinds, Diagnostics diagnostics) {
   Resolved resolved = resolve(layers, kinds, diagnostics);
-  validate(resolved, diagnostics);
+  validate(resolved, kinds.tasks, diagnostics);
   diagnostics.throw_if_any();
   return {std::move(diagnostics), std::move(resolved)};
 }
@@ -36,7 +36,7 @@ void keep_data_sections(Node& root) {
 
 }  // namespace
 
-Loaded load(const ConfigRequest& request, const AttentionKinds& kinds) {
+Loaded load(const ConfigRequest& request, const Kinds& kinds) {
   Diagnostics diagnostics;
   std::vector<Layer> layers = file_layers(request.file, diagnostics);
   layers.push_back(assignment_layer(request.assignments, diagnostics));
@@ -45,31 +45,32 @@ Loaded load(const ConfigRequest& request, const AttentionKinds& kinds) {
 
 }  // namespace config
 
-Config load_config(const ConfigRequest& request, const AttentionKinds& kinds) {
+Config load_config(const ConfigRequest& request, const Kinds& kinds) {
   return config::load(request, kinds).resolved.config;
 }
 
-Config load_data_config(const ConfigRequest& request) {
+Config load_data_config(const ConfigRequest& request, const TaskKinds& tasks) {
   config::Diagnostics diagnostics;
   std::vector<config::Layer> layers = config::file_layers(request.file, diagnostics);
   for (config::Layer& layer : layers) {
     for (config::Node& root : layer.roots) config::keep_data_sections(root);
   }
   layers.push_back(config::assignment_layer(request.assignments, diagnostics));
-  const AttentionKinds kinds = {{Config{}.attention_kind},
-                                [](const std::string&) { return std::make_unique<config::NoOptions>(); }};
+  const Kinds kinds = {
+      {{Config{}.attention_kind}, [](const std::string&) { return std::make_unique<config::NoOptions>(); }},
+      tasks};
   return config::resolve_and_check(std::move(layers), kinds, std::move(diagnostics)).resolved.config;
 }
 
-Config config_from_json(const Json& json, const std::vector<std::string>& assignments,
-                        const AttentionKinds& kinds, const std::string& where) {
+Config config_from_json(const Json& json, const std::vector<std::string>& assignments, const Kinds& kinds,
+                        const std::string& where) {
   config::Diagnostics diagnostics;
   std::vector<config::Layer> layers = {config::json_layer(json, where, diagnostics)};
   layers.push_back(config::assignment_layer(assignments, diagnostics));
   return config::resolve_and_check(std::move(layers), kinds, std::move(diagnostics)).resolved.config;
 }
 
-Config config_from_json(const Json& json, const AttentionKinds& kinds, const std::string& where) {
+Config config_from_json(const Json& json, const Kinds& kinds, const std::string& where) {
   return config_from_json(json, {}, kinds, where);
 }
 

@@ -14,6 +14,6 @@ struct Loaded {
 };
 
 /// Throws Error(usage) with all errors.
-Loaded load(const ConfigRequest& request, const AttentionKinds& kinds);
+Loaded load(const ConfigRequest& request, const Kinds& kinds);
 
 }  // namespace lotformer::config

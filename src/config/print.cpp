@@ -78,10 +78,10 @@ class JsonWriter final : public SectionVisitor {
 }  // namespace
 }  // namespace config
 
-std::string print_config(const ConfigRequest& request, const AttentionKinds& kinds) {
+std::string print_config(const ConfigRequest& request, const Kinds& kinds) {
   config::Loaded loaded = config::load(request, kinds);
   config::YamlPrinter printer(loaded.resolved, loaded.diagnostics);
-  config::visit_config(loaded.resolved.config, kinds.names, printer);
+  config::visit_config(loaded.resolved.config, kinds, printer);
   return printer.text;
 }
 

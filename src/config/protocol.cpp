@@ -30,9 +30,22 @@ std::optional<std::string_view> published_value(const Protocol& protocol, std::s
   return std::nullopt;
 }
 
+std::vector<std::string> covered_tasks(const Protocol& protocol) {
+  std::vector<std::string> tasks(protocol.tasks.begin(), protocol.tasks.end());
+  if (!tasks.empty()) return tasks;
+  for (const Setting& row : protocol.settings) {
+    const bool known = std::find(tasks.begin(), tasks.end(), row.task) != tasks.end();
+    if (!row.task.empty() && !known) tasks.emplace_back(row.task);
+  }
+  return tasks;
+}
+
 bool covers(const Protocol& protocol, std::string_view task) {
-  return protocol.tasks.empty() ||
-         std::find(protocol.tasks.begin(), protocol.tasks.end(), task) != protocol.tasks.end();
+  const std::vector<std::string> tasks = covered_tasks(protocol);
+  const auto has = [&](std::string_view name) {
+    return std::find(tasks.begin(), tasks.end(), name) != tasks.end();
+  };
+  return has(task) || (protocol.tasks.empty() && has(size_name(task)));
 }
 
 }  // namespace lotformer::config

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lotformer::config {
 
@@ -21,7 +22,7 @@ struct Setting {
 struct Protocol {
   std::string_view name;
   std::span<const Setting> settings;
-  std::span<const std::string_view> tasks;  ///< those it may be used with; empty: all
+  std::span<const std::string_view> tasks;  ///< those it may be used with; empty: all that settings name
 };
 
 /// The published LOTFormer code.
@@ -39,7 +40,8 @@ const Protocol* find_protocol(std::string_view name);
 std::optional<std::string_view> published_value(const Protocol& protocol, std::string_view task,
                                                 std::string_view kind, std::string_view path);
 
-/// Whether the protocol may be used with a task.
+/// The tasks that the protocol may be used with.
+std::vector<std::string> covered_tasks(const Protocol& protocol);
 bool covers(const Protocol& protocol, std::string_view task);
 
 }  // namespace lotformer::config

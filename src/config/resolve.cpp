@@ -31,12 +31,12 @@ class KeyCollector final : public SectionVisitor {
   std::string path_;
 };
 
-std::vector<std::string> all_keys(const AttentionKinds& kinds) {
+std::vector<std::string> all_keys(const Kinds& kinds) {
   KeyCollector collector;
-  for (const std::string& kind : kinds.names) {
+  for (const std::string& kind : kinds.attention.names) {
     Config config;
-    config.attention = kinds.make(kind);
-    visit_config(config, kinds.names, collector);
+    config.attention = kinds.attention.make(kind);
+    visit_config(config, kinds, collector);
   }
   return collector.keys;
 }
@@ -75,18 +75,19 @@ SectionMaps visible_maps(const SectionMaps& maps, std::string kind, const std::v
 
 /// Reads one key and passes over the rest: the kind has to be known before its options can be read, and before the model's shape,
 /// which a protocol may give by kind.
-void read_kind(const SectionMaps& maps, const AttentionKinds& kinds, ReadContext& context) {
+void read_kind(const SectionMaps& maps, const Kinds& kinds, ReadContext& context) {
   SectionReader reader("model.attention", maps, context);
-  visit_kind(context.resolved.config.attention_kind, kinds.names, reader);
+  visit_kind(context.resolved.config.attention_kind, kinds.attention.names, reader);
 }
 
-void read_attention(const SectionMaps& maps, const AttentionKinds& kinds, ReadContext& context) {
+void read_attention(const SectionMaps& maps, const Kinds& kinds, ReadContext& context) {
   Config& config = context.resolved.config;
   if (context.resolved.invalid.count("model.attention.kind") != 0)
     return;  // whose options they are is unknown
-  SectionReader reader("model.attention", visible_maps(maps, Config{}.attention_kind, kinds.names), context);
+  SectionReader reader("model.attention", visible_maps(maps, Config{}.attention_kind, kinds.attention.names),
+                       context);
   reader.expect("kind");
-  config.attention = kinds.make(config.attention_kind);
+  config.attention = kinds.attention.make(config.attention_kind);
   config.attention->visit(reader);
   reader.finish("kind " + config.attention_kind);
 }
@@ -99,7 +100,7 @@ void read_section(SectionReader& top, const std::string& name, Options& options,
 
 }  // namespace
 
-Resolved resolve(const std::vector<Layer>& layers, const AttentionKinds& kinds, Diagnostics& diagnostics) {
+Resolved resolve(const std::vector<Layer>& layers, const Kinds& kinds, Diagnostics& diagnostics) {
   Resolved resolved;
   ReadContext context{resolved, diagnostics, all_keys(kinds)};
   SectionMaps roots;
@@ -108,7 +109,7 @@ Resolved resolve(const std::vector<Layer>& layers, const AttentionKinds& kinds, 
   }
   SectionReader top("", roots, context);
   top.expect("base");
-  visit_top(resolved.config, top);
+  visit_top(resolved.config, kinds.tasks.names, top);
   read_section(top, "data", resolved.config.data, context);
 
   SectionReader model("model", top.subsection("model"), context);

@@ -27,9 +27,9 @@ struct Resolved {
 };
 
 /// Layers weakest first. Errors go to `diagnostics`; the result is then not to be used.
-Resolved resolve(const std::vector<Layer>& layers, const AttentionKinds& kinds, Diagnostics& diagnostics);
+Resolved resolve(const std::vector<Layer>& layers, const Kinds& kinds, Diagnostics& diagnostics);
 
 /// Rules that concern several keys, with the mark of the later one. Resolves model.head_dim.
-void validate(Resolved& resolved, Diagnostics& diagnostics);
+void validate(Resolved& resolved, const TaskKinds& tasks, Diagnostics& diagnostics);
 
 }  // namespace lotformer::config

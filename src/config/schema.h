@@ -10,7 +10,7 @@
 namespace lotformer::config {
 
 /// Top-level keys `task` and `protocol` (`base` belongs to the loader).
-void visit_top(Config& config, FieldVisitor& visitor);
+void visit_top(Config& config, const std::vector<std::string>& tasks, FieldVisitor& visitor);
 /// model.attention.kind
 void visit_kind(std::string& kind, const std::vector<std::string>& names, FieldVisitor& visitor);
 
@@ -25,12 +25,6 @@ class SectionVisitor : public FieldVisitor {
 };
 
 /// Every key of a resolved configuration, in the order of the documentation.
-void visit_config(Config& config, const std::vector<std::string>& kinds, SectionVisitor& visitor);
-
-/// Pixels of a task's images, or 0 for the tasks of text.
-int64_t task_pixels(const std::string& task);
-
-/// Longest sequence of a task, end token included, where data.max_length is 0.
-int64_t task_max_length(const std::string& task, const DataConfig& data);
+void visit_config(Config& config, const Kinds& kinds, SectionVisitor& visitor);
 
 }  // namespace lotformer::config

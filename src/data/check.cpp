@@ -65,14 +65,19 @@ void describe_split(const std::string& name, const Json& split, std::string& out
   out += concat("  fingerprint ", split["fingerprint"].get<std::string>(), "\n");
 }
 
+/// Where a label can be worked out.
+bool verifies_labels(const std::string& task) {
+  return find_task(task).accepts("verify_labels", "true");
+}
+
 }  // namespace
 
 Json check_task(const std::string& name, DataOptions options) {
-  options.verify_labels = options.verify_labels || name == "listops";  // where a label can be worked out
+  options.verify_labels = options.verify_labels || verifies_labels(name);
   options.rebuild_cache = true;
   const std::unique_ptr<Task> task = open_task(name, options);
   Json summary = {{"task", name},
-                  {"root", options.root.string()},
+                  {"root", options.root},
                   {"data_origin", task->data_origin()},
                   {"val_is_test", task->val_is_test()},
                   {"vocab_size", task->vocab_size()},
@@ -91,10 +96,10 @@ Json check_task(const std::string& name, DataOptions options) {
 }
 
 std::string describe_check(const Json& summary) {
-  std::string out =
-      concat(summary["task"].get<std::string>(), " in ", summary["root"].get<std::string>(),
-             ": every example reads", summary["task"] == "listops" ? " and every label is right\n" : "\n",
-             "data origin: ", summary["data_origin"].get<std::string>());
+  std::string out = concat(
+      summary["task"].get<std::string>(), " in ", summary["root"].get<std::string>(), ": every example reads",
+      verifies_labels(summary["task"].get<std::string>()) ? " and every label is right\n" : "\n",
+      "data origin: ", summary["data_origin"].get<std::string>());
   if (const Json& record = summary["provenance"]; record.contains("parameters")) {
     out += " (" + to_line(record["parameters"]) + ")";
   }

@@ -45,7 +45,7 @@ std::string sequence_text(const Dataset& dataset, const Vocabulary& vocabulary, 
   if (vocabulary.kind == Kind::expression) return listops_tree(tokens);
   const std::string title =
       dataset.sequences() > 1 ? concat("--- document ", sequence + 1, ", ", tokens.size(), " tokens\n") : "";
-  return title + joined(tokens) + "\n";
+  return title + (vocabulary.kind == Kind::text ? joined(tokens) : join(tokens, " ")) + "\n";
 }
 
 }  // namespace

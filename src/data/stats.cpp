@@ -151,7 +151,8 @@ void describe_split(const std::string& name, const Json& split, std::string& out
 std::string token_text(const Vocabulary& vocabulary, int64_t id) {
   const std::string& token = vocabulary.tokens.at(static_cast<size_t>(id));
   if (vocabulary.kind == Vocabulary::Kind::picture) return "grey " + token;
-  if (vocabulary.kind == Vocabulary::Kind::expression) return token;
+  if (vocabulary.kind == Vocabulary::Kind::expression || vocabulary.kind == Vocabulary::Kind::numbers)
+    return token;
   if (token.size() > 1) return token.front() == '<' ? token : concat("'", token, "'");
   const auto byte = static_cast<uint8_t>(token.front());
   if (byte > ' ' && byte < 0x7F) return concat("'", token, "'");
@@ -161,7 +162,7 @@ std::string token_text(const Vocabulary& vocabulary, int64_t id) {
 
 Json task_stats(const std::string& name, const DataOptions& options, std::optional<Split> only) {
   const std::unique_ptr<Task> task = open_task(name, options);
-  Json result = {{"task", name}, {"root", options.root.string()}, {"data_origin", task->data_origin()}};
+  Json result = {{"task", name}, {"root", options.root}, {"data_origin", task->data_origin()}};
   for (const Split split : {Split::train, Split::val, Split::test}) {
     if (only && *only != split) continue;
     const std::string split_name(to_string(split));

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/data/task.h"
 
+#include <algorithm>
+
+#include "data/tasks/custom.h"
 #include "data/tasks/image.h"
 #include "data/tasks/listops.h"
 #include "data/tasks/pathfinder.h"
 #include "data/tasks/retrieval.h"
 #include "data/tasks/text.h"
+#include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -30,28 +34,40 @@ std::vector<std::string> Task::metrics() const {
 
 const std::vector<TaskSpec>& task_specs() {
   static const std::vector<TaskSpec> specs = {
-      {"listops", &open_listops},
-      {"text", &open_text},
-      {"retrieval", &open_retrieval},
-      {"image", &open_image},
-      {"pathfinder32", &open_pathfinder32},
-      {"pathfinder64", &open_pathfinder64},
-      {"pathfinder128", &open_pathfinder128},
-      {"pathfinder256", &open_pathfinder256},
-      {"pathx", &open_pathx},
+      listops_spec(),      text_spec(),          retrieval_spec(),     image_spec(), pathfinder32_spec(),
+      pathfinder64_spec(), pathfinder128_spec(), pathfinder256_spec(), pathx_spec(), custom_spec(),
   };
   return specs;
 }
 
-std::unique_ptr<Task> open_task(const std::string& name, const DataOptions& options) {
+const TaskSpec& find_task(const std::string& name) {
   std::vector<std::string> names;
   for (const TaskSpec& spec : task_specs()) {
-    if (spec.name == name) return spec.open(options);
+    if (spec.name == name) return spec;
     names.emplace_back(spec.name);
   }
   const std::string near = nearest(name, names);
   throw Error(ErrorKind::usage, concat("task: there is no ", quoted(name), "; known: ", join(names, ", "),
                                        near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+}
+
+TaskKinds task_kinds() {
+  TaskKinds kinds;
+  for (const TaskSpec& spec : task_specs()) kinds.names.emplace_back(spec.name);
+  kinds.conflicts = [](const std::string& task, const DataOptions& options) {
+    return option_conflicts(find_task(task), options);
+  };
+  return kinds;
+}
+
+std::unique_ptr<Task> open_task(const TaskSpec& task, const DataOptions& options) {
+  for (const Conflict& conflict : option_conflicts(task, options))
+    throw Error(ErrorKind::usage, concat(conflict.keys.front(), ": ", conflict.message));
+  return task.open(options);
+}
+
+std::unique_ptr<Task> open_task(const std::string& name, const DataOptions& options) {
+  return open_task(find_task(name), options);
 }
 
 }  // namespace lotformer::data

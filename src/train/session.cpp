@@ -8,13 +8,12 @@
 #include "lotformer/core/error.h"
 #include "lotformer/core/rng.h"
 #include "lotformer/core/text.h"
-#include "lotformer/data/options.h"
 #include "lotformer/train/device.h"
 
 namespace lotformer {
 
 data::DataOptions data_options(const Config& config) {
-  return data::options_of(config.data);
+  return config.data;
 }
 
 std::string attention_name(const Config& config) {

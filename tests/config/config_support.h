@@ -13,6 +13,7 @@
 
 #include "lotformer/config/load.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/task.h"
 #include "support/catch.h"
 
 namespace lotformer::test {
@@ -65,14 +66,15 @@ struct FakeLotformer final : Options {
   }
 };
 
-inline AttentionKinds fake_kinds() {
+/// The modules above, and the tasks that there are.
+inline Kinds fake_kinds() {
   AttentionKinds kinds;
   kinds.names = {"softmax", "lotformer"};
   kinds.make = [](const std::string& kind) -> std::unique_ptr<Options> {
     if (kind == "softmax") return std::make_unique<FakeSoftmax>();
     return std::make_unique<FakeLotformer>();
   };
-  return kinds;
+  return {kinds, data::task_kinds()};
 }
 
 /// A fresh folder that is the working directory while it lives.

@@ -119,7 +119,7 @@ TEST_CASE("config errors: out of range and non-finite") {
       {"train: {precision: fp8}\n", "train.precision: must be one of auto, fp32, bf16, fp16, got 'fp8'"},
       {"task: listop\n",
        "x.yaml:1:7: task: must be one of listops, text, retrieval, image, pathfinder32, pathfinder64, "
-       "pathfinder128, pathfinder256, pathx, got 'listop'; did you mean 'listops'?"},
+       "pathfinder128, pathfinder256, pathx, custom, got 'listop'; did you mean 'listops'?"},
       {"protocol: lotfomer\n",
        "must be one of default, lotformer, lra, skyformer, got 'lotfomer'; did you mean 'lotformer'?"},
       {"model: {attention: {kind: softmx, anything: 3}}\n",
@@ -134,35 +134,55 @@ TEST_CASE("config errors: out of range and non-finite") {
 TEST_CASE("config errors: options of one task in the file of another") {
   check_cases({
       {"task: text\ndata: {tokenizer: alnum}\n",
-       "x.yaml:2:19: data.tokenizer: alnum applies to listops only, not to text; use default or char"},
+       "x.yaml:2:19: data.tokenizer: tokenizer alnum applies to listops only, not to text; use default or "
+       "char"},
       {"data: {vocab: s4}\ntask: text\n", "x.yaml:2:7: task: vocab s4 applies to listops only, not to text"},
-      {"task: image\ndata: {tokenizer: char}\n", "data.tokenizer: char does not apply to image; use default"},
-      {"task: image\ndata: {append_eos: true}\n", "data.append_eos: images of image have no end token"},
+      {"task: image\ndata: {tokenizer: char}\n",
+       "data.tokenizer: tokenizer char applies to text and retrieval only, not to image; use default"},
+      {"task: image\ndata: {append_eos: true}\n",
+       "data.append_eos: append_eos true applies to listops, text and retrieval only, not to image; use "
+       "false"},
       {"task: text\ndata: {append_eos: true}\n", "data.append_eos: the byte tokeniser has no end token"},
       {"task: image\ndata: {max_length: 1023}\n",
-       "data.max_length: images of image have 1024 pixels and are not cut; set max_length to 0"},
+       "data.max_length: max_length 1023 would cut the examples of image, which have always 1024 tokens; set "
+       "it to 0"},
       {"task: pathx\ndata: {pad_to: 16383}\n", "pad_to 16383 is less than the longest sequence, 16384"},
       {"task: text\ndata: {tokenizer: char, pad_to: 4000}\n",
        "data.pad_to: pad_to 4000 is less than the longest sequence, 4096"},
-      {"task: retrieval\ndata: {val: holdout}\n", "data.val: val applies to text only, not to retrieval"},
+      {"task: retrieval\ndata: {val: holdout}\n",
+       "data.val: val holdout applies to text only, not to retrieval"},
       {"task: text\ndata: {val: tests}\n", "data.val: must be one of test, holdout, got 'tests'"},
       {"task: text\ndata: {split: tfds}\n",
-       "data.split: split applies to image and pathfinder only, not to text"},
-      {"task: pathx\ndata: {grey: pil}\n", "data.grey: grey applies to image only, not to pathx"},
+       "data.split: split tfds applies to image and pathfinder only, not to text"},
+      {"task: pathx\ndata: {grey: pil}\n", "data.grey: grey pil applies to image only, not to pathx"},
       {"data: {mask_zero_pixels: true}\n", "applies to image and pathfinder only, not to listops"},
-      {"data: {input: real}\n", "data.input: input applies to image and pathfinder only, not to listops"},
+      {"data: {input: real}\n",
+       "data.input: input real applies to image and pathfinder only, not to listops"},
       {"task: image\ndata: {input_mean: 0.4}\n", "data.input_mean: belongs to data.input real"},
       {"task: pathx\ndata: {input: real, input_std: 0}\n", "data.input_std: must be"},
       {"task: image\ndata: {difficulty: easy}\n",
-       "data.difficulty: difficulty applies to pathfinder only, not to image"},
+       "data.difficulty: difficulty easy applies to pathfinder only, not to image"},
       {"task: image\ndata: {skip_empty_images: true}\n", "applies to pathfinder only, not to image"},
       {"task: text\ndata: {strict_counts: false}\n",
-       "x.yaml:2:23: data.strict_counts: strict_counts applies to image and pathfinder only, not to text"},
-      {"task: image\ndata: {verify_labels: true}\n", "verify_labels applies to listops only, not to image"},
-      {"data: {grey: pil}\ntask: text\n", "x.yaml:2:7: task: grey applies to image only, not to text"},
+       "x.yaml:2:23: data.strict_counts: strict_counts false applies to image and pathfinder only, not to "
+       "text"},
+      {"task: image\ndata: {verify_labels: true}\n",
+       "verify_labels true applies to listops only, not to image"},
+      {"data: {grey: pil}\ntask: text\n", "x.yaml:2:7: task: grey pil applies to image only, not to text"},
       {"task: text\ndata: {generate_missing: true}\n",
-       "data.generate_missing: only listops can be generated"},
+       "data.generate_missing: generate_missing true applies to listops only, not to text; use false"},
   });
+  // Of custom data the files decide: nothing is known of their length before.
+  CHECK(load_text("task: custom\ndata: {tokenizer: ids, pad_to: 5}\n").data.tokenizer == "ids");
+  CHECK_THAT(load_error("task: custom\ndata: {max_length: 6, pad_to: 5}\n"),
+             test::contains_text("pad_to 5 is less than the longest sequence, 6"));
+  CHECK_THAT(
+      load_error("task: image\ndata: {tokenizer: ids}\n"),
+      test::contains_text(
+          "x.yaml:2:19: data.tokenizer: tokenizer ids applies to custom only, not to image; use default"));
+  CHECK_THAT(
+      load_error("task: custom\nprotocol: lra\n"),
+      test::contains_text("protocol: lra has no published setting for custom, only for listops, text,"));
   const Config image = load_text("task: image\nprotocol: lotformer\n");
   CHECK(image.data.mask_zero_pixels);
   CHECK(image.data.pad_to == 1024);
@@ -191,7 +211,9 @@ TEST_CASE("config errors: rules over several keys point at the later one") {
        "data.append_eos: max_length 1 leaves no token beside the end token"},
       {"data: {tokenizer: alnum, vocab: s4}\n",
        "data.vocab: vocab s4 and tokenizer alnum belong to different harnesses"},
-      {"data: {tokenizer: char}\n", "data.tokenizer: char does not apply to listops"},
+      {"data: {tokenizer: char}\n",
+       "data.tokenizer: tokenizer char applies to text and retrieval only, not to listops; use default or "
+       "alnum"},
   });
   CHECK(load_text("model: {heads: 3, head_dim: 7}\n").model.head_dim == 7);
   CHECK_THAT(load_error("train: {batch_size: 8}\n", {"train.accumulate=30"}),

@@ -87,7 +87,7 @@ TEST_CASE("config hostile: depth and size") {
   CHECK_THAT(load_error(dashes), test::contains_text(deep));
   CHECK_THAT(load_error("# " + std::string(300000, 'x')), test::contains_text("at most 262144 are accepted"));
   CHECK_THAT(load_error("task: " + std::string(200000, 'x')),
-             test::contains_text("pathx, got 'xxx") && test::contains_text("...'"));
+             test::contains_text("custom, got 'xxx") && test::contains_text("...'"));
   CHECK_THAT(load_error("data: {root: " + std::string(5000, 'x') + "}"),
              test::contains_text("must have at most 4096 bytes, got 5000"));
   CHECK_THAT(load_error(std::string(900, 'k') + ": 1"),

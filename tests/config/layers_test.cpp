@@ -144,9 +144,9 @@ struct FakeSinkformer final : Options {
 };
 
 FakeSinkformer under_protocol(const std::string& kind, const std::string& task) {
-  AttentionKinds kinds = fake_kinds();
-  kinds.names = {kind};
-  kinds.make = [](const std::string&) { return std::make_unique<FakeSinkformer>(); };
+  Kinds kinds = fake_kinds();
+  kinds.attention.names = {kind};
+  kinds.attention.make = [](const std::string&) { return std::make_unique<FakeSinkformer>(); };
   const Config config =
       load_config({"", {"task=" + task, "protocol=lotformer", "model.attention.kind=" + kind}}, kinds);
   CHECK(config.protocol_label == "lotformer");

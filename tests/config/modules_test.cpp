@@ -11,6 +11,7 @@
 #include "lotformer/config/load.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/task.h"
 #include "support/catch.h"
 
 namespace lotformer {
@@ -19,17 +20,21 @@ namespace {
 using Key = std::pair<std::string, std::string>;  // kind, option
 using Settings = std::vector<std::string>;
 
+Kinds known_kinds() {
+  return {attention_kinds(), data::task_kinds()};
+}
+
 std::string shipped(const std::string& kind) {
   return concat(LOTFORMER_SOURCE_DIR "/configs/attention/", kind, ".yaml");
 }
 
 Json attention_of(const ConfigRequest& request) {
-  return config_to_json(load_config(request, attention_kinds()))["model"]["attention"];
+  return config_to_json(load_config(request, known_kinds()))["model"]["attention"];
 }
 
 std::string error_of(const Settings& assignments) {
   try {
-    load_config({"", assignments}, attention_kinds());
+    load_config({"", assignments}, known_kinds());
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::usage);
     return error.what();
@@ -40,7 +45,7 @@ std::string error_of(const Settings& assignments) {
 }  // namespace
 
 TEST_CASE("config page: every row of a table has four cells") {
-  std::istringstream page(config_markdown(attention_kinds()));
+  std::istringstream page(config_markdown(known_kinds()));
   int rows = 0;
   for (std::string line; std::getline(page, line);) {
     if (line.rfind("| ", 0) != 0) continue;
@@ -81,7 +86,7 @@ TEST_CASE(
     const Json given = attention_of(request);
     const Json standard = attention_of({"", {"model.attention.kind=" + spec.kind}});
     REQUIRE(given["kind"] == spec.kind);
-    const std::string printed = print_config(request, attention_kinds());
+    const std::string printed = print_config(request, known_kinds());
     for (const auto& [key, value] : given.items()) {
       if (value != standard[key]) differing[{spec.kind, key}] = to_line(value);
       const size_t line = printed.find("\n    " + key + ":");
@@ -107,7 +112,7 @@ TEST_CASE(
 TEST_CASE("protocol lotformer: every module gets its own published form") {
   const auto under = [](const std::string& kind, const std::string& task, const std::string& file = "") {
     const ConfigRequest request{file, {"protocol=lotformer", "task=" + task, "model.attention.kind=" + kind}};
-    CHECK(load_config(request, attention_kinds()).protocol_label == "lotformer");
+    CHECK(load_config(request, known_kinds()).protocol_label == "lotformer");
     return attention_of(request);
   };
   for (const char* task : {"listops", "image"}) {

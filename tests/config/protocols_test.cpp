@@ -192,8 +192,8 @@ TEST_CASE("protocols: each row names a key that exists, with a value that arrive
       const std::string task(row.task.empty() ? "listops" : row.task);
       const std::string kind(row.kind.empty() ? "lotformer" : row.kind);
       CHECK(config::published_value(*protocol, task, kind, row.path) == row.value);  // else it is hidden
-      const AttentionKinds kinds = {{kind},
-                                    [](const std::string&) { return std::make_unique<EveryOption>(); }};
+      const Kinds kinds = {{{kind}, [](const std::string&) { return std::make_unique<EveryOption>(); }},
+                           data::task_kinds()};
       std::vector<std::string> settings = {"task=" + task, concat("protocol=", name),
                                            "model.attention.kind=" + kind};
       const Config left_out = load_config({"", settings}, kinds);

@@ -64,6 +64,24 @@ TEST_CASE("lotformer-data: generate, find it again, check") {
   CHECK(broken.err.rfind("lotformer-data: error: listops-1000/basic_val.tsv: has ", 0) == 0);
 }
 
+TEST_CASE("lotformer-data: data of one's own by the configuration that is shipped") {
+  TemporaryFolder folder;
+  for (const char* name : {"train.tsv", "val.tsv", "test.tsv"})
+    write_text(folder.path() / name, "0\tbad film\n1\tgood film\n");
+  const std::string mine = concat("--config '", LOTFORMER_SOURCE_DIR,
+                                  "/configs/custom.yaml' --set data.root='", folder.path().string(), "'");
+  const Result checked = run("check --json " + mine);
+  INFO(checked.err);
+  REQUIRE(checked.code == 0);
+  CHECK(Json::parse(checked.out)["data_origin"] == "custom");
+  CHECK(contains(run("show --row 1 " + mine).out, "label 1, tokens 9, data origin custom\ngood film\n"));
+  const Result ids = run("check --set data.tokenizer=ids " + mine);
+  CHECK(ids.code == 3);
+  CHECK(is_one_line(ids.err));
+  CHECK(contains(ids.err, "train.tsv:1: id 'bad' is not a whole number from 0 to 255"));
+  CHECK(run("generate --task custom --root '" + folder.path().string() + "'").code == 2);
+}
+
 TEST_CASE("lotformer-data: reads data as a configuration does") {
   TemporaryFolder folder;
   fs::copy(fs::path(LOTFORMER_TEST_DATA) / "fixtures", folder.path(), fs::copy_options::recursive);
@@ -105,7 +123,8 @@ TEST_CASE("lotformer-data: reads data as a configuration does") {
   // The key to blame is the one that was set, with the task that it does not fit.
   const Result other = run("check --task retrieval --set data.grey=pil" + root);
   CHECK(other.code == 2);
-  CHECK(contains(other.err, "--set data.grey=pil: data.grey: grey applies to image only, not to retrieval"));
+  CHECK(contains(other.err,
+                 "--set data.grey=pil: data.grey: grey pil applies to image only, not to retrieval"));
   const Result wrong = run("check --task listops --set data.pad_ot=80" + root);
   CHECK(wrong.code == 2);
   CHECK(contains(wrong.err, "data.pad_ot"));

@@ -153,8 +153,9 @@ TEST_CASE("image: options that do not apply") {
     change(options);
     return error_of([&] { open_task("image", options); });
   };
-  CHECK(contains(refusal([](DataOptions& o) { o.max_length = 1000; }),
-                 "2: data.max_length: image has always 1024"));
+  CHECK(contains(
+      refusal([](DataOptions& o) { o.max_length = 1000; }),
+      "2: data.max_length: max_length 1000 would cut the examples of image, which have always 1024"));
   CHECK(contains(refusal([](DataOptions& o) { o.pad_to = 1000; }), "2: data.pad_to"));
   CHECK(contains(refusal([](DataOptions& o) { o.grey = "pill"; }), "did you mean pil?"));
   CHECK(contains(refusal([](DataOptions& o) { o.split = "tdfs"; }), "did you mean tfds?"));

@@ -225,13 +225,14 @@ TEST_CASE("text: options that do not apply") {
     change(options);
     return error_of([&] { open_task("text", options); });
   };
-  CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnum"; }),
-                 "2: data.tokenizer: text has no 'alnum'"));
+  CHECK(contains(
+      refusal([](DataOptions& o) { o.tokenizer = "alnum"; }),
+      "2: data.tokenizer: tokenizer alnum applies to listops only, not to text; use default or char"));
   CHECK(contains(refusal([](DataOptions& o) { o.vocab = "s4"; }), "2: data.vocab"));
   CHECK(contains(refusal([](DataOptions& o) { o.strict_counts = false; }),
-                 "2: data.strict_counts: does not apply"));
+                 "2: data.strict_counts: strict_counts false applies to image and pathfinder only"));
   CHECK(contains(refusal([](DataOptions& o) { o.verify_labels = true; }),
-                 "2: data.verify_labels: does not apply"));
+                 "2: data.verify_labels: verify_labels true applies to listops only"));
   CHECK(contains(refusal([](DataOptions& o) { o.append_eos = true; }), "2: data.append_eos"));
   CHECK(contains(refusal([](DataOptions& o) { o.mask_zero_pixels = true; }), "2: data.mask_zero_pixels"));
   CHECK(contains(refusal([](DataOptions& o) { o.split = "tfds"; }), "2: data.split"));

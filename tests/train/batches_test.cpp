@@ -110,7 +110,7 @@ TEST_CASE("documents that several rows share are resident once", "[batches]") {
   p.min_bytes = 40;
   p.max_bytes = 200;
   data::DataOptions options = copy.options();
-  options.root /= "made";
+  options.root += "/made";
   data::generate_retrieval(options.root, p);
   const data::Dataset train = data::open_task("retrieval", options)->open(data::Split::train);
   int64_t with_repeats = 0;

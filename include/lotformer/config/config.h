@@ -9,31 +9,15 @@
 #include <vector>
 
 #include "lotformer/config/field.h"
+#include "lotformer/core/data_options.h"
 
 namespace lotformer {
 
-struct DataConfig final : Options {
-  std::string root = "data/lra";      // relative to the working directory
-  bool generate_missing = false;      // ListOps only
-  int64_t max_length = 0;             // 0: the task's own
-  int64_t pad_to = 0;                 // 0: each batch to its longest; else every batch to this length
-  std::string tokenizer = "default";  // default | alnum | char
-  std::string vocab = "default";      // default | s4
-  bool append_eos = false;
-  bool verify_labels = false;
-  std::string val = "test";         // text: test | holdout
-  std::string split = "default";    // image, pathfinder: default | tfds | torch42 | sequential
-  std::string grey = "default";     // image: default | pil
-  std::string difficulty = "hard";  // pathfinder: easy | intermediate | hard
-  bool strict_counts = true;        // image, pathfinder: the official number of images
-  bool skip_empty_images = false;   // pathfinder
-  bool mask_zero_pixels = false;    // image, pathfinder: black pixels are padding (all protocols but default)
-  std::string input = "ids";        // image, pathfinder: ids | real
-  double input_mean = 0.5;          // of real input: (grey / 255 - mean) / std
-  double input_std = 0.5;           // above 0
-  bool bucket = false;              // training batches of similar lengths
-  int64_t prefetch = 2;             // batches made ahead by a thread; 0: none
-  std::string on_device = "auto";   // auto | true | false: the split lives on the device
+/// The options that a task decides about, and how batches come about whatever the task is.
+struct DataConfig final : Options, DataOptions {
+  bool bucket = false;             // training batches of similar lengths
+  int64_t prefetch = 2;            // batches made ahead by a thread; 0: none
+  std::string on_device = "auto";  // auto | true | false: the split lives on the device
   void visit(FieldVisitor& visitor) override;
 };
 
@@ -99,6 +83,12 @@ struct Config {
 struct AttentionKinds {
   std::vector<std::string> names;
   std::function<std::unique_ptr<Options>(const std::string& kind)> make;  // default options
+};
+
+/// What a configuration may choose among. Without tasks any name is taken, and no rule over tasks is applied.
+struct Kinds {
+  AttentionKinds attention;
+  TaskKinds tasks;
 };
 
 }  // namespace lotformer

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lotformer/core/data_options.h"
+
 namespace lotformer {
 
 /// Interval of allowed numbers; an open end excludes the bound itself.
@@ -39,18 +41,12 @@ class FieldVisitor {
   virtual void end_section() {}
 };
 
-/// Fields of one section whose values, each allowed by itself, do not go together.
-struct Conflict {
-  std::vector<std::string> keys;  ///< all that take part, in the order of blame when no place decides
-  std::string message;  ///< stands behind any of them: "gradient implicit needs mode exact, not truncated"
-};
-
 /// A section of typed options; each attention module brings its own (`model.attention`).
 class Options {
  public:
   virtual ~Options() = default;
   virtual void visit(FieldVisitor& visitor) = 0;
-  /// What no single range or choice can express. A configuration reports it with file, line and key before any data are read.
+  /// What no single range or choice can express, with keys of this section. A configuration reports it with file, line and key before any data are read.
   virtual std::vector<Conflict> conflicts() const { return {}; }
   /// What records, run folders and tables call the module `kind` with these options: a variant that must not pass for the published
   /// method has a name of its own.

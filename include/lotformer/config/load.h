@@ -18,29 +18,29 @@ struct ConfigRequest {
 };
 
 /// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base files, file, --set.
-Config load_config(const ConfigRequest& request, const AttentionKinds& kinds);
+Config load_config(const ConfigRequest& request, const Kinds& kinds);
 
 /// `task`, `protocol` and `data.*` alone, as load_config resolves them, for programs that read data and know no attention module:
 /// every other section of a file is passed over.
-Config load_data_config(const ConfigRequest& request);
+Config load_data_config(const ConfigRequest& request, const TaskKinds& tasks);
 
 /// Resolved YAML; with `origins`, each line ends in a comment that says where its value came from (default, protocol, file:line, --set).
 /// Needs the provenance of load_config, so it takes the request.
-std::string print_config(const ConfigRequest& request, const AttentionKinds& kinds);
+std::string print_config(const ConfigRequest& request, const Kinds& kinds);
 
 /// Resolved configuration as JSON (sections as objects, every key present); to_json and from_json are inverse. from_json validates
 /// like a file would; errors name `where` (a checkpoint's state.json).
 Json config_to_json(const Config& config);
-Config config_from_json(const Json& json, const AttentionKinds& kinds, const std::string& where);
+Config config_from_json(const Json& json, const Kinds& kinds, const std::string& where);
 /// from_json with --set assignments on top (lotformer-eval --set data.root=DIR).
-Config config_from_json(const Json& json, const std::vector<std::string>& assignments,
-                        const AttentionKinds& kinds, const std::string& where);
+Config config_from_json(const Json& json, const std::vector<std::string>& assignments, const Kinds& kinds,
+                        const std::string& where);
 
 /// XXH3-128 of the canonical JSON: equal configurations have equal hashes wherever their values came from.
 std::string config_hash(const Config& config);
 
 /// Text of --help-config, and the Markdown page docs/config.md.
-std::string help_config(const AttentionKinds& kinds);
-std::string config_markdown(const AttentionKinds& kinds);
+std::string help_config(const Kinds& kinds);
+std::string config_markdown(const Kinds& kinds);
 
 }  // namespace lotformer

@@ -11,33 +11,17 @@
 #include <string_view>
 #include <vector>
 
+#include "lotformer/core/data_options.h"
 #include "lotformer/core/json.h"
 #include "lotformer/data/dataset.h"
+#include "lotformer/data/generate.h"
 
 namespace lotformer::data {
 
 enum class Split { train, val, test };
 std::string_view to_string(Split split);  // "train", "val", "test"
 
-/// The loader's options; the same names as `data.*` in a configuration.
-struct DataOptions {
-  std::filesystem::path root = "data/lra";
-  bool generate_missing = false;
-  int64_t max_length = 0;  ///< 0: the task's own (ListOps 2000, text and retrieval 4000, images all pixels)
-  int64_t pad_to = 0;
-  std::string tokenizer = "default";
-  std::string vocab = "default";
-  bool append_eos = false;
-  std::string val = "test";         ///< text: test files or a holdout of a tenth of the training files
-  std::string split = "default";    ///< image, pathfinder: default | tfds | torch42 | sequential
-  std::string grey = "default";     ///< image: default | pil
-  std::string difficulty = "hard";  ///< pathfinder: easy | intermediate | hard (contour length 6, 9, 14)
-  bool strict_counts = true;        ///< image, pathfinder: official files have the official number of images
-  bool skip_empty_images = false;   ///< pathfinder: leave out images of 0 bytes
-  bool mask_zero_pixels = false;    ///< image, pathfinder: black pixels are padding
-  bool verify_labels = false;       ///< evaluate what can be evaluated (ListOps: every expression)
-  bool rebuild_cache = false;  ///< read the files again even where a cache is valid (`lotformer-data check`)
-};
+using lotformer::DataOptions;
 
 /// Accuracy of a trivial predictor, to print beside a result.
 struct Reference {
@@ -60,6 +44,7 @@ struct Vocabulary {
     expression,  ///< ListOps: operators, digits, brackets
     text,        ///< the tokens, one behind the other, are a text
     picture,     ///< grey values
+    numbers,     ///< the ids of `tokenizer: ids`, with blanks between them
   };
   Kind kind = Kind::text;
   /// Of each id: "[MAX", "e", "<pad>", "17". The byte tokeniser's are single bytes, which need not be characters by themselves.
@@ -80,7 +65,7 @@ class Task {
   virtual Vocabulary vocabulary() const = 0;
   /// Opens one split (through its cache). Throws DataError for bad files.
   virtual Dataset open(Split split) = 0;
-  /// "official" (files without a provenance record), "generated", "synthetic".
+  /// "official" (files without a provenance record where there is an official release), "generated", "synthetic", "custom".
   virtual std::string data_origin() const = 0;
   /// The provenance record (generator, version, seed, parameters) or null.
   virtual Json provenance() const = 0;
@@ -94,13 +79,58 @@ class Task {
   virtual std::vector<std::string> metrics() const;
 };
 
-/// One row of the task table.
+/// Longest sequence of a task, end token included, where `max_length` is 0.
+struct TaskLength {
+  /// 0: the longest row of its files, known when they have been read.
+  int64_t own = 0;
+  /// With `tokenizer: char` and with `vocab: s4`; 0: the same.
+  int64_t with_char = 0, with_s4 = 0;
+  /// Every example has this length and is not cut.
+  bool fixed = false;
+
+  /// Longest sequence with these options, or 0 when the files decide.
+  int64_t longest(const DataOptions& options) const;
+};
+
+/// Values of an option, beside its default, that a task accepts: {"tokenizer", {"char"}}, {"append_eos", {"true"}}.
+struct AcceptedValues {
+  std::string_view key;
+  std::vector<std::string_view> values;
+};
+
+/// One row of the task table: all that is known of a task before its files are read. docs/adding-a-task.md shows one in full.
 struct TaskSpec {
   std::string_view name;
-  std::unique_ptr<Task> (*open)(const DataOptions& options);
+  /// What messages call the task together with its siblings ("pathfinder"); empty: its name.
+  std::string_view family = {};
+  TaskLength length = {};
+  /// Sequences of an example; 0: the files decide.
+  int64_t sequences = 1;
+  /// What the ids are; of `custom` where they are bytes.
+  Vocabulary::Kind vocabulary = Vocabulary::Kind::text;
+  /// Options that it has. What it does not have must keep its default: nothing is ignored in silence.
+  std::vector<AcceptedValues> options = {};
+  /// Rules over several options that only this task has.
+  std::vector<Conflict> (*conflicts)(const DataOptions& options) = nullptr;
+  /// Called with options that break no rule.
+  std::unique_ptr<Task> (*open)(const DataOptions& options) = nullptr;
+  /// What makes its files, where something can.
+  Generator generator = {};
+
+  /// Whether it has a value of an option that is not the default.
+  bool accepts(std::string_view key, std::string_view value) const;
 };
 const std::vector<TaskSpec>& task_specs();
 /// Error(usage) with the nearest name for an unknown task.
+const TaskSpec& find_task(const std::string& name);
+/// What is wrong with the options of a task: all rules that a row of the table states.
+std::vector<Conflict> option_conflicts(const TaskSpec& task, const DataOptions& options);
+/// The tasks as a configuration learns of them.
+TaskKinds task_kinds();
+
+/// Error(usage) "data.KEY: message" at the first conflict.
+std::unique_ptr<Task> open_task(const TaskSpec& task, const DataOptions& options);
+/// The task of that name. Error(usage) as find_task.
 std::unique_ptr<Task> open_task(const std::string& name, const DataOptions& options);
 
 }  // namespace lotformer::data

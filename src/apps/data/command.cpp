@@ -5,14 +5,13 @@
 
 #include "lotformer/config/load.h"
 #include "lotformer/core/text.h"
-#include "lotformer/data/options.h"
 
 namespace lotformer::data_program {
 
 void Target::add_to(CLI::App& command) {
   command_ = &command;
   command.add_option("--task", task,
-                     "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx) or -256");
+                     "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx), -256 or custom");
   command.add_option("--root", root, "data folder, as data.root")->capture_default_str();
   command
       .add_option("--difficulty", difficulty,
@@ -54,8 +53,8 @@ Source Target::source() const {
       require_data_key(assignment);
       request.assignments.push_back(assignment);
     }
-    const Config loaded = load_data_config(request);
-    result = {loaded.task, data::options_of(loaded.data)};
+    const Config loaded = load_data_config(request, data::task_kinds());
+    result = {loaded.task, loaded.data};
     result.options.generate_missing = false;  // looking at data makes none
   }
   if (!configured || command_->count("--root") > 0) result.options.root = root;

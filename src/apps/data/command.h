@@ -32,7 +32,7 @@ struct Source {
 /// The options that every subcommand has.
 struct Target {
   std::string task;
-  std::string root = data::DataOptions{}.root.string();
+  std::string root = data::DataOptions{}.root;
   std::string difficulty = data::DataOptions{}.difficulty;
   std::string config;
   std::vector<std::string> assignments;

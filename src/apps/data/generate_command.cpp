@@ -2,122 +2,28 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "apps/data/command.h"
 #include "lotformer/core/text.h"
-#include "lotformer/data/listops_generator.h"
-#include "lotformer/data/synthetic_generator.h"
+#include "lotformer/data/generate.h"
+#include "lotformer/data/task.h"
 
 namespace lotformer::data_program {
 namespace {
 
 struct Arguments {
   Target target;
-  uint64_t seed = 0;
-  bool long_range = false;
-  // Empty: the generator's own default.
-  std::optional<int64_t> train, val, test, min_length, max_length, max_depth, max_args, min_bytes, max_bytes;
+  data::GenerateRequest request;
 };
 
-/// A set that was made: as JSON and for people.
-struct Made {
-  Json object;
-  std::string text;
-};
-template <class Generation>
-Made made(const Generation& generation) {
-  return {to_json(generation), describe(generation) + "\n"};
-}
-
-void take(const std::optional<int64_t>& given, int64_t& value) {
-  if (given) value = *given;
-}
-
-Made make_listops(const Arguments& a) {
-  data::ListopsParameters p;
-  p.seed = a.seed;
-  take(a.train, p.train);
-  take(a.val, p.val);
-  take(a.test, p.test);
-  take(a.min_length, p.min_length);
-  take(a.max_length, p.max_length);
-  take(a.max_depth, p.max_depth);
-  take(a.max_args, p.max_args);
-  return made(data::generate_listops(a.target.root, p));
-}
-
-Made make_text(const Arguments& a) {
-  data::TextParameters p;
-  p.seed = a.seed;
-  p.long_range = a.long_range;
-  take(a.train, p.train);
-  take(a.test, p.test);
-  return made(data::generate_text(a.target.root, p));
-}
-
-Made make_retrieval(const Arguments& a) {
-  data::RetrievalParameters p;
-  p.seed = a.seed;
-  take(a.train, p.train);
-  take(a.val, p.val);
-  take(a.test, p.test);
-  take(a.min_bytes, p.min_bytes);
-  take(a.max_bytes, p.max_bytes);
-  return made(data::generate_retrieval(a.target.root, p));
-}
-
-Made make_image(const Arguments& a) {
-  data::ImageParameters p;
-  p.seed = a.seed;
-  take(a.train, p.train);
-  p.val = a.val.value_or((p.train + 8) / 9);  // as the five files are divided when they are read
-  take(a.test, p.test);
-  return made(data::generate_image(a.target.root, p));
-}
-
-Made make_pathfinder(const Arguments& a, int64_t size) {
-  data::PathfinderParameters p;
-  p.seed = a.seed;
-  p.size = size;
-  p.difficulty = a.target.difficulty;
-  take(a.train, p.train);
-  p.val = a.val.value_or(p.train / 8);
-  p.test = a.test.value_or(p.val);
-  return made(data::generate_pathfinder(a.target.root, p));
-}
-
-struct Generator {
-  std::string_view task;
-  Made (*make)(const Arguments&);
-  std::vector<std::string_view> options;  // beyond --seed, --train and --test
-};
-const std::vector<Generator>& generators() {
-  static const std::vector<Generator> table = {
-      {"listops", make_listops, {"--val", "--min-length", "--max-length", "--max-depth", "--max-args"}},
-      {"text", make_text, {"--long-range"}},
-      {"retrieval", make_retrieval, {"--val", "--min-bytes", "--max-bytes"}},
-      {"image", make_image, {"--val"}},
-      {"pathfinder32", [](const Arguments& a) { return make_pathfinder(a, 32); }, {"--val", "--difficulty"}},
-      {"pathfinder64", [](const Arguments& a) { return make_pathfinder(a, 64); }, {"--val", "--difficulty"}},
-      {"pathfinder128",
-       [](const Arguments& a) { return make_pathfinder(a, 128); },
-       {"--val", "--difficulty"}},
-      {"pathx", [](const Arguments& a) { return make_pathfinder(a, 128); }, {"--val", "--difficulty"}},
-      {"pathfinder256",
-       [](const Arguments& a) { return make_pathfinder(a, 256); },
-       {"--val", "--difficulty"}},
-  };
-  return table;
-}
-
-const Generator& find_generator(const std::string& task) {
+const data::TaskSpec& find_generator(const std::string& task) {
   std::vector<std::string> names;
-  for (const Generator& generator : generators()) {
-    if (generator.task == task) return generator;
-    names.emplace_back(generator.task);
+  for (const data::TaskSpec& spec : data::task_specs()) {
+    if (spec.generator.make == nullptr) continue;
+    if (spec.name == task) return spec;
+    names.emplace_back(spec.name);
   }
   const std::string near = nearest(task, names);
   throw Error(ErrorKind::usage,
@@ -126,21 +32,21 @@ const Generator& find_generator(const std::string& task) {
 }
 
 /// An option of another task has no effect, and is an error instead.
-void refuse_other_options(const CLI::App& app, const Generator& generator) {
+void refuse_other_options(const CLI::App& app, const data::TaskSpec& task) {
   constexpr std::array<std::string_view, 5> kCommon = {"--seed", "--train", "--test", "--task", "--root"};
   for (const CLI::Option* option : app.get_options()) {
     const std::string name = option->get_name();
     const auto is_name = [&](std::string_view other) { return other == name; };
     if (option->count() == 0 || name == "--json" || std::any_of(kCommon.begin(), kCommon.end(), is_name) ||
-        std::any_of(generator.options.begin(), generator.options.end(), is_name))
+        std::any_of(task.generator.options.begin(), task.generator.options.end(), is_name))
       continue;
     throw Error(ErrorKind::usage,
-                concat("generate: ", name, " does not belong to ", generator.task,
+                concat("generate: ", name, " does not belong to ", task.name,
                        name == "--val" ? ", whose validation set is cut from the others (data.val)" : ""));
   }
 }
 
-void add_options(CLI::App& app, Arguments& a) {
+void add_options(CLI::App& app, data::GenerateRequest& a) {
   const auto option = [&app](const char* name, auto& value, const char* help) {
     return app.add_option(name, value, help)->check(whole_number);
   };
@@ -171,11 +77,13 @@ Command add_generate(CLI::App& program) {
       "all others are synthetic stand-ins");
   arguments->target.add_to(*app);
   app->get_option("--task")->required();
-  add_options(*app, *arguments);
+  add_options(*app, arguments->request);
   return {app, [arguments, app] {
-            const Generator& generator = find_generator(arguments->target.task);
-            refuse_other_options(*app, generator);
-            const Made result = generator.make(*arguments);
+            const data::TaskSpec& task = find_generator(arguments->target.task);
+            refuse_other_options(*app, task);
+            arguments->request.root = arguments->target.root;
+            arguments->request.difficulty = arguments->target.difficulty;
+            const data::GeneratedSet result = task.generator.make(arguments->request);
             arguments->target.print(result.object, result.text);
             return 0;
           }};

@@ -5,10 +5,10 @@
 #include <array>
 
 #include "data/cache.h"
+#include "data/generate/generators.h"
 #include "data/split_order.h"
 #include "data/tasks/cifar_reader.h"
 #include "data/tasks/directory_task.h"
-#include "data/tasks/option_rules.h"
 #include "data/tasks/source_files.h"
 #include "lotformer/core/text.h"
 
@@ -49,12 +49,6 @@ class ImageTask final : public DirectoryTask {
 };
 
 ImageTask::ImageTask(const DataOptions& options) : DirectoryTask(options) {
-  OptionRules rules;
-  rules.splits = {"tfds", "torch42", "sequential"};
-  rules.greys = {"pil"};
-  rules.pixels = true;
-  check_options("image", rules, options_);
-  check_fixed_length("image", cifar::kPixels, options_);
   directory_ = require_directory(options_.root, layout(),
                                  "it is the binary version of CIFAR-10, see scripts/get_lra.sh");
   prefix_ = message_prefix(options_.root, directory_);
@@ -129,10 +123,23 @@ Dataset ImageTask::open(Split split) {
   return options_.mask_zero_pixels ? with_masked_zeros(dataset) : dataset;
 }
 
-}  // namespace
-
 std::unique_ptr<Task> open_image(const DataOptions& options) {
   return std::make_unique<ImageTask>(options);
+}
+
+}  // namespace
+
+TaskSpec image_spec() {
+  return {.name = "image",
+          .length = {.own = cifar::kPixels, .fixed = true},
+          .vocabulary = Vocabulary::Kind::picture,
+          .options = {{"split", {"tfds", "torch42", "sequential"}},
+                      {"grey", {"pil"}},
+                      {"strict_counts", {"false"}},
+                      {"mask_zero_pixels", {"true"}},
+                      {"input", {"real"}}},
+          .open = &open_image,
+          .generator = image_generator()};
 }
 
 }  // namespace lotformer::data

@@ -47,8 +47,9 @@ fs::path require_directory(const fs::path& root, const Layout& layout, const std
     std::vector<std::string> looked;
     for (const fs::path& candidate : candidate_directories(root, layout))
       looked.push_back(candidate.string());
-    throw DataError::at_file(concat(layout.names.front(), "/", layout.required.front()),
-                             concat("not found; looked in ", join(looked, ", "), "; ", advice));
+    throw DataError::at_file(
+        concat(layout.names.empty() ? "" : layout.names.front() + "/", layout.required.front()),
+        concat("not found; looked in ", join(looked, ", "), "; ", advice));
   }
   if (const auto missing = missing_entries(found, layout); !missing.empty()) {
     throw DataError::at_file(message_prefix(root, found) + missing.front(),

@@ -9,7 +9,7 @@
 namespace lotformer::data {
 
 struct Layout {
-  std::vector<std::string> names;     ///< of the task's folder, the official one first
+  std::vector<std::string> names;  ///< of the task's folder, the official one first; none: ROOT itself only
   std::vector<std::string> required;  ///< files or folders that it holds
 };
 

@@ -8,12 +8,12 @@
 #include <limits>
 
 #include "data/cache.h"
+#include "data/generate/generators.h"
 #include "data/provenance.h"
 #include "data/tasks/layout.h"
 #include "data/tasks/listops_files.h"
 #include "data/tasks/listops_reader.h"
 #include "data/tasks/listops_vocabulary.h"
-#include "data/tasks/option_rules.h"
 #include "data/tasks/source_files.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
@@ -62,7 +62,6 @@ class ListopsTask final : public Task {
 };
 
 ListopsTask::ListopsTask(const DataOptions& options) : options_(options), encoding_(options) {
-  check_pad_to(options_, encoding_.max_length());
   if (options_.generate_missing) generate_missing();
   find_files();
 }
@@ -77,7 +76,7 @@ void ListopsTask::find_files() {
         concat("not found in ", fs::absolute(directory_).lexically_normal().string(),
                ", which holds other ListOps files; restore it, or move the folder away and run "
                "'lotformer-data generate --task listops --root ",
-               options_.root.string(), "'"));
+               options_.root, "'"));
   }
   provenance_ = read_provenance(directory_, options_.root, "listops");
   check_files(provenance_, directory_, prefix_, options_.rebuild_cache);
@@ -98,7 +97,7 @@ void ListopsTask::fail_not_found() const {
                            concat("not found; looked in ", join(looked, ", "),
                                   "; make the data with 'lotformer-data generate "
                                   "--task listops --root ",
-                                  options_.root.string(), "' or set data.generate_missing: true"));
+                                  options_.root, "' or set data.generate_missing: true"));
 }
 
 /// `data.generate_missing: true`: afterwards the official set is there, or an Error says why not.
@@ -119,7 +118,7 @@ void ListopsTask::generate_missing() {
     }
     if (listops::missing_files(found).empty()) return;
   }
-  log::info(concat("ListOps is not in ", options_.root.string(), ": making the official set there (seed 0, ",
+  log::info(concat("ListOps is not in ", options_.root, ": making the official set there (seed 0, ",
                    format_count(official.train), " / ", format_count(official.val), " / ",
                    format_count(official.test), " rows, about 665 MB)"));
   generate_listops(options_.root, official);
@@ -242,10 +241,31 @@ std::vector<Attribute> ListopsTask::attributes() const {
   return {length, depth};
 }
 
-}  // namespace
-
 std::unique_ptr<Task> open_listops(const DataOptions& options) {
   return std::make_unique<ListopsTask>(options);
+}
+
+std::vector<Conflict> conflicts(const DataOptions& options) {
+  if (options.tokenizer == "default" || options.vocab == "default") return {};
+  return {{{"data.vocab", "data.tokenizer"},
+           concat("vocab ", options.vocab, " and tokenizer ", options.tokenizer,
+                  " belong to different harnesses; set one of the two to default")}};
+}
+
+}  // namespace
+
+TaskSpec listops_spec() {
+  return {.name = "listops",
+          .length = listops::kLength,
+          .vocabulary = Vocabulary::Kind::expression,
+          .options = {{"generate_missing", {"true"}},
+                      {"tokenizer", {"alnum"}},
+                      {"vocab", {"s4"}},
+                      {"append_eos", {"true"}},
+                      {"verify_labels", {"true"}}},
+          .conflicts = &conflicts,
+          .open = &open_listops,
+          .generator = listops_generator()};
 }
 
 }  // namespace lotformer::data

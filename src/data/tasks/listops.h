@@ -2,12 +2,10 @@
 // The ListOps task (Nangia and Bowman 2018, in the lengths of the Long Range Arena).
 #pragma once
 
-#include <memory>
-
 #include "lotformer/data/task.h"
 
 namespace lotformer::data {
 
-std::unique_ptr<Task> open_listops(const DataOptions& options);
+TaskSpec listops_spec();
 
 }  // namespace lotformer::data

@@ -5,36 +5,14 @@
 #include <numeric>
 #include <string_view>
 
-#include "data/tasks/option_rules.h"
-#include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data::listops {
-namespace {
-
-OptionRules listops_rules() {
-  OptionRules rules;
-  rules.tokenizers = {"alnum"};
-  rules.vocabs = {"s4"};
-  rules.append_eos = true;
-  rules.generate_missing = true;
-  rules.verify_labels = true;
-  return rules;
-}
-
-}  // namespace
-
 Encoding::Encoding(const DataOptions& options)
     : alnum_(options.tokenizer == "alnum"),
       s4_(options.vocab == "s4"),
-      append_eos_(options.append_eos || s4_) {
-  check_options("listops", listops_rules(), options);
-  if (alnum_ && s4_)
-    throw Error(ErrorKind::usage, "data.vocab: s4 goes with data.tokenizer: default, not with alnum");
-  max_length_ = options.max_length > 0 ? options.max_length : s4_ ? kS4MaxLength : kDefaultMaxLength;
-  if (append_eos_ && max_length_ < 2) {
-    throw Error(ErrorKind::usage, "data.max_length: must be >= 2 where an end token is appended");
-  }
+      append_eos_(options.append_eos || s4_),
+      max_length_(kLength.longest(options)) {
   std::iota(id_of_.begin(), id_of_.end(), uint8_t{0});
   if (alnum_) {  // the published tokeniser keeps letters and digits: close brackets are lost, digits move
                  // down by one

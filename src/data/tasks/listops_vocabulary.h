@@ -13,10 +13,10 @@
 
 namespace lotformer::data::listops {
 
-inline constexpr int64_t kDefaultMaxLength = 2000;
-inline constexpr int64_t kS4MaxLength = 2048;  ///< the S4 family's length, end token included
+/// With vocab s4 the length of the S4 family.
+inline constexpr TaskLength kLength = {.own = 2000, .with_s4 = 2048};
 
-/// How rows become ids. Error(usage) for options that ListOps does not have or that contradict each other.
+/// How rows become ids.
 class Encoding {
  public:
   explicit Encoding(const DataOptions& options);

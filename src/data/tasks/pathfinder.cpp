@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "data/cache.h"
+#include "data/generate/generators.h"
 #include "data/split_order.h"
 #include "data/tasks/directory_task.h"
-#include "data/tasks/option_rules.h"
 #include "data/tasks/pathfinder_metadata.h"
 #include "data/tasks/png.h"
 #include "data/tasks/source_files.h"
@@ -82,13 +82,6 @@ class PathfinderTask final : public DirectoryTask {
 
 PathfinderTask::PathfinderTask(std::string name, int64_t edge, const DataOptions& options)
     : DirectoryTask(options), name_(std::move(name)), edge_(edge) {
-  OptionRules rules;
-  rules.splits = {"tfds", "torch42", "sequential"};
-  rules.difficulties = {"easy", "intermediate"};
-  rules.pixels = true;
-  rules.png_files = true;
-  check_options(name_, rules, options_);
-  check_fixed_length(name_, edge_ * edge_, options_);
   find_files();
   read_record(concat("pathfinder", edge_));
   if (options_.split == "tfds") {
@@ -274,22 +267,46 @@ Dataset PathfinderTask::open(Split split) {
   return options_.mask_zero_pixels ? with_masked_zeros(dataset) : dataset;
 }
 
-}  // namespace
+TaskSpec spec_of(std::string_view name, int64_t edge, std::unique_ptr<Task> (*open)(const DataOptions&)) {
+  return {.name = name,
+          .family = "pathfinder",
+          .length = {.own = edge * edge, .fixed = true},
+          .vocabulary = Vocabulary::Kind::picture,
+          .options = {{"split", {"tfds", "torch42", "sequential"}},
+                      {"difficulty", {"easy", "intermediate"}},
+                      {"strict_counts", {"false"}},
+                      {"skip_empty_images", {"true"}},
+                      {"mask_zero_pixels", {"true"}},
+                      {"input", {"real"}}},
+          .open = open,
+          .generator = pathfinder_generator(edge)};
+}
 
-std::unique_ptr<Task> open_pathfinder32(const DataOptions& options) {
-  return std::make_unique<PathfinderTask>("pathfinder32", 32, options);
+template <int64_t edge>
+std::unique_ptr<Task> open_size(const DataOptions& options) {
+  return std::make_unique<PathfinderTask>(concat("pathfinder", edge), edge, options);
 }
-std::unique_ptr<Task> open_pathfinder64(const DataOptions& options) {
-  return std::make_unique<PathfinderTask>("pathfinder64", 64, options);
-}
-std::unique_ptr<Task> open_pathfinder128(const DataOptions& options) {
-  return std::make_unique<PathfinderTask>("pathfinder128", 128, options);
-}
-std::unique_ptr<Task> open_pathfinder256(const DataOptions& options) {
-  return std::make_unique<PathfinderTask>("pathfinder256", 256, options);
-}
+
 std::unique_ptr<Task> open_pathx(const DataOptions& options) {
   return std::make_unique<PathfinderTask>("pathx", 128, options);
+}
+
+}  // namespace
+
+TaskSpec pathfinder32_spec() {
+  return spec_of("pathfinder32", 32, &open_size<32>);
+}
+TaskSpec pathfinder64_spec() {
+  return spec_of("pathfinder64", 64, &open_size<64>);
+}
+TaskSpec pathfinder128_spec() {
+  return spec_of("pathfinder128", 128, &open_size<128>);
+}
+TaskSpec pathfinder256_spec() {
+  return spec_of("pathfinder256", 256, &open_size<256>);
+}
+TaskSpec pathx_spec() {
+  return spec_of("pathx", 128, &open_pathx);
 }
 
 }  // namespace lotformer::data

@@ -6,8 +6,8 @@
 #include <unordered_map>
 
 #include "data/cache.h"
+#include "data/generate/generators.h"
 #include "data/tasks/directory_task.h"
-#include "data/tasks/option_rules.h"
 #include "data/tasks/retrieval_reader.h"
 #include "data/tasks/source_files.h"
 #include "data/tasks/text_encoder.h"
@@ -21,7 +21,8 @@ namespace {
 using retrieval::Pair;
 
 constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
-constexpr TextLengths kLengths = {.bytes = 4000, .characters = 4000, .least_frequency = 1};
+constexpr uint64_t kLeastFrequency = 1;  // of a character in the training documents
+constexpr TaskLength kLength = {.own = 4000};
 constexpr std::array<const char*, 3> kFiles = {"new_aan_pairs.train.tsv", "new_aan_pairs.eval.tsv",
                                                "new_aan_pairs.test.tsv"};
 constexpr std::array<int64_t, 3> kOfficialPairs = {147086, 18090, 17437};
@@ -52,13 +53,6 @@ class RetrievalTask final : public DirectoryTask {
   std::array<std::shared_ptr<const Cache>, 3> decoded_;
 };
 
-OptionRules rules() {
-  OptionRules rules;
-  rules.tokenizers = {"char"};
-  rules.append_eos = true;
-  return rules;
-}
-
 /// What to do about absent files; other words when the files without texts lie there.
 std::string advice(const fs::path& root, const Layout& layout) {
   for (const fs::path& directory : candidate_directories(root, layout)) {
@@ -81,9 +75,7 @@ std::string advice(const fs::path& root, const Layout& layout) {
 }
 
 RetrievalTask::RetrievalTask(const DataOptions& options)
-    : DirectoryTask(options), encoder_(kLengths, options) {
-  check_options("retrieval", rules(), options_);
-  check_pad_to(options_, encoder_.max_length());
+    : DirectoryTask(options), encoder_(kLength, kLeastFrequency, options) {
   const Layout layout = {{"tsv_data", "aan"}, {kFiles.begin(), kFiles.end()}};
   directory_ = require_directory(options_.root, layout, advice(options_.root, layout));
   prefix_ = message_prefix(options_.root, directory_);
@@ -100,7 +92,7 @@ std::string RetrievalTask::source_digest(Split split) const {
 
 /// First pass of `tokenizer: char` over the training pairs.
 void RetrievalTask::number_characters() {
-  encoder_ = TextEncoder(kLengths, options_);
+  encoder_ = TextEncoder(kLength, kLeastFrequency, options_);
   const std::string name = prefix_ + kFiles[0];
   retrieval::read_pairs(FileFence(directory_, prefix_).open(kFiles[0]), [&](const Pair& pair) {
     for (const size_t document : {0, 1}) {
@@ -178,10 +170,20 @@ std::vector<Attribute> RetrievalTask::attributes() const {
   return {length};
 }
 
-}  // namespace
-
 std::unique_ptr<Task> open_retrieval(const DataOptions& options) {
   return std::make_unique<RetrievalTask>(options);
+}
+
+}  // namespace
+
+TaskSpec retrieval_spec() {
+  return {.name = "retrieval",
+          .length = kLength,
+          .sequences = 2,
+          .options = {{"tokenizer", {"char"}}, {"append_eos", {"true"}}},
+          .conflicts = &text_conflicts,
+          .open = &open_retrieval,
+          .generator = retrieval_generator()};
 }
 
 }  // namespace lotformer::data

@@ -6,9 +6,9 @@
 #include <map>
 
 #include "data/cache.h"
+#include "data/generate/generators.h"
 #include "data/split_order.h"
 #include "data/tasks/directory_task.h"
-#include "data/tasks/option_rules.h"
 #include "data/tasks/source_files.h"
 #include "data/tasks/text_encoder.h"
 #include "data/tasks/text_files.h"
@@ -24,7 +24,8 @@ using reviews::Review;
 constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kMostBytes = int64_t{16} << 20;  // of one review
 constexpr size_t kOfficialReviews = 25000;         // of either split
-constexpr TextLengths kLengths = {.bytes = 4000, .characters = 4096, .least_frequency = 15};
+constexpr uint64_t kLeastFrequency = 15;           // of a character in the training reviews
+constexpr TaskLength kLength = {.own = 4000, .with_char = 4096};
 
 class TextTask final : public DirectoryTask {
  public:
@@ -51,17 +52,8 @@ class TextTask final : public DirectoryTask {
   std::map<std::string, std::shared_ptr<const Cache>> decoded_;  // "train", "test"
 };
 
-OptionRules rules() {
-  OptionRules rules;
-  rules.tokenizers = {"char"};
-  rules.vals = {"holdout"};
-  rules.append_eos = true;
-  return rules;
-}
-
-TextTask::TextTask(const DataOptions& options) : DirectoryTask(options), encoder_(kLengths, options) {
-  check_options("text", rules(), options_);
-  check_pad_to(options_, encoder_.max_length());
+TextTask::TextTask(const DataOptions& options)
+    : DirectoryTask(options), encoder_(kLength, kLeastFrequency, options) {
   const Layout layout = {{"aclImdb"}, {"train/neg", "train/pos", "test/neg", "test/pos"}};
   directory_ = require_directory(options_.root, layout, "it is the IMDb set aclImdb, see scripts/get_lra.sh");
   prefix_ = message_prefix(options_.root, directory_);
@@ -97,7 +89,7 @@ void TextTask::fail_not_utf8(const Review& review) const {
 
 /// First pass of `tokenizer: char` over the training reviews.
 void TextTask::number_characters(const std::vector<Review>& reviews) {
-  encoder_ = TextEncoder(kLengths, options_);
+  encoder_ = TextEncoder(kLength, kLeastFrequency, options_);
   FileFence fence(directory_, prefix_);
   std::string bytes;
   Progress progress("counting characters of text", static_cast<int64_t>(reviews.size()), "reviews");
@@ -190,10 +182,19 @@ std::vector<Attribute> TextTask::attributes() const {
   return {length};
 }
 
-}  // namespace
-
 std::unique_ptr<Task> open_text(const DataOptions& options) {
   return std::make_unique<TextTask>(options);
+}
+
+}  // namespace
+
+TaskSpec text_spec() {
+  return {.name = "text",
+          .length = kLength,
+          .options = {{"tokenizer", {"char"}}, {"append_eos", {"true"}}, {"val", {"holdout"}}},
+          .conflicts = &text_conflicts,
+          .open = &open_text,
+          .generator = text_generator()};
 }
 
 }  // namespace lotformer::data

@@ -23,19 +23,16 @@ bool load_table(const CacheFooter& footer, CharacterVocabulary& vocabulary) {
 
 }  // namespace
 
-TextEncoder::TextEncoder(const TextLengths& lengths, const DataOptions& options)
-    : by_character_(options.tokenizer == "char"),
-      max_length_(options.max_length > 0 ? options.max_length
-                  : by_character_        ? lengths.characters
-                                         : lengths.bytes),
-      least_frequency_(lengths.least_frequency) {
-  if (options.append_eos && !by_character_) {
-    throw Error(ErrorKind::usage,
-                "data.append_eos: the byte tokeniser has no end token; data.tokenizer=char appends one");
-  }
-  if (by_character_ && max_length_ < 2)
-    throw Error(ErrorKind::usage, "data.max_length: must be >= 2 where an end token is appended");
+std::vector<Conflict> text_conflicts(const DataOptions& options) {
+  if (!options.append_eos || options.tokenizer == "char") return {};
+  return {{{"data.append_eos", "data.tokenizer"},
+           "the byte tokeniser has no end token; set tokenizer to char or append_eos to false"}};
 }
+
+TextEncoder::TextEncoder(const TaskLength& length, uint64_t least_frequency, const DataOptions& options)
+    : by_character_(options.tokenizer == "char"),
+      max_length_(length.longest(options)),
+      least_frequency_(least_frequency) {}
 
 std::string TextEncoder::name() const {
   return concat(by_character_ ? "char-" : "byte-", max_length_);

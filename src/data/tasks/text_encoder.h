@@ -15,16 +15,13 @@
 
 namespace lotformer::data {
 
-/// What differs between the tasks.
-struct TextLengths {
-  int64_t bytes = 4000;          ///< longest sequence of the byte tokeniser
-  int64_t characters = 4096;     ///< of `tokenizer: char`, end token included
-  uint64_t least_frequency = 1;  ///< rarer characters of the training split become the unknown token
-};
+/// A rule of the tasks of text: bytes have no end token.
+std::vector<Conflict> text_conflicts(const DataOptions& options);
 
 class TextEncoder {
  public:
-  TextEncoder(const TextLengths& lengths, const DataOptions& options);
+  /// Characters of the training split rarer than `least_frequency` become the unknown token.
+  TextEncoder(const TaskLength& length, uint64_t least_frequency, const DataOptions& options);
 
   bool by_character() const { return by_character_; }
   int64_t vocab_size() const { return by_character_ ? vocabulary_.size() : 257; }
