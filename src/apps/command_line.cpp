@@ -9,7 +9,8 @@ namespace lotformer {
 
 namespace {
 
-/// Of an option given twice the last one counts, so that a script's own can be overridden; lists (--set) keep all.
+/// Of an option given twice the last one counts, so that a script's own can be overridden; lists (--set) keep
+/// all.
 void let_last_count(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (option->get_expected_max() == 1) option->take_last();

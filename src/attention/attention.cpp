@@ -20,7 +20,8 @@ AttentionImpl::AttentionImpl(std::string kind, Compute compute)
 at::Tensor AttentionImpl::forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const at::Tensor& lengths) {
   ops::check_attention_inputs(name(), q, k, v, lengths);
-  // Autocast would round the operands of each product to bfloat16, whatever type the module has chosen for them.
+  // Autocast would round the operands of each product to bfloat16, whatever type the module has chosen for
+  // them.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (compute_ == Compute::native) return attend(q, k, v, lengths).to(q.scalar_type());
   const at::ScalarType type = computing_type(q);

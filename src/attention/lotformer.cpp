@@ -56,7 +56,8 @@ LotformerAttentionImpl::LotformerAttentionImpl(const LotformerOptions& options, 
   if (options_.masses != "learned" && options_.adaptive_rank.every > 0) {
     pivot_logits = register_buffer("pivot_logits", at::zeros({shape.heads, options_.pivots}));
   }
-  // Logits of standard deviation `token_mass_spread`, by the same reckoning; at 0 the first map is that of uniform masses.
+  // Logits of standard deviation `token_mass_spread`, by the same reckoning; at 0 the first map is that of
+  // uniform masses.
   const LotformerOptions::WeightedSides weighted = *options_.parse_token_masses();
   const auto mass_vector = [&](const char* name) {
     const double spread = options_.token_mass_spread * options_.epsilon * std::sqrt(3.0);

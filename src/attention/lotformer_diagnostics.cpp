@@ -13,9 +13,10 @@
 namespace lotformer {
 namespace {
 
-/// diag(mass)^(-1/2) G diag(mass)^(-1/2) with G = sum_i a_i p_i p_i^T, from a plan [B, H, r, N] whose entries are a_i p_ij; `mass` [B, H, r]
-/// is what the map divides by. float64 [B, H, r, r]. The token masses a are 1 / count, or, `weighted`, what the plan says: the singular
-/// values are then those of the map between the two weighted spaces.
+/// diag(mass)^(-1/2) G diag(mass)^(-1/2) with G = sum_i a_i p_i p_i^T, from a plan [B, H, r, N] whose entries
+/// are a_i p_ij; `mass` [B, H, r] is what the map divides by. float64 [B, H, r, r]. The token masses a are 1
+/// / count, or, `weighted`, what the plan says: the singular values are then those of the map between the two
+/// weighted spaces.
 at::Tensor scaled_gram(const at::Tensor& plan, const at::Tensor& mass, const at::Tensor& counts,
                        bool weighted) {
   const at::Tensor p = plan.to(at::kDouble);
@@ -32,8 +33,9 @@ at::Tensor token_counts(const at::Tensor& x, const at::Tensor& lengths) {
   return at::full({x.size(0)}, static_cast<double>(x.size(2)), x.options().dtype(at::kDouble));
 }
 
-/// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over problems. The sum of squares of X Z^T
-/// is that of the products of the two D x D Gram matrices: no scores are formed.
+/// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over
+/// problems. The sum of squares of X Z^T is that of the products of the two D x D Gram matrices: no scores
+/// are formed.
 double sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor& lengths, double epsilon) {
   const at::Tensor mask = lengths.defined() ? ops::length_mask(lengths, x.size(2)) : at::Tensor();
   const at::Tensor n = token_counts(x, lengths).view({-1, 1, 1, 1});
@@ -59,7 +61,8 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   // Mode `reference` spreads its mass over padding too.
   const bool masked = lengths.defined() && options_.mode != "reference";
   const at::Tensor counts = token_counts(q, masked ? lengths : at::Tensor());
-  // The summary values are divided by the key side's own pivot marginal; where both sides are held it is that of the query side too.
+  // The summary values are divided by the key side's own pivot marginal; where both sides are held it is that
+  // of the query side too.
   const at::Tensor key_mass = both.key.to(at::kDouble).sum(-1);
   const at::Tensor query_mass = options_.mode == "exact" ? key_mass : both.query.to(at::kDouble).sum(-1);
   const at::Tensor values =

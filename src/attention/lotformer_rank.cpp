@@ -52,7 +52,8 @@ Change merge_change(const std::vector<Merges>& heads) {
   return change;
 }
 
-/// One more pivot a head: the one whose mass is worth most becomes two halves. Each half gets half of the gradient.
+/// One more pivot a head: the one whose mass is worth most becomes two halves. Each half gets half of the
+/// gradient.
 Change split_change(const at::Tensor& worth, const at::Tensor& pivots, uint64_t seed) {
   Change change;
   change.split = 1;
@@ -136,7 +137,8 @@ Survey LotformerAttentionImpl::end_survey(uint64_t seed) {
   for (int64_t h = 0; h < pivots.size(0); ++h)
     heads.push_back(plan_merges({query.select(1, h), key.select(1, h), sigma[h]}, rule.min, rule.budget));
   Change change = merge_change(heads);
-  // d loss / d logit_j = sigma_j (d loss / d sigma_j - mean): what a little more mass is worth is the negative slope.
+  // d loss / d logit_j = sigma_j (d loss / d sigma_j - mean): what a little more mass is worth is the
+  // negative slope.
   if (change.merged == 0 && rank < rule.max)
     change = split_change(-slope / sigma.clamp_min(kLeastMass), pivots.to(at::kDouble), seed);
   if (change.gradient_map.defined()) {

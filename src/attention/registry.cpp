@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The table of attention modules. A new module is one row here with its include, and one line in the source list.
+// The table of attention modules. A new module is one row here with its include, and one line in the source
+// list.
 #include "lotformer/attention/attention.h"
 #include "lotformer/attention/controls.h"
 #include "lotformer/attention/espformer.h"

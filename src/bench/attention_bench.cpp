@@ -87,7 +87,8 @@ Json measure_setting(const Request& request, const Setting& setting) {
   return rows;
 }
 
-/// Adds `name`: time of each row over that of the row of the same task and pass that `is_base(base, row)` picks.
+/// Adds `name`: time of each row over that of the row of the same task and pass that `is_base(base, row)`
+/// picks.
 template <class Pick>
 void add_ratios(Json& rows, const char* name, const Pick& is_base) {
   for (Json& row : rows) {

@@ -42,7 +42,8 @@ std::string text_of(const Candidate& candidate) {
   return candidate.attention + (candidate.options.empty() ? "" : ":") + join(candidate.options, ",");
 }
 
-/// The reader of configurations sets and checks the options, so that every one of them is possible and is named as there.
+/// The reader of configurations sets and checks the options, so that every one of them is possible and is
+/// named as there.
 std::shared_ptr<Options> make_options(const Setting& setting, const Candidate& candidate) {
   ConfigRequest request;
   const auto set = [&](const std::string& assignment) {
@@ -53,7 +54,8 @@ std::shared_ptr<Options> make_options(const Setting& setting, const Candidate& c
     set(concat("pivots=", setting.pivots));
     set("epsilon=" + format_double(setting.epsilon));
   }
-  // The published iteration is the baseline of every ratio: in plain ATen, unless a core is asked for by name.
+  // The published iteration is the baseline of every ratio: in plain ATen, unless a core is asked for by
+  // name.
   if (candidate.attention == "lotformer" &&
       std::count(candidate.options.begin(), candidate.options.end(), "mode=reference"))
     set("core=aten");

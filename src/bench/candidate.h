@@ -11,7 +11,8 @@
 
 namespace lotformer::bench {
 
-/// Inputs, parameters and module of one (setting, candidate); the same inputs for every candidate of a setting.
+/// Inputs, parameters and module of one (setting, candidate); the same inputs for every candidate of a
+/// setting.
 class Subject {
  public:
   Subject(const Request& request, const Setting& setting, const Candidate& candidate);

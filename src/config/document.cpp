@@ -17,7 +17,8 @@ struct Row {
 };
 
 struct Table {
-  std::string title;  ///< "" for the top level, "train", "model.attention with kind: softmax"
+  /// "" for the top level, "train", "model.attention with kind: softmax".
+  std::string title;
   std::vector<Row> rows;
 };
 

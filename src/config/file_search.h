@@ -8,8 +8,10 @@
 namespace lotformer::config {
 
 struct FoundFile {
-  std::filesystem::path path;  ///< empty when there is none
-  std::string problem;         ///< then: what was looked at and found
+  /// Empty when there is none.
+  std::filesystem::path path;
+  /// Then: what was looked at and found.
+  std::string problem;
 };
 
 /// `name` beside `including_folder` (skipped when empty), as given, in the config folder, in

@@ -23,9 +23,12 @@ struct Node {
   enum class Kind { null, scalar, map, sequence };
   Kind kind = Kind::null;
   Place place;
-  std::string text;                                   ///< scalars only
-  bool quoted = false;                                ///< scalars only: written in quotes, therefore text
-  std::shared_ptr<const std::vector<Entry>> entries;  ///< maps only; sequences keep nothing: no key takes one
+  /// Scalars only.
+  std::string text;
+  /// Scalars only: written in quotes, therefore text.
+  bool quoted = false;
+  /// Maps only; sequences keep nothing: no key takes one.
+  std::shared_ptr<const std::vector<Entry>> entries;
 };
 
 struct Entry {
@@ -34,7 +37,7 @@ struct Entry {
   Node value;
 };
 
-inline constexpr int kMaxDepth =
-    16;  ///< the schema needs 3; a stranger's file must not decide how deep we recurse
+/// The schema needs 3; a stranger's file must not decide how deep we recurse.
+inline constexpr int kMaxDepth = 16;
 
 }  // namespace lotformer::config

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// protocol: lotformer | lra | skyformer. What a published harness does differently from us, key by key; what each contains and cannot
-// say stands in docs/protocols.md.
+// protocol: lotformer | lra | skyformer. What a published harness does differently from us, key by key; what
+// each contains and cannot say stands in docs/protocols.md.
 #pragma once
 
 #include <optional>
@@ -13,8 +13,10 @@ namespace lotformer::config {
 
 /// One key of a protocol. Of several rows that fit, the first counts.
 struct Setting {
-  std::string_view task;  ///< empty: all tasks
-  std::string_view kind;  ///< empty: all attention kinds
+  /// Empty: all tasks.
+  std::string_view task;
+  /// Empty: all attention kinds.
+  std::string_view kind;
   std::string_view path;
   std::string_view value;
 };
@@ -22,7 +24,8 @@ struct Setting {
 struct Protocol {
   std::string_view name;
   std::span<const Setting> settings;
-  std::span<const std::string_view> tasks;  ///< those it may be used with; empty: all that settings name
+  /// Those it may be used with; empty: all that settings name.
+  std::span<const std::string_view> tasks;
 };
 
 /// The published LOTFormer code.
@@ -35,8 +38,8 @@ const Protocol& skyformer_protocol();
 /// The protocol of that name, or nullptr for "default".
 const Protocol* find_protocol(std::string_view name);
 
-/// The value that the protocol has for a key ("data.pad_to") with this task and attention kind, or nullopt when the key keeps its own
-/// default.
+/// The value that the protocol has for a key ("data.pad_to") with this task and attention kind, or nullopt
+/// when the key keeps its own default.
 std::optional<std::string_view> published_value(const Protocol& protocol, std::string_view task,
                                                 std::string_view kind, std::string_view path);
 

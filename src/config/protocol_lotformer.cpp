@@ -14,7 +14,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"listops", "", "data.vocab",
      "default"},  // theirs is set order, equivalent up to a permutation of the embedding
     {"listops", "", "data.append_eos", "false"},
-    // Of these keys lra/listops.yaml has values of its own; those of the other tasks' files are the published ones.
+    // Of these keys lra/listops.yaml has values of its own; those of the other tasks' files are the published
+    // ones.
     {"listops", "", "model.heads", "2"},
     {"listops", "", "model.head_dim", "32"},
     {"listops", "", "train.steps", "50000"},
@@ -30,8 +31,9 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"retrieval", "", "data.tokenizer", "default"},
     {"image", "", "data.grey", "default"},
     {"image", "", "data.split", "tfds"},
-    // Their mask is (id != 0): black pixels count as padding. The whole image is in every batch all the same, since padding takes part
-    // in their attention and in the divisor of their pooling. Published for pathfinder32 only; the larger ones follow its rule.
+    // Their mask is (id != 0): black pixels count as padding. The whole image is in every batch all the same,
+    // since padding takes part in their attention and in the divisor of their pooling. Published for
+    // pathfinder32 only; the larger ones follow its rule.
     {"image", "", "data.mask_zero_pixels", "true"},
     {"image", "", "data.pad_to", "1024"},
     {"image", "lotformer", "model.attention.half_iterations", "5"},
@@ -46,8 +48,9 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"", "", "model.position_init", "normal"},
     {"", "", "model.end_positions", "false"},
     {"", "", "model.pooling", "padded_mean"},  // sum over real tokens divided by the padded length
-    // Their trainer hands the padding mask to every module. What the module's own published code then computes is its mode: LOTFormer
-    // ignores the mask (and has the scale r^-2), softmax and Performer have one form, the others a form for text with padding.
+    // Their trainer hands the padding mask to every module. What the module's own published code then
+    // computes is its mode: LOTFormer ignores the mask (and has the scale r^-2), softmax and Performer have
+    // one form, the others a form for text with padding.
     {"", "sinkformer", "model.attention.mode", "reference_nlp"},
     {"", "espformer", "model.attention.mode", "reference_fill"},
     {"", "espformer", "model.attention.inverse_temperature", "10"},  // 0.1 belongs to the form without a mask

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The release of the Long Range Arena: repository google-research/long-range-arena, commit cd31e5c (the last one). Where an attention
-// module has a configuration of its own there, transformer_base.py counts, unless a row names the module.
+// The release of the Long Range Arena: repository google-research/long-range-arena, commit cd31e5c (the last
+// one). Where an attention module has a configuration of its own there, transformer_base.py counts, unless a
+// row names the module.
 #include <array>
 
 #include "protocol.h"
@@ -9,8 +10,10 @@ namespace lotformer::config {
 namespace {
 
 constexpr std::array kSettings = std::to_array<Setting>({
-    // lra_benchmarks/listops/configs/base_listops_config.py and input_pipeline.py; dropout: models/transformer/transformer.py.
-    // Their rate is 0.05 * min(1, step / warmup) / sqrt(max(step, warmup)) (utils/train_utils.py): its peak is 0.05 / sqrt(1000), its end
+    // lra_benchmarks/listops/configs/base_listops_config.py and input_pipeline.py; dropout:
+    // models/transformer/transformer.py.
+    // Their rate is 0.05 * min(1, step / warmup) / sqrt(max(step, warmup)) (utils/train_utils.py): its peak
+    // is 0.05 / sqrt(1000), its end
     // sqrt(1000 / 5000) of the peak. The way between is a root there and a cosine here.
     {"listops", "", "data.max_length", "2000"},
     {"listops", "", "data.tokenizer", "default"},  // close brackets are renamed, not lost
@@ -32,7 +35,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"listops", "", "train.weight_decay", "0.1"},
     {"listops", "", "eval.batch_size", "32"},
     {"listops", "", "eval.drop_last", "false"},
-    // lra_benchmarks/text_classification/configs/base_tc_config.py and input_pipeline.py, except the length: the file says 1000,
+    // lra_benchmarks/text_classification/configs/base_tc_config.py and input_pipeline.py, except the length:
+    // the file says 1000,
     // section 2.2.2 of the paper 4K. Peak 0.05 / sqrt(8000), end sqrt(8000 / 20000) of it.
     {"text", "", "data.max_length", "4000"},
     {"text", "", "data.tokenizer", "default"},
@@ -52,7 +56,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"text", "", "train.weight_decay", "0.1"},
     {"text", "", "eval.batch_size", "32"},
     {"text", "", "eval.drop_last", "false"},
-    // lra_benchmarks/matching/configs/base_match_config.py and input_pipeline.py. The run ends within the warm-up: no floor.
+    // lra_benchmarks/matching/configs/base_match_config.py and input_pipeline.py. The run ends within the
+    // warm-up: no floor.
     {"retrieval", "", "data.max_length", "4000"},
     {"retrieval", "", "data.tokenizer", "default"},
     {"retrieval", "", "model.layers", "4"},
@@ -69,7 +74,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"retrieval", "", "train.weight_decay", "0.1"},
     {"retrieval", "", "eval.batch_size", "32"},
     {"retrieval", "", "eval.drop_last", "true"},
-    // lra_benchmarks/image/configs/cifar10/base_cifar10_config.py, transformer_base.py, image/input_pipeline.py. 200 epochs of 175 steps;
+    // lra_benchmarks/image/configs/cifar10/base_cifar10_config.py, transformer_base.py,
+    // image/input_pipeline.py. 200 epochs of 175 steps;
     // the rate is a cosine to 0, as ours.
     {"image", "", "data.grey", "default"},
     {"image", "", "data.split", "tfds"},
@@ -90,7 +96,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"image", "", "train.clip", "0"},
     {"image", "", "eval.batch_size", "256"},
     {"image", "", "eval.drop_last", "true"},
-    // lra_benchmarks/image/configs/pathfinder32/base_pathfinder32_config.py, transformer_base.py and performer_base.py.
+    // lra_benchmarks/image/configs/pathfinder32/base_pathfinder32_config.py, transformer_base.py and
+    // performer_base.py.
     {"pathfinder32", "", "data.split", "tfds"},
     {"pathfinder32", "", "data.mask_zero_pixels", "true"},  // inputs > 0 is their mask
     {"pathfinder32", "performer", "model.heads", "8"},
@@ -168,8 +175,10 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"pathfinder256", "", "train.clip", "0"},
     {"pathfinder256", "", "eval.batch_size", "32"},
     {"pathfinder256", "", "eval.drop_last", "true"},
-    // create_optimizer of listops/train.py, text_classification/train.py, matching/train.py and image/train.py: Adam with decoupled decay
-    // (google/flax, flax/optim/adam.py); the first three do not clip. Arithmetic: models/transformer/transformer.py.
+    // create_optimizer of listops/train.py, text_classification/train.py, matching/train.py and
+    // image/train.py: Adam with decoupled decay
+    // (google/flax, flax/optim/adam.py); the first three do not clip. Arithmetic:
+    // models/transformer/transformer.py.
     {"", "", "model.end_positions", "false"},  // places count from the front only
     {"", "", "train.warmup_start", "0"},
     {"", "", "train.beta1", "0.9"},

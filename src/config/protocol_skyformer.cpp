@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The two-layer setting of papers on efficient attention: repository pkuzengqi/Skyformer, commit 1a677cb, whose harness is that of
-// mlpen/Nystromformer (LRA/code) with other steps, rates and batches.
+// The two-layer setting of papers on efficient attention: repository pkuzengqi/Skyformer, commit 1a677cb,
+// whose harness is that of mlpen/Nystromformer (LRA/code) with other steps, rates and batches.
 #include <array>
 
 #include "protocol.h"
@@ -23,7 +23,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"listops", "", "train.warmup_steps", "1000"},
     {"listops", "", "train.eval_every", "500"},
     {"listops", "", "eval.batch_size", "32"},
-    // src/config.py; data: src/preprocess/create_text.py and lra_text_input_pipeline.py. The paper (section 5) says batch 16.
+    // src/config.py; data: src/preprocess/create_text.py and lra_text_input_pipeline.py. The paper (section
+    // 5) says batch 16.
     {"text", "", "data.max_length", "4000"},
     {"text", "", "data.pad_to", "4096"},
     {"text", "", "data.tokenizer", "default"},
@@ -60,7 +61,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"pathfinder32", "", "train.warmup_steps", "312"},
     {"pathfinder32", "", "train.eval_every", "500"},
     {"pathfinder32", "", "eval.batch_size", "128"},
-    // src/config.py, the same for the five tasks. Pooling: src/models/model_LRA.py averages over the padded length what
+    // src/config.py, the same for the five tasks. Pooling: src/models/model_LRA.py averages over the padded
+    // length what
     // src/models/model_transformer.py has masked.
     {"", "", "model.layers", "2"},
     {"", "", "model.dim", "64"},
@@ -74,7 +76,8 @@ constexpr std::array kSettings = std::to_array<Setting>({
     {"", "performer", "model.attention.features", "128"},  // rp_dim
     {"", "", "train.steps", "50000"},
     {"", "", "train.weight_decay", "0"},
-    // src/main.py: AdamW and OneCycleLR, which begins at 1 / 25 of the peak and ends at 1 / 10000 of that (the defaults of
+    // src/main.py: AdamW and OneCycleLR, which begins at 1 / 25 of the peak and ends at 1 / 10000 of that
+    // (the defaults of
     // PyTorch). Its decay is linear, ours a cosine. Partial batches are dropped in all three sets.
     {"", "", "train.warmup_start", "0.04"},
     {"", "", "train.lr_floor", "4e-6"},

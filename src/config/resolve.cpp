@@ -73,8 +73,8 @@ SectionMaps visible_maps(const SectionMaps& maps, std::string kind, const std::v
   return visible;
 }
 
-/// Reads one key and passes over the rest: the kind has to be known before its options can be read, and before the model's shape,
-/// which a protocol may give by kind.
+/// Reads one key and passes over the rest: the kind has to be known before its options can be read, and
+/// before the model's shape, which a protocol may give by kind.
 void read_kind(const SectionMaps& maps, const Kinds& kinds, ReadContext& context) {
   SectionReader reader("model.attention", maps, context);
   visit_kind(context.resolved.config.attention_kind, kinds.attention.names, reader);

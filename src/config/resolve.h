@@ -17,13 +17,16 @@ namespace lotformer::config {
 struct Origin {
   enum class Kind { unset, protocol, given };
   Kind kind = Kind::unset;
-  Place place;  ///< of the value when given
+  /// Of the value when given.
+  Place place;
 };
 
 struct Resolved {
   Config config;
-  std::map<std::string, Origin> origins;  ///< by full key, every key of the configuration
-  std::set<std::string> invalid;          ///< full keys whose given value was refused
+  /// By full key, every key of the configuration.
+  std::map<std::string, Origin> origins;
+  /// Full keys whose given value was refused.
+  std::set<std::string> invalid;
 };
 
 /// Layers weakest first. Errors go to `diagnostics`; the result is then not to be used.

@@ -42,8 +42,8 @@ void SectionReader::read(const FieldInfo& info, T& value) {
   T theirs{};
   // A module that has the key but not the value (no mode `reference`) keeps its own default.
   if (!parse_value(node, info, theirs).empty()) return;
-  // A protocol brings its values where it is named: they give way to what stands beside it or in a stronger layer, and win over weaker
-  // ones, such as a base file or, for --set protocol=..., the file.
+  // A protocol brings its values where it is named: they give way to what stands beside it or in a stronger
+  // layer, and win over weaker ones, such as a base file or, for --set protocol=..., the file.
   if (origin.kind == Origin::Kind::given && layer >= context_.protocol_layer) {
     context_.modified = context_.modified || value != theirs;
   } else {

@@ -20,9 +20,12 @@ using SectionMaps = std::vector<SectionMap>;  // weakest first
 struct ReadContext {
   Resolved& resolved;
   Diagnostics& diagnostics;
-  std::vector<std::string> all_keys;  ///< full keys of the whole schema, for suggestions
-  int protocol_layer = -1;            ///< the strongest layer that names the protocol
-  bool modified = false;              ///< a given value differs from that of the protocol
+  /// Full keys of the whole schema, for suggestions.
+  std::vector<std::string> all_keys;
+  /// The strongest layer that names the protocol.
+  int protocol_layer = -1;
+  /// A given value differs from that of the protocol.
+  bool modified = false;
 };
 
 class SectionReader final : public FieldVisitor {

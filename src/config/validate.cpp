@@ -69,7 +69,8 @@ void validate_options(const std::string& section, const Options* options, Rules&
 }
 
 void validate_train(const TrainConfig& train, Rules& rules) {
-  // A warm-up longer than the run is no error: it is the beginning of the published schedule (the trainer warns).
+  // A warm-up longer than the run is no error: it is the beginning of the published schedule (the trainer
+  // warns).
   rules.require(train.accumulate <= train.batch_size, {"train.accumulate", "train.batch_size"},
                 concat("accumulate ", train.accumulate, " is more than batch_size ", train.batch_size,
                        "; a chunk needs at least one example"));

@@ -10,8 +10,10 @@
 namespace lotformer::config {
 
 struct ByteProblem {
-  int line;    ///< from 1
-  int column;  ///< from 1
+  /// From 1.
+  int line;
+  /// From 1.
+  int column;
   std::string message;
 };
 

@@ -13,8 +13,8 @@ bool is_control(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
 }
 
-/// Names come from the data: one with a line end or an escape sequence would write to the terminal, one that begins
-/// with a byte order mark would look right.
+/// Names come from the data: one with a line end or an escape sequence would write to the terminal, one that
+/// begins with a byte order mark would look right.
 std::string shown(const std::string& file) {
   const bool plain = std::none_of(
       file.begin(), file.end(), [](char c) { return is_control(c) || static_cast<unsigned char>(c) > 0x7f; });

@@ -26,27 +26,35 @@
 namespace lotformer::data {
 
 inline constexpr size_t kCacheExtras = 256;
-inline constexpr uint64_t kCacheLabelsVerified =
-    1;  ///< flag: the reader compared every label with its expression
+/// Flag: the reader compared every label with its expression.
+inline constexpr uint64_t kCacheLabelsVerified = 1;
 
 struct CacheFooter {
   std::array<char, 8> magic;
   uint64_t version, rows, sequences, documents, token_bytes, row_bytes, indexed, properties, cut_rows,
       id_offset, flags;
-  std::array<uint64_t, kCacheExtras>
-      extras;                    ///< the task's own numbers (ListOps: count of each token in the file)
-  std::array<char, 32> source;   ///< digest of the source's identity, the options and the reader's version
-  std::array<char, 32> content;  ///< digest of everything before the footer
-  std::array<char, 32> self;     ///< digest of the footer up to here
+  /// The task's own numbers (ListOps: count of each token in the file).
+  std::array<uint64_t, kCacheExtras> extras;
+  /// Digest of the source's identity, the options and the reader's version.
+  std::array<char, 32> source;
+  /// Digest of everything before the footer.
+  std::array<char, 32> content;
+  /// Digest of the footer up to here.
+  std::array<char, 32> self;
 };
 
 /// What the rows of a cache look like.
 struct CacheShape {
-  uint64_t sequences = 1;   ///< per row
-  uint64_t properties = 0;  ///< per row
-  uint64_t id_offset = 0;   ///< id = stored byte + id_offset
-  uint64_t row_bytes = 0;   ///< of every document; 0: they differ, and offsets are stored
-  bool indexed = false;     ///< rows name their documents, which several rows may share
+  /// Per row.
+  uint64_t sequences = 1;
+  /// Per row.
+  uint64_t properties = 0;
+  /// Id = stored byte + id_offset.
+  uint64_t id_offset = 0;
+  /// Of every document; 0: they differ, and offsets are stored.
+  uint64_t row_bytes = 0;
+  /// Rows name their documents, which several rows may share.
+  bool indexed = false;
 };
 
 /// Receives the rows of a split in order and streams them into a cache file.
@@ -101,12 +109,16 @@ struct Cache {
 
 /// What the numbers of a valid cache lie within. A program uses them as indices and sizes.
 struct CacheLimits {
-  int64_t classes = 0;   ///< labels are 0 .. classes - 1
-  uint64_t longest = 0;  ///< tokens of a document, where they differ
+  /// Labels are 0 .. classes - 1.
+  int64_t classes = 0;
+  /// Tokens of a document, where they differ.
+  uint64_t longest = 0;
   /// Number of ids; 0 when the footer's own numbers (a character table) are wrong.
   std::function<uint64_t(const CacheFooter&)> vocabulary;
-  bool ink = false;                ///< property 0 counts bytes of the row's document
-  std::optional<uint64_t> rank{};  ///< this property is a permutation of the rows
+  /// Property 0 counts bytes of the row's document.
+  bool ink = false;
+  /// This property is a permutation of the rows.
+  std::optional<uint64_t> rank{};
 };
 
 /// The vocabulary of a task that always has the same.
@@ -115,19 +127,22 @@ inline std::function<uint64_t(const CacheFooter&)> fixed_vocabulary(int64_t ids)
 }
 
 struct CacheRequest {
-  std::filesystem::path
-      source_directory;  ///< folder of the data files; caches lie in `.lotformer-cache` below it
-  std::string name;      ///< file name of the cache
-  std::string source;    ///< 32 hex digits
+  /// Folder of the data files; caches lie in `.lotformer-cache` below it.
+  std::filesystem::path source_directory;
+  /// File name of the cache.
+  std::string name;
+  /// 32 hex digits.
+  std::string source;
   CacheShape shape;
   CacheLimits limits;
   uint64_t required_flags = 0;
   bool rebuild = false;
-  std::function<void(CacheBuilder&)> build;  ///< reads the source; called when no valid cache is there
+  /// Reads the source; called when no valid cache is there.
+  std::function<void(CacheBuilder&)> build;
 };
 
-/// The cache at `path` when it is whole and what `request` asks for; else null with the reason, which is empty
-/// when there is no such file. Believes no number in it.
+/// The cache at `path` when it is whole and what `request` asks for; else null with the reason, which is
+/// empty when there is no such file. Believes no number in it.
 std::shared_ptr<const Cache> read_cache(const std::filesystem::path& path, const CacheRequest& request,
                                         std::string& reason);
 
@@ -137,10 +152,13 @@ std::shared_ptr<const Cache> open_cache(const CacheRequest& request);
 /// What Dataset shows: rows of a cache.
 struct Dataset::Impl {
   std::shared_ptr<const Cache> cache;
-  bool whole = true;           ///< every row in the order of the cache
-  std::vector<uint32_t> rows;  ///< else these
+  /// Every row in the order of the cache.
+  bool whole = true;
+  /// Else these.
+  std::vector<uint32_t> rows;
   int64_t cut_rows = 0;
-  bool mask_zeros = false;  ///< property 0 of a row is its count of bytes that are not zero
+  /// Property 0 of a row is its count of bytes that are not zero.
+  bool mask_zeros = false;
   std::string fingerprint;
 };
 

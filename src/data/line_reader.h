@@ -19,9 +19,12 @@ class LineReader {
   /// Next line without its LF or CRLF; valid until the next call. A missing newline after the last line is
   /// fine.
   bool next(std::string_view& line);
-  int64_t line_number() const { return line_number_; }  ///< of the line last returned, 1-based
-  int64_t position() const { return position_; }        ///< bytes consumed
-  bool ended_with_newline() const { return newline_; }  ///< whether the line last returned did
+  /// Of the line last returned, 1-based.
+  int64_t line_number() const { return line_number_; }
+  /// Bytes consumed.
+  int64_t position() const { return position_; }
+  /// Whether the line last returned did.
+  bool ended_with_newline() const { return newline_; }
 
  private:
   bool fill();

@@ -38,8 +38,9 @@ Json parse_provenance(std::string_view text, const std::string& name) {
 
 namespace {
 
-/// A task's folder lies at most this far below a root, as lra_release/lra_release/pathfinder/pathfinder32/curv_baseline does, and a
-/// user may point at any level between.
+/// A task's folder lies at most this far below a root, as
+/// lra_release/lra_release/pathfinder/pathfinder32/curv_baseline does, and a user may point at any level
+/// between.
 constexpr int kLevelsAbove = 5;
 
 /// The record in `folder`, or null. It may be one of another task, except in the task's own folder.

@@ -113,8 +113,8 @@ TokenBatch EncoderImpl::with_class_token(const TokenBatch& batch) const {
           at::cat({at::zeros({examples, 1}, batch.positions.options()), batch.positions + 1}, 1)};
 }
 
-/// Token vectors [..., C]. The linear layer of real input is written as a product and a sum, which autocast leaves in the parameters'
-/// precision: bfloat16 would merge neighbouring grey values.
+/// Token vectors [..., C]. The linear layer of real input is written as a product and a sum, which autocast
+/// leaves in the parameters' precision: bfloat16 would merge neighbouring grey values.
 at::Tensor EncoderImpl::embed(const at::Tensor& ids) {
   if (class_token_.defined()) {
     const at::Tensor own = ids.eq(kClassToken).unsqueeze(-1);

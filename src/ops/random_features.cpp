@@ -52,8 +52,8 @@ at::Tensor orthogonal_projection(int64_t features, int64_t head_dim) {
   std::vector<at::Tensor> blocks;
   for (int64_t row = 0; row < features; row += head_dim) {
     const auto [q, r] = at::linalg_qr(at::randn({head_dim, head_dim}, at::kDouble));
-    // LAPACK's Householder signs are not random; with diag(R) > 0 the directions are uniform on the sphere (Mezzadri 2007),
-    // without, the mean of the rows is not zero and the estimate of the kernel is biased.
+    // LAPACK's Householder signs are not random; with diag(R) > 0 the directions are uniform on the sphere
+    // (Mezzadri 2007), without, the mean of the rows is not zero and the estimate of the kernel is biased.
     blocks.push_back((q * r.diagonal().sign()).t().narrow(0, 0, std::min(head_dim, features - row)));
   }
   const at::Tensor lengths = at::randn({features, head_dim}, at::kDouble).norm(2, {1}, /*keepdim=*/true);

@@ -23,8 +23,8 @@ fs::path default_run_dir(const Config& config) {
                                    config_hash(config).substr(0, 8));
 }
 
-/// The results of the run whose last checkpoint is `start`, when it has ended. A file that is not whole counts as absent: the scores can be
-/// computed again from the checkpoints.
+/// The results of the run whose last checkpoint is `start`, when it has ended. A file that is not whole
+/// counts as absent: the scores can be computed again from the checkpoints.
 std::optional<Json> finished_results(const RunFolder& run, const Checkpoint& start, const Config& config) {
   if (start.step < config.train.steps || !fs::exists(run.results_file())) return std::nullopt;
   try {
@@ -91,7 +91,8 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
   return scores;
 }
 
-/// Takes back a run folder that this process made and in which no run came about: a start that is refused leaves nothing behind.
+/// Takes back a run folder that this process made and in which no run came about: a start that is refused
+/// leaves nothing behind.
 class FolderGuard {
  public:
   FolderGuard(const RunFolder& run, bool made_here) : run_(run), made_here_(made_here) {}

@@ -18,7 +18,8 @@ class LossScaler {
  public:
   LossScaler(bool enabled, c10::Device device);
   bool enabled() const { return enabled_; }
-  const at::Tensor& scale() const { return scale_; }  ///< float device scalar; undefined when not enabled
+  /// float device scalar; undefined when not enabled.
+  const at::Tensor& scale() const { return scale_; }
   void update(const at::Tensor& found_inf);
   Json state() const;
   void load_state(const Json& state, const std::string& where);

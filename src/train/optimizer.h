@@ -27,15 +27,17 @@ class AdamW {
   /// inside the kernel; nothing happens where `found_inf` (float device scalar) is 1.
   void step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale, const at::Tensor& found_inf);
 
-  /// After a parameter has taken another shape: its state follows. With S = gradient_map [H, new, old] along axis 1 the gradient of the
-  /// new parameter is S times the old one's, so the mean of gradients becomes S m. The squares become (S sqrt(v))^2: exact for
-  /// proportional gradients, as pivots that are worth merging have, and never too small (Cauchy-Schwarz), so no step is too long. Error
-  /// (internal) when there is no such parameter.
+  /// After a parameter has taken another shape: its state follows. With S = gradient_map [H, new, old] along
+  /// axis 1 the gradient of the new parameter is S times the old one's, so the mean of gradients becomes S m.
+  /// The squares become (S sqrt(v))^2: exact for proportional gradients, as pivots that are worth merging
+  /// have, and never too small (Cauchy-Schwarz), so no step is too long. Error (internal) when there is no
+  /// such parameter.
   void follow(const std::string& name, const at::Tensor& gradient_map);
 
   /// exp_avg.NAME, exp_avg_sq.NAME, step.NAME
   std::vector<std::pair<std::string, at::Tensor>> state() const;
-  /// Takes over shapes that parameters have changed to. Error(checkpoint) when a tensor is missing or has another shape.
+  /// Takes over shapes that parameters have changed to. Error(checkpoint) when a tensor is missing or has
+  /// another shape.
   void load_state(const std::map<std::string, at::Tensor>& state);
 
  private:

@@ -19,14 +19,16 @@ struct ConstantPredictor {
 /// The most frequent class of `train` (the first of several), and what answering it always scores on `split`.
 ConstantPredictor constant_predictor(const data::Dataset& train, const data::Dataset& split, int64_t classes);
 
-/// Watches the training accuracy of a run: at step `after` its mean over the last quarter of these steps is compared, once, with the best
-/// constant predictor. Its state belongs to the checkpoint, so that a resumed run says the same.
+/// Watches the training accuracy of a run: at step `after` its mean over the last quarter of these steps is
+/// compared, once, with the best constant predictor. Its state belongs to the checkpoint, so that a resumed
+/// run says the same.
 class PlateauWatch {
  public:
   /// `after` 0: never.
   PlateauWatch(int64_t after, const ConstantPredictor& constant) : after_(after), constant_(constant) {}
-  /// The steps since the last call, which end at `step`, answered `correct` of `examples` right. Returns what to tell the user where the
-  /// time has come and the accuracy is not above that of the constant predictor by its own 95 % interval.
+  /// The steps since the last call, which end at `step`, answered `correct` of `examples` right. Returns what
+  /// to tell the user where the time has come and the accuracy is not above that of the constant predictor by
+  /// its own 95 % interval.
   std::optional<std::string> add(int64_t step, double correct, int64_t examples);
   Json state() const;
   /// A checkpoint of an earlier build has none: the watch then begins where the run goes on.

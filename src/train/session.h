@@ -19,7 +19,8 @@ namespace lotformer {
 
 data::DataOptions data_options(const Config& config);
 
-/// What records call the attention of a configuration: its kind, or the name of a variant (`lotformer-query`).
+/// What records call the attention of a configuration: its kind, or the name of a variant
+/// (`lotformer-query`).
 std::string attention_name(const Config& config);
 
 /// Parameters by name, in the order of the model (the order of the files).
@@ -39,10 +40,13 @@ struct Session {
   Config config;
   c10::Device device{c10::kCPU};
   int64_t threads = 0;
-  std::string precision;               ///< resolved
-  Json fingerprints = Json::object();  ///< of the splits by name; kept in every checkpoint
+  /// Resolved.
+  std::string precision;
+  /// Of the splits by name; kept in every checkpoint.
+  Json fingerprints = Json::object();
   std::unique_ptr<data::Task> task;
-  std::shared_ptr<ClassifierImpl> model;  ///< initialised from train.seed, on the device
+  /// Initialised from train.seed, on the device.
+  std::shared_ptr<ClassifierImpl> model;
 };
 
 /// Opens the task, seeds torch, builds the model. `threads` 0: config.train.threads, then all cores.

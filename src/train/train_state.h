@@ -13,10 +13,13 @@ namespace lotformer {
 /// What an evaluation at a step found.
 struct Score {
   int64_t step = 0;
-  double accuracy = 0;  ///< in [0, 1]
+  /// In [0, 1].
+  double accuracy = 0;
   double loss = 0;
-  int64_t examples = 0;   ///< scored
-  int64_t available = 0;  ///< in the split
+  /// Scored.
+  int64_t examples = 0;
+  /// In the split.
+  int64_t available = 0;
   bool better_than(const Score& other) const;
 };
 Score make_score(int64_t step, const EvalResult& result);
@@ -26,8 +29,10 @@ Score score_from_json(const Json& json, const std::string& where);
 /// All that a resume needs beside tensors, and nothing else. Order of samples, schedule and random numbers
 /// are pure functions of the step.
 struct TrainState {
-  int64_t step = 0;             ///< updates done
-  int64_t evaluated_step = -1;  ///< last step that was validated
+  /// Updates done.
+  int64_t step = 0;
+  /// Last step that was validated.
+  int64_t evaluated_step = -1;
   std::optional<Score> best, last;
 };
 Json to_json(const TrainState& state);

@@ -23,12 +23,15 @@ namespace lotformer {
 
 /// Loss and gradients of one batch, no update: 1 forward, 2 loss, 3 backward, chunk by chunk.
 struct BatchGradients {
-  at::Tensor loss_sum;  ///< over the examples, device scalar
-  at::Tensor correct;   ///< number of right answers, device scalar
-  int64_t tokens = 0;   ///< real tokens of the batch
+  /// Over the examples, device scalar.
+  at::Tensor loss_sum;
+  /// Number of right answers, device scalar.
+  at::Tensor correct;
+  /// Real tokens of the batch.
+  int64_t tokens = 0;
 };
-/// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from `stream` (see training_stream),
-/// weighted by their size.
+/// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from
+/// `stream` (see training_stream), weighted by their size.
 BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale);
 
 class Trainer {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the Sinkformer must not depend on: padding, neighbours in the batch, grouping, threads; and what it may use of memory.
+// What the Sinkformer must not depend on: padding, neighbours in the batch, grouping, threads; and what it
+// may use of memory.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>

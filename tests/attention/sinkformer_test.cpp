@@ -22,7 +22,8 @@ using test::run;
 using test::Run;
 using test::truncated;
 
-/// The published iteration, term by term, on whole matrices: marginals 1/n, potentials as increments, n P V. Gradient by autograd.
+/// The published iteration, term by term, on whole matrices: marginals 1/n, potentials as increments, n P V.
+/// Gradient by autograd.
 at::Tensor dense(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double epsilon,
                  int64_t half_iterations) {
   const at::Tensor logits =
@@ -45,7 +46,8 @@ Run dense_run(const AttentionInputs& x, const at::Tensor& upstream, double epsil
 }
 
 TEST_CASE("sinkformer: T half-iterations and their gradient equal the dense iteration, over many tiles") {
-  // 600 x 600 entries a head: two tiles of rows, two of columns; several heads of a short sequence share a tile.
+  // 600 x 600 entries a head: two tiles of rows, two of columns; several heads of a short sequence share a
+  // tile.
   for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{{1, 2, 600, 3}, {2, 3, 13, 4}}) {
     const AttentionInputs x = attention_inputs(shape, at::kDouble, 31);
     const at::Tensor upstream = attention_inputs(shape, at::kDouble, 32).q;

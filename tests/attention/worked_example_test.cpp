@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// docs/adding-an-attention.md shows the code of `linear` under another name: what it shows is what is compiled.
+// docs/adding-an-attention.md shows the code of `linear` under another name: what it shows is what is
+// compiled.
 #include <algorithm>
 #include <fstream>
 #include <iterator>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// lotformer-bench and scripts/bench/train.sh as their users meet them, at tiny sizes. Times are printed, never judged.
+// lotformer-bench and scripts/bench/train.sh as their users meet them, at tiny sizes. Times are printed,
+// never judged.
 #include <cmath>
 #include <set>
 #include <sstream>

@@ -15,7 +15,8 @@ namespace {
 
 struct Wanted {
   int exit_code;
-  std::vector<std::string> words;  ///< each must stand in the message
+  /// Each must stand in the message.
+  std::vector<std::string> words;
 };
 
 /// The last line of stderr is the error; log lines may stand before it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Does it learn? Data from lotformer-data, the smoke configuration, lotformer-train: what the user would type. And what a predictor of one
-// number tells about the same data.
+// Does it learn? Data from lotformer-data, the smoke configuration, lotformer-train: what the user would
+// type. And what a predictor of one number tells about the same data.
 #pragma once
 
 #include <string>
@@ -13,15 +13,21 @@
 namespace lotformer::test {
 
 struct LearningRun {
-  std::string config;                 ///< lra/smoke/....yaml
-  std::vector<std::string> generate;  ///< arguments of `lotformer-data generate` but --root, --task first
-  std::vector<std::string> settings;  ///< --set KEY=VALUE
-  std::string difficulty = "hard";    ///< Pathfinder
+  /// lra/smoke/....yaml.
+  std::string config;
+  /// Arguments of `lotformer-data generate` but --root, --task first.
+  std::vector<std::string> generate;
+  /// --set KEY=VALUE.
+  std::vector<std::string> settings;
+  /// Pathfinder.
+  std::string difficulty = "hard";
 };
 
 struct Learned {
-  double accuracy = 0, loss = 0;  ///< of the test split: best checkpoint, last checkpoint
-  std::vector<Trivial> trivial;   ///< on the same data
+  /// Of the test split: best checkpoint, last checkpoint.
+  double accuracy = 0, loss = 0;
+  /// On the same data.
+  std::vector<Trivial> trivial;
 };
 
 inline std::string describe(const Learned& learned) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Does the default learn at length? Short ListOps hides what uniform marginals and mean pooling cannot do (docs/studies/learning.md): these
-// train lra/listops.yaml as it is on long rows until it has left the most frequent class behind.
+// Does the default learn at length? Short ListOps hides what uniform marginals and mean pooling cannot do
+// (docs/studies/learning.md): these train lra/listops.yaml as it is on long rows until it has left the most
+// frequent class behind.
 #include "cli/learn.h"
 
 using namespace lotformer;
@@ -17,8 +18,8 @@ LearningRun long_rows(const std::string& train_rows, const std::string& shortest
            "train.eval_every=" + steps, "train.checkpoint_every=0"}};
 }
 
-/// The root operator alone tells about twice as much as the most frequent class, with nothing in between to be learned at length: half of
-/// the way is far from both. Standard error of 1,000 examples: 1.5 points.
+/// The root operator alone tells about twice as much as the most frequent class, with nothing in between to
+/// be learned at length: half of the way is far from both. Standard error of 1,000 examples: 1.5 points.
 void check_left_plateau(const Learned& learned) {
   UNSCOPED_INFO(describe(learned));
   const double majority = trivial_called(learned.trivial, "most frequent class").accuracy,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The smoke configurations as a user follows them: the data by the command that stands in the file's head, 100 steps, a score of the
-// checkpoint. And the published configurations: one batch at the published size (--dry-run) on a small set of full-size examples.
+// The smoke configurations as a user follows them: the data by the command that stands in the file's head,
+// 100 steps, a score of the checkpoint. And the published configurations: one batch at the published size
+// (--dry-run) on a small set of full-size examples.
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -77,7 +78,8 @@ void train(const std::string& task, const fs::path& data, const fs::path& run_fo
   CHECK(Json::parse(done.out) == Json::parse(slurp(run_folder / "results.json")));
 }
 
-/// A line for each of the 100 steps, scores at 50 and 100, every number finite (JSON has no other), a loss that no class can be.
+/// A line for each of the 100 steps, scores at 50 and 100, every number finite (JSON has no other), a loss
+/// that no class can be.
 void check_metrics(const fs::path& run_folder, double chance_loss) {
   int64_t step = 0, scores = 0;
   double first = 0, last = 0;  // means of ten steps
@@ -116,7 +118,8 @@ void check_results(const fs::path& run_folder, const std::string& task, const st
   CHECK(slurp(run_folder / "config.yaml").find("task: " + task) != std::string::npos);
 }
 
-/// The newest checkpoint by itself gives the number that the run logged, and the origin of the data goes with it.
+/// The newest checkpoint by itself gives the number that the run logged, and the origin of the data goes with
+/// it.
 void check_evaluation(const fs::path& run_folder, const std::string& origin) {
   const Json results = Json::parse(slurp(run_folder / "results.json"));
   const Finished done = run(eval_command(newest_checkpoint(run_folder)));
@@ -140,11 +143,15 @@ void check_evaluation(const fs::path& run_folder, const std::string& origin) {
 }
 
 struct Smoke {
-  std::string config;  ///< name below configs/lra
-  std::string task;    ///< as in the results
+  /// Name below configs/lra.
+  std::string config;
+  /// As in the results.
+  std::string task;
   std::string origin;
-  double chance_loss;             ///< of equally likely classes
-  std::vector<std::string> full;  ///< `generate` for the published configuration: few examples of full size
+  /// Of equally likely classes.
+  double chance_loss;
+  /// `generate` for the published configuration: few examples of full size.
+  std::vector<std::string> full;
 };
 
 void follow(const Smoke& smoke) {
@@ -175,7 +182,8 @@ void dry_run(const Smoke& smoke) {
   const Json result = Json::parse(done.out);
   CHECK(result.at("dry_run") == true);
   CHECK(result.at("task") == smoke.task);
-  // ListOps with the official lengths, depth and arguments is another sample of the same distribution; the short trees of its smoke set are not.
+  // ListOps with the official lengths, depth and arguments is another sample of the same distribution; the
+  // short trees of its smoke set are not.
   CHECK(result.at("data_origin") == (smoke.task == "listops" ? "generated" : smoke.origin));
   CHECK(result.at("parameters").get<int64_t>() > 100'000);
   CHECK(result.at("peak_memory_bytes").get<int64_t>() > 0);

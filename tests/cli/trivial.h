@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What can be told without a model: predictors of one number of an example, learned on the training split and scored on the test split. A
-// learning test that asks for less than these proves little.
+// What can be told without a model: predictors of one number of an example, learned on the training split and
+// scored on the test split. A learning test that asks for less than these proves little.
 #pragma once
 
 #include <filesystem>
@@ -13,12 +13,14 @@ namespace lotformer::test {
 
 struct Trivial {
   std::string name;
-  double accuracy = 0;  ///< of the test split, in [0, 1]
+  /// Of the test split, in [0, 1].
+  double accuracy = 0;
 };
 
-/// Predictors of the task: for all the most frequent class; of ListOps and texts lengths, the most frequent token and the first (ListOps:
-/// the root operator), of pairs whether they agree in one of these; of pictures the mean and the spread of the grey values, of Pathfinder
-/// the number of pixels that are not black and the distance of the two discs, too.
+/// Predictors of the task: for all the most frequent class; of ListOps and texts lengths, the most frequent
+/// token and the first (ListOps: the root operator), of pairs whether they agree in one of these; of pictures
+/// the mean and the spread of the grey values, of Pathfinder the number of pixels that are not black and the
+/// distance of the two discs, too.
 std::vector<Trivial> trivial_predictors(const std::string& task, const data::DataOptions& options);
 
 inline const std::string kDiscDistance = "distance of the discs";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The real attention modules in a configuration: shipped files, the protocol, options that contradict each other.
+// The real attention modules in a configuration: shipped files, the protocol, options that contradict each
+// other.
 #include <filesystem>
 #include <map>
 #include <sstream>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// protocol: what each one sets for each task, what a user's own value does to it, and the files that are shipped for it.
+// protocol: what each one sets for each task, what a user's own value does to it, and the files that are
+// shipped for it.
 #include <cmath>
 
 #include "../../src/config/protocol.h"

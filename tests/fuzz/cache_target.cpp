@@ -52,8 +52,8 @@ void demand(bool holds) {
   if (!holds) std::abort();
 }
 
-/// Looks at everything that a reader of rows may look at, and uses it as programs do: labels, ids and ranks are
-/// indices, the number of pixels is a size.
+/// Looks at everything that a reader of rows may look at, and uses it as programs do: labels, ids and ranks
+/// are indices, the number of pixels is a size.
 uint64_t read_all(const data::Dataset& dataset, const data::CacheFooter& footer,
                   const data::CacheLimits& limits) {
   uint64_t sum = 0;
@@ -94,7 +94,8 @@ void cache_header(std::span<const uint8_t> bytes) {
                      footer.indexed == 1};
     if ((bytes[0] & 1U) != 0) mend(file, footer);
   }
-  // Which promises the rows make besides: bit 1 a rank, bit 2 a count of pixels, bit 3 that bytes are ids of ListOps.
+  // Which promises the rows make besides: bit 1 a rank, bit 2 a count of pixels, bit 3 that bytes are ids of
+  // ListOps.
   const bool every_byte = (bytes[0] & 8U) == 0;
   request.limits = {.classes = kClasses, .longest = 2000, .vocabulary = [every_byte](const auto& found) {
                       return std::min<uint64_t>(found.id_offset, 1) + (every_byte ? 256 : kIds);
@@ -110,7 +111,8 @@ void cache_header(std::span<const uint8_t> bytes) {
   writer.flush();
   try {
     const auto cache = data::open_cache(request);
-    // Rows without documents would be read by nobody; their number is bounded by the file's size all the same.
+    // Rows without documents would be read by nobody; their number is bounded by the file's size all the
+    // same.
     volatile uint64_t sum = read_all(data::all_rows(cache), cache->footer, request.limits);
     static_cast<void>(sum);
   } catch (const Error& error) {

@@ -49,8 +49,8 @@ void expect_data_error(const Body& body) {
   }
 }
 
-/// A set as a record may describe it, once a process: one file of 5 bytes, a folder with one file, and a file beside the set, which a
-/// record must not reach.
+/// A set as a record may describe it, once a process: one file of 5 bytes, a folder with one file, and a file
+/// beside the set, which a record must not reach.
 class SmallSet {
  public:
   SmallSet() : root_(std::filesystem::temp_directory_path() / concat("lotformer-fuzz-", ::getpid())) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Times at the shapes of the tasks. Cold: inputs rotate through more memory than the L2 cache holds; warm: the same inputs again.
+// Times at the shapes of the tasks. Cold: inputs rotate through more memory than the L2 cache holds; warm:
+// the same inputs again.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/cuda/CUDAEvent.h>

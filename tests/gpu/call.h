@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One attention call of the GPU check: inputs, the call with its gradients, and the same in float64 by plain ATen.
+// One attention call of the GPU check: inputs, the call with its gradients, and the same in float64 by plain
+// ATen.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,7 +27,8 @@ struct Call {
   at::Tensor q, k, v, pivots, masses, lengths, d_out;  // masses: log masses but in mode exact
 };
 
-/// Random, never zeros: scores with a standard deviation of one epsilon, q, k, v as views of one packed projection.
+/// Random, never zeros: scores with a standard deviation of one epsilon, q, k, v as views of one packed
+/// projection.
 Call random_call(const Shape& shape, Mode mode, at::ScalarType tokens_type, uint64_t seed, bool ragged);
 Call moved(const Call& call, c10::Device device);
 
@@ -44,7 +46,8 @@ Results run(const Call& call, Path path);
 /// The same numbers in float64 on the CPU.
 Results oracle(const Call& call);
 
-/// Largest |a - b| relative to the largest |b|; a NaN is infinitely far. Gradients of masses are compared up to a constant over the pivots.
+/// Largest |a - b| relative to the largest |b|; a NaN is infinitely far. Gradients of masses are compared up
+/// to a constant over the pivots.
 double error(const Results& got, const Results& expected, size_t which);
 bool same_bits(const Results& a, const Results& b);
 

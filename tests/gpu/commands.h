@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the program of scripts/dev/gpu_check.sh can do. Each command prints JSON lines; the checks return whether all passed.
+// What the program of scripts/dev/gpu_check.sh can do. Each command prints JSON lines; the checks return
+// whether all passed.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -10,13 +11,15 @@ namespace lotformer::gpu {
 
 struct Setting {
   c10::Device device;
-  ops::pivot::cuda::Device part;  ///< what the plan depends on
-  bool emulated = false;          ///< CPU tensors, emulated kernels: tiny shapes only
+  /// What the plan depends on.
+  ops::pivot::cuda::Device part;
+  /// CPU tensors, emulated kernels: tiny shapes only.
+  bool emulated = false;
   bool quick = false;
 };
 
-/// Every row of the dispatch table, resident in one CTA and in a cluster, and streamed, against float64; equal bits run to run; results
-/// that do not depend on the batch.
+/// Every row of the dispatch table, resident in one CTA and in a cluster, and streamed, against float64;
+/// equal bits run to run; results that do not depend on the batch.
 bool check_results(const Setting& setting);
 
 /// One small call of every row and mode, for compute-sanitizer.

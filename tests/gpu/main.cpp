@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// pivot_check COMMAND [--quick]: the program of scripts/dev/gpu_check.sh. Exit code 0: all passed, 1: something did not, 2: usage, 8: no GPU.
+// pivot_check COMMAND [--quick]: the program of scripts/dev/gpu_check.sh. Exit code 0: all passed, 1:
+// something did not, 2: usage, 8: no GPU.
 #include <cstdio>
 #include <cstring>
 #include <exception>

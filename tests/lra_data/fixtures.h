@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Cases of the fixtures' index.json (README.md there): their options, a place to run them, and the valid ones.
+// Cases of the fixtures' index.json (README.md there): their options, a place to run them, and the valid
+// ones.
 #pragma once
 
 #include <map>

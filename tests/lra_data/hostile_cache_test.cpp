@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A cache whose digests are right and whose numbers are not: programs use labels, ids and ranks as indices, so
-// such a cache is made anew, with a line that says why.
+// A cache whose digests are right and whose numbers are not: programs use labels, ids and ranks as indices,
+// so such a cache is made anew, with a line that says why.
 #include <array>
 #include <cstddef>
 #include <cstring>

@@ -49,7 +49,8 @@ TEST_CASE("end positions: the last real token has row 0, wherever the padding be
   };
   const at::Tensor before = run(ids, lengths);
   at::Tensor table = encoder->named_parameters()["end_position.weight"];
-  // Only the tokens that stand n - 1 - i places before the end move when that row does: here, alone in its sequence, the last.
+  // Only the tokens that stand n - 1 - i places before the end move when that row does: here, alone in its
+  // sequence, the last.
   table[0][3] += 1;
   const at::Tensor moved = run(ids, lengths);
   CHECK((moved[2][0] - before[2][0]).abs().max().item<double>() > 1e-3);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// scripts/sweep.sh with a stand-in for the program: what it would run, what it refuses, a signal between two cells.
+// scripts/sweep.sh with a stand-in for the program: what it would run, what it refuses, a signal between two
+// cells.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -100,7 +101,8 @@ TEST_CASE("sweep: what would make two cells one, or a cell another one, is refus
 TEST_CASE("sweep: a signal between two cells starts no other cell") {
   const TemporaryFolder folder;
   write_script(folder.path() / "train", "echo x >>\"$STARTED\"\necho '{}'\n");
-  // The sweep makes a folder before each cell: there the signal comes, when no program runs that could be told.
+  // The sweep makes a folder before each cell: there the signal comes, when no program runs that could be
+  // told.
   write_script(folder.path() / "path/mkdir",
                "/bin/mkdir \"$@\"\nif [[ ${*: -1} == */mean && -s $STARTED ]]; then kill -TERM $PPID; fi\n");
   Command command = sweep(folder.path(), {"--attention", "mean", "--seeds", "0 1 2"});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Autocast to bfloat16 around a forward pass changes no bit of a module: AttentionImpl::forward keeps it away from the arithmetic.
+// Autocast to bfloat16 around a forward pass changes no bit of a module: AttentionImpl::forward keeps it away
+// from the arithmetic.
 #include <ATen/ATen.h>
 
 #include "suites/attention_variants.h"
@@ -18,7 +19,8 @@ AttentionInputs inputs_as(at::ScalarType type) {
 TEST_CASE("attention properties: autocast changes no bit of outputs and gradients") {
   const at::Tensor lengths = lengths_of({64, 40});
   for (const Variant& variant : attention_variants()) {
-    // float32 is what tells: without its guard a module that multiplies matrices would round them to bfloat16.
+    // float32 is what tells: without its guard a module that multiplies matrices would round them to
+    // bfloat16.
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
       INFO(variant.name() << ", " << c10::toString(type));
       auto module = make_module(variant, 2, 16, at::kFloat);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the interface promises of padding, neighbours and order, for every module and its clean variants: outputs and gradients.
+// What the interface promises of padding, neighbours and order, for every module and its clean variants:
+// outputs and gradients.
 #include <ATen/ATen.h>
 
 #include <limits>
@@ -25,7 +26,8 @@ AttentionInputs map_each(const AttentionInputs& x, const F& f) {
   return {f(x.q), f(x.k), f(x.v)};
 }
 
-/// `f` of what `wide` says of the tokens, against `narrow`: outputs within `tolerance`, gradients within 100 times that.
+/// `f` of what `wide` says of the tokens, against `narrow`: outputs within `tolerance`, gradients within 100
+/// times that.
 template <class F>
 void check_tokens(const Gradients& wide, const Gradients& narrow, const F& f, double tolerance) {
   CHECK_RELATIVE(f(wide.out), narrow.out, tolerance);

@@ -78,7 +78,8 @@ const std::vector<Variant>& attention_variants() {
   static const std::vector<Variant> kVariants = [] {
     std::vector<Variant> variants;
     for (const AttentionSpec& spec : attention_specs()) variants.push_back({spec.kind});
-    // Not here: performer's mode favor, the published arithmetic, whose stabiliser is one number for the whole batch (golden cases hold it).
+    // Not here: performer's mode favor, the published arithmetic, whose stabiliser is one number for the
+    // whole batch (golden cases hold it).
     for (const Variant& variant : std::vector<Variant>{
              {.kind = "performer", .options = {"kernel=relu"}, .smooth = false},
              {.kind = "sinkformer", .options = {"half_iterations=1"}},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What the property suite walks: every module of the table with its default options, and the other clean modes and options.
-// (`reference*` modes compute padded rows as published and are left to the golden cases.) Include before support/catch.h.
+// What the property suite walks: every module of the table with its default options, and the other clean
+// modes and options.
+// (`reference*` modes compute padded rows as published and are left to the golden cases.) Include before
+// support/catch.h.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -17,14 +19,19 @@ namespace lotformer::test {
 
 struct Variant {
   std::string kind;
-  std::vector<std::string> options = {};  ///< "key=value"
-  bool random = false;                    ///< draws random numbers in every call, so tests seed before each
-  bool smooth = true;                     ///< false: kinks, finite differences take a small step
-  double fd_tolerance = 1e-4;             ///< of gradients against finite differences; solvers stop at 1e-6
+  /// "key=value".
+  std::vector<std::string> options = {};
+  /// Draws random numbers in every call, so tests seed before each.
+  bool random = false;
+  /// False: kinks, finite differences take a small step.
+  bool smooth = true;
+  /// Of gradients against finite differences; solvers stop at 1e-6.
+  double fd_tolerance = 1e-4;
 
   std::string name() const;
 };
-/// The default of every module first, at last a module of the suite's own in which the place of a token matters.
+/// The default of every module first, at last a module of the suite's own in which the place of a token
+/// matters.
 const std::vector<Variant>& attention_variants();
 
 /// What the suite may demand of the variant.
@@ -38,11 +45,12 @@ struct Gradients {
   at::Tensor out, q, k, v;
   std::vector<at::Tensor> parameters;
 
-  std::vector<at::Tensor> tokens() const { return {out, q, k, v}; }  ///< [B, H, N, D] each
+  /// [B, H, N, D] each.
+  std::vector<at::Tensor> tokens() const { return {out, q, k, v}; }
 };
 
-/// Forward and backward from fresh leaves; torch is seeded first. A gradient that is not there counts as zero. `autocast`: of the forward
-/// pass, as the trainer has it.
+/// Forward and backward from fresh leaves; torch is seeded first. A gradient that is not there counts as
+/// zero. `autocast`: of the forward pass, as the trainer has it.
 Gradients run_module(AttentionImpl& module, const AttentionInputs& x, const at::Tensor& lengths,
                      const at::Tensor& upstream, std::optional<at::ScalarType> autocast = std::nullopt);
 

@@ -14,7 +14,8 @@ namespace lotformer::test {
 /// How the module of a case is built in `type`; nullptr for a family the module does not have.
 struct GoldenModule {
   std::string kind;
-  std::string variant;  ///< of the implementation, for messages; empty: there is one
+  /// Of the implementation, for messages; empty: there is one.
+  std::string variant;
   std::shared_ptr<AttentionImpl> (*build)(const GoldenCase& golden, const AttentionShape& shape,
                                           at::ScalarType type);
 };

@@ -24,7 +24,8 @@ class GoldenCase {
   std::string name, module, family;
   Json hyperparameters;
   Json tolerance;
-  std::vector<std::string> gradients;  ///< "grad_q", ...; empty when the case lists none
+  /// "grad_q", ...; empty when the case lists none.
+  std::vector<std::string> gradients;
 
   bool has(const std::string& tensor) const { return file_->contains(tensor); }
   /// A copy of the stored tensor in its stored dtype; Error(data) when it is absent.

@@ -2,8 +2,10 @@
 // A web server for tests, on a port of its own of 127.0.0.1, in a thread. The first part of a path says how
 // it behaves, the rest which file of the folder it is about:
 //   /ok/F  with ranges    /whole/F  ignores ranges    /cut/F  breaks off after half of what was asked for
-//   /corrupt/F  one byte wrong    /redirect/F -> /ok/F    /loop/F -> itself    /forbidden/F  403    /busy/F  503 twice
-//   /streamed/F  in chunks, no length, no ranges: a HEAD says nothing    /landing/F -> /streamed/F, by an answer with a body
+//   /corrupt/F  one byte wrong    /redirect/F -> /ok/F    /loop/F -> itself    /forbidden/F  403    /busy/F
+//               503 twice
+//   /streamed/F  in chunks, no length, no ranges: a HEAD says nothing    /landing/F -> /streamed/F, by an
+//                answer with a body
 //   /modest/F  a HEAD names 20 bytes    /login/F  200 and a page
 #pragma once
 

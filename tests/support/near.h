@@ -39,8 +39,9 @@ inline std::string relative_difference(const at::Tensor& actual, const at::Tenso
                     tolerance * expected.detach().abs().max().to(at::kDouble).item<double>());
 }
 
-/// For gradients under an upstream gradient of order 1: relative to the largest entry or to 1, whichever is larger. A gradient that is
-/// zero in exact arithmetic (one token, one pivot) is rounding noise of the terms that cancel.
+/// For gradients under an upstream gradient of order 1: relative to the largest entry or to 1, whichever is
+/// larger. A gradient that is zero in exact arithmetic (one token, one pivot) is rounding noise of the terms
+/// that cancel.
 inline std::string gradient_difference(const at::Tensor& actual, const at::Tensor& expected,
                                        double tolerance) {
   const bool empty = !expected.defined() || expected.numel() == 0;

@@ -26,18 +26,26 @@ class TemporaryFolder {
 };
 
 struct Command {
-  std::string program;  ///< name in the build's bin folder, for instance "lotformer-train"
+  /// Name in the build's bin folder, for instance "lotformer-train".
+  std::string program;
   std::vector<std::string> arguments = {};
-  std::filesystem::path directory = {};  ///< working directory; empty: the caller's
-  std::vector<std::pair<std::string, std::string>> environment = {};  ///< added to the caller's
-  std::filesystem::path stdout_path = {};                             ///< where stdout goes; empty: captured
-  int64_t file_size_limit = 0;                                        ///< bytes (RLIMIT_FSIZE); 0: none
-  int64_t memory_limit = 0;  ///< bytes of address space (RLIMIT_AS); 0: none
-  bool group = false;        ///< a process group of its own: signals reach its children too
+  /// Working directory; empty: the caller's.
+  std::filesystem::path directory = {};
+  /// Added to the caller's.
+  std::vector<std::pair<std::string, std::string>> environment = {};
+  /// Where stdout goes; empty: captured.
+  std::filesystem::path stdout_path = {};
+  /// Bytes (RLIMIT_FSIZE); 0: none.
+  int64_t file_size_limit = 0;
+  /// Bytes of address space (RLIMIT_AS); 0: none.
+  int64_t memory_limit = 0;
+  /// A process group of its own: signals reach its children too.
+  bool group = false;
 };
 
 struct Finished {
-  int exit_code = -1;  ///< 128 + signal when killed
+  /// 128 + signal when killed.
+  int exit_code = -1;
   std::string out, err;
 };
 

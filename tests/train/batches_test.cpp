@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Batches made ahead by a thread and batches gathered from a copy on the device are those of make_batch, bit for bit.
+// Batches made ahead by a thread and batches gathered from a copy on the device are those of make_batch, bit
+// for bit.
 #include <ATen/ops/equal.h>
 
 #include <atomic>

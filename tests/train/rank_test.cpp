@@ -52,7 +52,8 @@ TEST_CASE("optimiser state follows merged and split pivots") {
   const at::Tensor mean = state_of(optimizer, "exp_avg.z").clone(),
                    square = state_of(optimizer, "exp_avg_sq.z").clone();
 
-  // Two halves see half of the gradient each: half the mean, a quarter of the square. Merged again they are what they were.
+  // Two halves see half of the gradient each: half the mean, a quarter of the square. Merged again they are
+  // what they were.
   z.set_data(at::randn({1, 3, 4}));
   optimizer.follow("z", kSplit);
   CHECK(z.grad().sizes() == z.sizes());

@@ -16,23 +16,28 @@
 
 namespace lotformer {
 
-/// Maps Q, K, V to an output of the same shape. Projections, head split and residual live in model/encoder. What only some modules can do
-/// stands in attention/capabilities: they inherit from it beside this class, and who needs it asks for it.
+/// Maps Q, K, V to an output of the same shape. Projections, head split and residual live in model/encoder.
+/// What only some modules can do stands in attention/capabilities: they inherit from it beside this class,
+/// and who needs it asks for it.
 class AttentionImpl : public torch::nn::Module {
  public:
-  ///   q, k, v : [B, H, N, D], any strides with the last equal to 1, one dtype, one device; self-attention, same N for all three
-  ///   lengths : int64 [B] on the same device; tokens [0, lengths[b]) are real, the rest is padding. Undefined: every token is real.
-  ///   returns : [B, H, N, D] in the dtype of q; padded rows are zero (except in `reference` modes). What stands in padding never
-  ///             influences anything.
+  ///   q, k, v : [B, H, N, D], any strides with the last equal to 1, one dtype, one device; self-attention,
+  ///             same N for all three
+  ///   lengths : int64 [B] on the same device; tokens [0, lengths[b]) are real, the rest is padding.
+  ///             Undefined: every token is real.
+  ///   returns : [B, H, N, D] in the dtype of q; padded rows are zero (except in `reference` modes). What
+  ///             stands in padding never influences anything.
   /// Error(internal) when the inputs disagree. The result under autocast is the one without it.
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& lengths);
-  /// Numbers for research (train.diagnostics_every): what probe_attention finds, and what the module knows of its own.
+  /// Numbers for research (train.diagnostics_every): what probe_attention finds, and what the module knows of
+  /// its own.
   virtual Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) {
     return probe_attention(*this, q, k, lengths);
   }
-  /// True where padded rows of q, k, v enter the result or padded rows of the output are not zero (`reference` modes): the encoder then
-  /// computes padding like any other token. Else it may leave padding out and hand over zeros there.
+  /// True where padded rows of q, k, v enter the result or padded rows of the output are not zero
+  /// (`reference` modes): the encoder then computes padding like any other token. Else it may leave padding
+  /// out and hand over zeros there.
   virtual bool padding_takes_part() const { return false; }
 
  protected:
@@ -47,7 +52,8 @@ class AttentionImpl : public torch::nn::Module {
   explicit AttentionImpl(std::string kind, Compute compute = Compute::float32);
 
  private:
-  /// forward() of inputs that have been checked and are of the module's type; autocast is off. forward() casts the result.
+  /// forward() of inputs that have been checked and are of the module's type; autocast is off. forward()
+  /// casts the result.
   virtual at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& lengths) = 0;
 
@@ -64,7 +70,8 @@ struct AttentionShape {
   double dropout = 0;
 };
 
-/// What the property suite must demand of a module: the sums with default options, the rest with every option.
+/// What the property suite must demand of a module: the sums with default options, the rest with every
+/// option.
 struct AttentionTraits {
   /// Rows and columns of the map sum to 1 (within marginal_tolerance).
   bool doubly_stochastic = false;
@@ -73,7 +80,8 @@ struct AttentionTraits {
   double marginal_tolerance = 1e-5;
   /// Permuted tokens give the permuted result; false where the place of a token matters.
   bool permutation_equivariant = true;
-  /// bfloat16 tokens give what the same numbers give in float32, rounded; false where the arithmetic itself is bfloat16.
+  /// bfloat16 tokens give what the same numbers give in float32, rounded; false where the arithmetic itself
+  /// is bfloat16.
   bool float32_arithmetic = true;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Controls without parameters, to be printed beside every result: what a task yields without attention (`none`) and with plain
-// averaging in its place (`mean`).
+// Controls without parameters, to be printed beside every result: what a task yields without attention
+// (`none`) and with plain averaging in its place (`mean`).
 #pragma once
 
 #include "lotformer/attention/attention.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// ESPFormer attention (Shahbazi et al. 2025, "ESPFormer: Doubly-Stochastic Attention with Expected Sliced Transport
-// Plans"): one-dimensional transport plans along L slices, mixed by their costs. Formulas and cost: docs/espformer.md.
+// ESPFormer attention (Shahbazi et al. 2025, "ESPFormer: Doubly-Stochastic Attention with Expected Sliced
+// Transport Plans"): one-dimensional transport plans along L slices, mixed by their costs. Formulas and cost:
+// docs/espformer.md.
 #pragma once
 
 #include "lotformer/attention/attention.h"
@@ -21,15 +22,16 @@ struct EspformerOptions final : Options {
   std::vector<Conflict> conflicts() const override;
 };
 
-/// `directions` [H, L, D], rows orthonormal at the start (in blocks of D rows where L > D): a parameter with slices = learned, a
-/// buffer with slices = given (assign it to give others; part of a checkpoint), absent with axes. Their lengths scale tau.
+/// `directions` [H, L, D], rows orthonormal at the start (in blocks of D rows where L > D): a parameter with
+/// slices = learned, a buffer with slices = given (assign it to give others; part of a checkpoint), absent
+/// with axes. Their lengths scale tau.
 class EspformerAttentionImpl final : public AttentionImpl {
  public:
   EspformerAttentionImpl(const EspformerOptions& options, const AttentionShape& shape);
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
-  /// Sums of the map over its keys and over its queries, [B, H, N] each, without forming it, with exact weights. They are 1
-  /// only as tau -> 0.
+  /// Sums of the map over its keys and over its queries, [B, H, N] each, without forming it, with exact
+  /// weights. They are 1 only as tau -> 0.
   struct Sums {
     at::Tensor rows, columns;
   };

@@ -40,8 +40,9 @@ struct LotformerOptions final : Options {
   } adaptive_rank;
   void visit(FieldVisitor& visitor) override;
   std::vector<Conflict> conflicts() const override;
-  /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none". "-weighted" behind where the keys have learned
-  /// masses ("-weighted-queries": the queries, "-weighted-both"), "-relaxed" where a penalty holds.
+  /// "lotformer" for both marginals held exactly; else "lotformer-query", "-key", "-none". "-weighted" behind
+  /// where the keys have learned masses ("-weighted-queries": the queries, "-weighted-both"), "-relaxed"
+  /// where a penalty holds.
   std::string record_name(const std::string& kind) const override;
 
   bool holds_queries() const { return marginals == "both" || marginals == "query"; }
@@ -60,10 +61,11 @@ struct LotformerOptions final : Options {
   std::optional<WeightedSides> parse_token_masses() const;
 };
 
-/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r), a buffer of that name when they
-/// are not but the rank adapts (merged pivots add their masses); `log_relaxation` [S, H] of the
-/// S sides that are held (query first) when the relaxation is learned (rho = exp); `query_mass_vector` and `key_mass_vector` [H, D] where
-/// the tokens of that side have learned masses: a = softmax over the real tokens of x . vector / (epsilon sqrt(D)).
+/// Parameters: `pivots` [H, r, D]; `pivot_logits` [H, r] when masses are learned (sigma = softmax over r), a
+/// buffer of that name when they are not but the rank adapts (merged pivots add their masses);
+/// `log_relaxation` [S, H] of the S sides that are held (query first) when the relaxation is learned (rho =
+/// exp); `query_mass_vector` and `key_mass_vector` [H, D] where the tokens of that side have learned masses:
+/// a = softmax over the real tokens of x . vector / (epsilon sqrt(D)).
 class LotformerAttentionImpl final : public AttentionImpl,
                                      public HasPlans,
                                      public HasSolver,
@@ -72,12 +74,14 @@ class LotformerAttentionImpl final : public AttentionImpl,
   LotformerAttentionImpl(const LotformerOptions& options, const AttentionShape& shape);
   bool padding_takes_part() const override { return options_.mode.starts_with("reference"); }
 
-  /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what the solver did.
+  /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what
+  /// the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& lengths) const override;
-  // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most (docs/lotformer.md).
+  // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most
+  // (docs/lotformer.md).
   bool survey_due(int64_t step) const override;
   void begin_survey() override;
   void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Performer attention, FAVOR+ (Choromanski et al. 2021, "Rethinking Attention with Performers", lemma 1 and section 3):
-// softmax(q k^T / sqrt(D)) estimated by m positive random features, O(N m D) time, O(N m) memory.
+// Performer attention, FAVOR+ (Choromanski et al. 2021, "Rethinking Attention with Performers", lemma 1 and
+// section 3): softmax(q k^T / sqrt(D)) estimated by m positive random features, O(N m D) time, O(N m) memory.
 #pragma once
 
 #include "lotformer/attention/attention.h"
@@ -16,8 +16,9 @@ struct PerformerOptions final : Options {
   std::vector<Conflict> conflicts() const override;
 };
 
-/// Buffers: `projection` [m, D], rows orthogonal in blocks of D, lengths of Gaussian vectors, one for all heads; `calls` int64 [],
-/// training calls so far (only counted when redraw_every > 0). Both are part of a checkpoint.
+/// Buffers: `projection` [m, D], rows orthogonal in blocks of D, lengths of Gaussian vectors, one for all
+/// heads; `calls` int64 [], training calls so far (only counted when redraw_every > 0). Both are part of a
+/// checkpoint.
 class PerformerAttentionImpl final : public AttentionImpl {
  public:
   PerformerAttentionImpl(const PerformerOptions& options, const AttentionShape& shape);

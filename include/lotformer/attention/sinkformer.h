@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sinkformer attention: Sinkhorn's algorithm on softmax scores makes the N x N map doubly stochastic (Sander, Ablin, Blondel,
-// Peyre, AISTATS 2022). One half-iteration is softmax attention.
+// Sinkformer attention: Sinkhorn's algorithm on softmax scores makes the N x N map doubly stochastic (Sander,
+// Ablin, Blondel, Peyre, AISTATS 2022). One half-iteration is softmax attention.
 #pragma once
 
 #include "lotformer/attention/attention.h"

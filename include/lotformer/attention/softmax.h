@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Softmax attention: softmax(q k^T / sqrt(D)) v through at::scaled_dot_product_attention (Vaswani et al. 2017, equation 1).
+// Softmax attention: softmax(q k^T / sqrt(D)) v through at::scaled_dot_product_attention (Vaswani et al.
+// 2017, equation 1).
 #pragma once
 
 #include "lotformer/attention/attention.h"

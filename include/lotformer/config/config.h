@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Typed structs behind the YAML schema. The keys, ranges, defaults and help lines stand in src/config/config.cpp (visit functions).
+// Typed structs behind the YAML schema. The keys, ranges, defaults and help lines stand in
+// src/config/config.cpp (visit functions).
 #pragma once
 
 #include <cstdint>
@@ -79,7 +80,8 @@ struct Config {
       "default";  // what records show: the protocol, with " (modified)" where a given value differs
 };
 
-/// What `config` must know about the attention modules without depending on them (attention/registry fills it).
+/// What `config` must know about the attention modules without depending on them (attention/registry fills
+/// it).
 struct AttentionKinds {
   std::vector<std::string> names;
   std::function<std::unique_ptr<Options>(const std::string& kind)> make;  // default options

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One description of a key serves validation, --print-config, --help-config and the documentation page (see docs/architecture.md).
+// One description of a key serves validation, --print-config, --help-config and the documentation page (see
+// docs/architecture.md).
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,14 @@ struct Range {
 
 /// Everything known about one key. Members have defaults so that designated initialisers may leave them out.
 struct FieldInfo {
-  std::string_view key;   ///< name inside its section, for instance "epsilon"
-  std::string_view help;  ///< one line of documentation, with the unit where there is one
-  Range range = {};       ///< numbers only
-  std::vector<std::string_view> choices = {};  ///< strings only; empty means any text
+  /// Name inside its section, for instance "epsilon".
+  std::string_view key;
+  /// One line of documentation, with the unit where there is one.
+  std::string_view help;
+  /// Numbers only.
+  Range range = {};
+  /// Strings only; empty means any text.
+  std::vector<std::string_view> choices = {};
 };
 
 /// Visits the fields of one section. The reader overwrites the value, the printer and the documenter read it.
@@ -46,14 +51,16 @@ class Options {
  public:
   virtual ~Options() = default;
   virtual void visit(FieldVisitor& visitor) = 0;
-  /// What no single range or choice can express, with keys of this section. A configuration reports it with file, line and key before any data are read.
+  /// What no single range or choice can express, with keys of this section. A configuration reports it with
+  /// file, line and key before any data are read.
   virtual std::vector<Conflict> conflicts() const { return {}; }
-  /// What records, run folders and tables call the module `kind` with these options: a variant that must not pass for the published
-  /// method has a name of its own.
+  /// What records, run folders and tables call the module `kind` with these options: a variant that must not
+  /// pass for the published method has a name of its own.
   virtual std::string record_name(const std::string& kind) const { return kind; }
 };
 
-/// For constructors, whose options may come from C++ instead of a file: Error(usage) "SECTION.KEY: message" at the first conflict.
+/// For constructors, whose options may come from C++ instead of a file: Error(usage) "SECTION.KEY: message"
+/// at the first conflict.
 void require_no_conflict(const Options& options, std::string_view section);
 
 }  // namespace lotformer

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From files and --set to a Config. All errors are collected, sorted by place and thrown as one Error(usage), a line each:
+// From files and --set to a Config. All errors are collected, sorted by place and thrown as one Error(usage),
+// a line each:
 //   configs/lra/listops.yaml:14:12: model.attention.epsilon: must be > 0, got -0.1
 #pragma once
 
@@ -13,23 +14,26 @@
 namespace lotformer {
 
 struct ConfigRequest {
-  std::string file;  ///< --config: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR
-  std::vector<std::string> assignments;  ///< --set a.b=value, in order; the last one wins
+  /// --config: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR.
+  std::string file;
+  /// --set a.b=value, in order; the last one wins.
+  std::vector<std::string> assignments;
 };
 
-/// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base files, file, --set.
+/// Loads, validates and resolves (protocol bundle, head_dim). Layers, weakest first: defaults, protocol, base
+/// files, file, --set.
 Config load_config(const ConfigRequest& request, const Kinds& kinds);
 
-/// `task`, `protocol` and `data.*` alone, as load_config resolves them, for programs that read data and know no attention module:
-/// every other section of a file is passed over.
+/// `task`, `protocol` and `data.*` alone, as load_config resolves them, for programs that read data and know
+/// no attention module: every other section of a file is passed over.
 Config load_data_config(const ConfigRequest& request, const TaskKinds& tasks);
 
-/// Resolved YAML; with `origins`, each line ends in a comment that says where its value came from (default, protocol, file:line, --set).
-/// Needs the provenance of load_config, so it takes the request.
+/// Resolved YAML; with `origins`, each line ends in a comment that says where its value came from (default,
+/// protocol, file:line, --set). Needs the provenance of load_config, so it takes the request.
 std::string print_config(const ConfigRequest& request, const Kinds& kinds);
 
-/// Resolved configuration as JSON (sections as objects, every key present); to_json and from_json are inverse. from_json validates
-/// like a file would; errors name `where` (a checkpoint's state.json).
+/// Resolved configuration as JSON (sections as objects, every key present); to_json and from_json are
+/// inverse. from_json validates like a file would; errors name `where` (a checkpoint's state.json).
 Json config_to_json(const Config& config);
 Config config_from_json(const Json& json, const Kinds& kinds, const std::string& where);
 /// from_json with --set assignments on top (lotformer-eval --set data.root=DIR).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What `config` and `data` both speak of, neither of which knows the other: the options that say how data are read, and what can be
-// wrong with them.
+// What `config` and `data` both speak of, neither of which knows the other: the options that say how data are
+// read, and what can be wrong with them.
 #pragma once
 
 #include <cstdint>

@@ -12,15 +12,24 @@ namespace lotformer {
 
 /// What went wrong, in the terms of the exit codes (the value of the enumerator is the exit code).
 enum class ErrorKind : int {
-  usage = 2,         ///< command line or configuration
-  data = 3,          ///< a data file is missing or malformed
-  checkpoint = 4,    ///< a checkpoint is missing, damaged or belongs to another model
-  disk = 5,          ///< cannot write, disk full
-  numerics = 6,      ///< non-finite loss or gradients
-  memory = 7,        ///< out of memory
-  device = 8,        ///< no such device, driver or communication failure
-  internal = 70,     ///< a broken invariant of ours
-  interrupted = 75,  ///< stopped by a signal; resumable
+  /// Command line or configuration.
+  usage = 2,
+  /// A data file is missing or malformed.
+  data = 3,
+  /// A checkpoint is missing, damaged or belongs to another model.
+  checkpoint = 4,
+  /// Cannot write, disk full.
+  disk = 5,
+  /// non-finite loss or gradients.
+  numerics = 6,
+  /// Out of memory.
+  memory = 7,
+  /// No such device, driver or communication failure.
+  device = 8,
+  /// A broken invariant of ours.
+  internal = 70,
+  /// Stopped by a signal; resumable.
+  interrupted = 75,
 };
 
 /// Exception with a kind. The message is one line, complete and in the user's terms.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An advisory lock between processes (and threads): whoever makes files that others may be making too holds it meanwhile.
+// An advisory lock between processes (and threads): whoever makes files that others may be making too holds
+// it meanwhile.
 #pragma once
 
 #include <filesystem>
@@ -8,11 +9,12 @@
 
 namespace lotformer {
 
-/// Holds flock(2) on a file (made when absent, left behind) until destruction. The holder's process id stands in the file. A file system
-/// without locks is reported as a warning and works as before, without protection.
+/// Holds flock(2) on a file (made when absent, left behind) until destruction. The holder's process id stands
+/// in the file. A file system without locks is reported as a warning and works as before, without protection.
 class FileLock {
  public:
-  /// Waits while another process holds the lock, and says `waiting_for` in the log then. Error(disk) when the file cannot be made.
+  /// Waits while another process holds the lock, and says `waiting_for` in the log then. Error(disk) when the
+  /// file cannot be made.
   static FileLock wait(const std::filesystem::path& path, const std::string& waiting_for);
   /// Nothing when another process holds the lock. Error(disk) when the file cannot be made.
   static std::optional<FileLock> try_now(const std::filesystem::path& path);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files: whole reads, atomic durable writes, memory maps. Failures are lotformer::Error of kind disk (writing) or the kind given.
+// Files: whole reads, atomic durable writes, memory maps. Failures are lotformer::Error of kind disk
+// (writing) or the kind given.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace lotformer {
 std::string read_file(const std::filesystem::path& path, ErrorKind kind,
                       int64_t max_bytes = int64_t{1} << 40);
 
-/// Buffered writer that reports every failure (disk full, quota, file-size limit) as Error(disk) with path and reason.
+/// Buffered writer that reports every failure (disk full, quota, file-size limit) as Error(disk) with path
+/// and reason.
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& path, bool append = false);

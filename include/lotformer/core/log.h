@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Logging to stderr. spdlog lives in log.cpp only: Debian's needs fmt 9 and does not compile beside torch headers.
+// Logging to stderr. spdlog lives in log.cpp only: Debian's needs fmt 9 and does not compile beside torch
+// headers.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What every main() shares: one-line errors on stderr, the table of exit codes, the build's identity, where configs lie.
+// What every main() shares: one-line errors on stderr, the table of exit codes, the build's identity, where
+// configs lie.
 #pragma once
 
 #include <filesystem>

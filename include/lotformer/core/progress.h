@@ -10,10 +10,12 @@
 
 namespace lotformer {
 
-/// Silent below two seconds, so that short work says nothing; then a StatusLine with counts, share and time left.
+/// Silent below two seconds, so that short work says nothing; then a StatusLine with counts, share and time
+/// left.
 class Progress {
  public:
-  /// `unit` follows the counts ("rows"); "bytes" prints them as sizes. Without a total (0), or beyond it, no time left is named.
+  /// `unit` follows the counts ("rows"); "bytes" prints them as sizes. Without a total (0), or beyond it, no
+  /// time left is named.
   Progress(std::string label, int64_t total, std::string unit);
   /// Cheap; may be called for every row.
   void update(int64_t done);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Random numbers that decide data: defined here, bit for bit, on every platform. Nothing of <random> but std::mt19937's raw
-// output is used, because distributions and std::shuffle differ between standard libraries.
+// Random numbers that decide data: defined here, bit for bit, on every platform. Nothing of <random> but
+// std::mt19937's raw output is used, because distributions and std::shuffle differ between standard
+// libraries.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The line on stderr that a person watches: redrawn on a terminal, one plain line every few seconds elsewhere.
+// The line on stderr that a person watches: redrawn on a terminal, one plain line every few seconds
+// elsewhere.
 #pragma once
 
 #include <chrono>
@@ -16,7 +17,8 @@ class StatusLine {
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
 
-  /// True when a show() now would be shown: the last one is old enough. Cheap; for callers to whom making the text is work.
+  /// True when a show() now would be shown: the last one is old enough. Cheap; for callers to whom making the
+  /// text is work.
   bool due() const;
   /// Shows `text` when it is due. `force`: always.
   void show(const std::string& text, bool force = false);

@@ -6,8 +6,8 @@
 
 namespace lotformer {
 
-/// While one lives, SIGINT and SIGTERM raise a flag where they would have ended the process. A second signal ends it at once. Signals that
-/// somebody handles already are left alone. One at a time in a process.
+/// While one lives, SIGINT and SIGTERM raise a flag where they would have ended the process. A second signal
+/// ends it at once. Signals that somebody handles already are left alone. One at a time in a process.
 class StopSignals {
  public:
   /// What about a signal that the process was told to ignore? Shells make background jobs ignore SIGINT.

@@ -18,7 +18,8 @@ class Dataset {
   const Impl& impl() const { return *impl_; }
 
   int64_t size() const;
-  int64_t sequences() const;  ///< 1, or 2 for pairs
+  /// 1, or 2 for pairs.
+  int64_t sequences() const;
   int64_t label(int64_t row) const;
   /// Tokens of the example as the model sees it: after the cut, with the end token where one is appended;
   /// where zeros are masked the bytes that are not zero, or 1 when all are.
@@ -34,7 +35,8 @@ class Dataset {
   /// All sequences, of other splits and other rows too, and where one begins: for copies to a device.
   std::span<const uint8_t> storage() const;
   int64_t begin(int64_t row, int64_t sequence = 0) const;
-  int64_t cut_examples() const;  ///< examples that lost tokens to max_length
+  /// Examples that lost tokens to max_length.
+  int64_t cut_examples() const;
 
   /// Numbers that the task's reader notes for each row. ListOps: 0 = tokens before the cut, 1 = depth of the
   /// tree. Text: 0 = bytes or characters before the cut; retrieval the same for both documents (0, 1).

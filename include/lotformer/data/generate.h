@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The one front of all generators: a task's row names its own (TaskSpec::generator), `lotformer-data generate` calls it. Their parameters
-// in full are in listops_generator.h and synthetic_generator.h.
+// The one front of all generators: a task's row names its own (TaskSpec::generator), `lotformer-data
+// generate` calls it. Their parameters in full are in listops_generator.h and synthetic_generator.h.
 #pragma once
 
 #include <cstdint>

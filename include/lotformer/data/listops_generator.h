@@ -14,14 +14,17 @@ namespace lotformer::data {
 /// Parameters of a generated set; the defaults are those of the official one.
 struct ListopsParameters {
   uint64_t seed = 0;
-  int64_t train = 96000;  ///< rows of each split
+  /// Rows of each split.
+  int64_t train = 96000;
   int64_t val = 2000;
   int64_t test = 2000;
-  int64_t min_length =
-      500;  ///< accepted lengths: min_length < length < max_length, in tokens without parentheses
+  /// Accepted lengths: min_length < length < max_length, in tokens without parentheses.
+  int64_t min_length = 500;
   int64_t max_length = 2000;
-  int64_t max_depth = 10;  ///< the root has depth 1; at max_depth stands always a digit
-  int64_t max_args = 10;   ///< arguments of an operator: uniform 2..max_args
+  /// The root has depth 1; at max_depth stands always a digit.
+  int64_t max_depth = 10;
+  /// Arguments of an operator: uniform 2..max_args.
+  int64_t max_args = 10;
 
   bool operator==(const ListopsParameters&) const = default;
 };
@@ -30,17 +33,22 @@ struct ListopsParameters {
 Json to_json(const ListopsParameters& parameters);
 /// Error(data) that names `where` for a missing or mistyped member.
 ListopsParameters listops_parameters_from_json(const Json& json, const std::string& where);
-/// Whether a set of these parameters is a sample of the official set's distribution, whatever its size and seed.
+/// Whether a set of these parameters is a sample of the official set's distribution, whatever its size and
+/// seed.
 bool has_official_distribution(ListopsParameters parameters);
 /// One sentence on the first parameter that differs ("seed is 7, wanted 0"), or "" when all are equal.
 std::string first_difference(const ListopsParameters& found, const ListopsParameters& wanted);
 
 struct ListopsGeneration {
-  std::filesystem::path directory;  ///< the task's folder, ROOT/listops-1000 unless the set was there already
-  bool already_there = false;       ///< a whole set with the same parameters was found; nothing was written
-  int64_t candidates = 0;           ///< trees drawn, accepted or not (0 when already there)
+  /// The task's folder, ROOT/listops-1000 unless the set was there already.
+  std::filesystem::path directory;
+  /// A whole set with the same parameters was found; nothing was written.
+  bool already_there = false;
+  /// Trees drawn, accepted or not (0 when already there).
+  int64_t candidates = 0;
   int64_t rows = 0;
-  int64_t bytes = 0;  ///< of the three TSV files
+  /// Of the three TSV files.
+  int64_t bytes = 0;
 };
 Json to_json(const ListopsGeneration& generation);
 /// One line for people: where, how many rows, how large.

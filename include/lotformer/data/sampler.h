@@ -16,9 +16,9 @@ class Sampler {
   Sampler(int64_t rows, int64_t batch_size, uint64_t seed);
   std::vector<int64_t> batch(int64_t step);
 
-  /// Batches of similar lengths: of every kWindow batches in a row the rows are sorted by `length` (of a row),
-  /// cut into batches anew, and these shuffled. Which rows an epoch has does not change, and a batch stays a
-  /// pure function of (seed, step).
+  /// Batches of similar lengths: of every kWindow batches in a row the rows are sorted by `length` (of a
+  /// row), cut into batches anew, and these shuffled. Which rows an epoch has does not change, and a batch
+  /// stays a pure function of (seed, step).
   static constexpr int64_t kWindow = 32;
   void bucket_by_length(std::function<int64_t(int64_t)> length);
   int64_t epoch_of(int64_t step) const { return step * batch_size_ / rows_; }

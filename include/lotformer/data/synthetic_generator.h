@@ -15,10 +15,13 @@
 namespace lotformer::data {
 
 struct Generation {
-  std::filesystem::path directory;  ///< the task's folder
-  bool already_there = false;       ///< a whole set with the same parameters was found; nothing was written
+  /// The task's folder.
+  std::filesystem::path directory;
+  /// A whole set with the same parameters was found; nothing was written.
+  bool already_there = false;
   int64_t examples = 0;
-  int64_t bytes = 0;  ///< of all files but SYNTHETIC.json
+  /// Of all files but SYNTHETIC.json.
+  int64_t bytes = 0;
 };
 Json to_json(const Generation& generation);
 /// One line for people: where, how many examples, how large.
@@ -28,9 +31,11 @@ std::string describe(const Generation& generation);
 /// lexicons.
 struct TextParameters {
   uint64_t seed = 0;
-  int64_t train = 25000;  ///< reviews, half of them of each class
+  /// Reviews, half of them of each class.
+  int64_t train = 25000;
   int64_t test = 25000;
-  bool long_range = false;  ///< label words in the last fifth only
+  /// Label words in the last fifth only.
+  bool long_range = false;
 };
 /// ROOT/aclImdb/{train,test}/{neg,pos}/<id>_<rating>.txt
 Generation generate_text(const std::filesystem::path& root, const TextParameters& parameters);
@@ -38,10 +43,12 @@ Generation generate_text(const std::filesystem::path& root, const TextParameters
 /// Pairs of documents: label 1 when they share their main topic and one rare word.
 struct RetrievalParameters {
   uint64_t seed = 0;
-  int64_t train = 147086;  ///< pairs
+  /// Pairs.
+  int64_t train = 147086;
   int64_t val = 18090;
   int64_t test = 17437;
-  int64_t min_bytes = 1000;  ///< of a document
+  /// Of a document.
+  int64_t min_bytes = 1000;
   int64_t max_bytes = 12000;
 };
 /// ROOT/tsv_data/new_aan_pairs.{train,eval,test}.tsv
@@ -51,7 +58,8 @@ Generation generate_retrieval(const std::filesystem::path& root, const Retrieval
 struct ImageParameters {
   uint64_t seed = 0;
   int64_t train = 45000;
-  int64_t val = 5000;  ///< readers divide the five training files 9 : 1
+  /// Readers divide the five training files 9 : 1.
+  int64_t val = 5000;
   int64_t test = 10000;
 };
 /// ROOT/cifar-10-batches-bin/{data_batch_1..5,test_batch}.bin, batches.meta.txt
@@ -61,10 +69,13 @@ Generation generate_image(const std::filesystem::path& root, const ImageParamete
 /// procedure of Linsley et al. 2018 and Kim et al. 2020 with the benchmark's settings (256: ours).
 struct PathfinderParameters {
   uint64_t seed = 0;
-  int64_t size = 32;                ///< pixels of an edge: 32, 64, 128 or 256
-  std::string difficulty = "hard";  ///< easy, intermediate, hard: contours of 6, 9, 14 dashes
+  /// Pixels of an edge: 32, 64, 128 or 256.
+  int64_t size = 32;
+  /// Easy, intermediate, hard: contours of 6, 9, 14 dashes.
+  std::string difficulty = "hard";
   int64_t train = 160000;
-  int64_t val = 20000;  ///< readers divide the whole 8 : 1 : 1
+  /// Readers divide the whole 8 : 1 : 1.
+  int64_t val = 20000;
   int64_t test = 20000;
 };
 /// ROOT/pathfinderN/{curv_baseline,curv_contour_length_9,curv_contour_length_14}/{imgs,metadata}

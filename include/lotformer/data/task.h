@@ -25,29 +25,37 @@ using lotformer::DataOptions;
 
 /// Accuracy of a trivial predictor, to print beside a result.
 struct Reference {
-  std::string name;     ///< "always 0", "root operator alone"
-  double accuracy = 0;  ///< in [0, 1]
-  std::string source;   ///< "official distribution" or "measured on the training split"
+  /// "always 0", "root operator alone".
+  std::string name;
+  /// In [0, 1].
+  double accuracy = 0;
+  /// "official distribution" or "measured on the training split".
+  std::string source;
 };
 
 /// A property of an example that accuracy is broken down by (ListOps: length, depth).
 struct Attribute {
   std::string name;
-  std::vector<int64_t>
-      edges;  ///< bins [edges[i], edges[i+1]); the last edge may be the largest int64: no upper bound
+  /// Bins [edges[i], edges[i+1]); the last edge may be the largest int64: no upper bound.
+  std::vector<int64_t> edges;
   std::function<int64_t(const Dataset&, int64_t row)> value;
 };
 
 /// How the ids of a task read for people.
 struct Vocabulary {
   enum class Kind {
-    expression,  ///< ListOps: operators, digits, brackets
-    text,        ///< the tokens, one behind the other, are a text
-    picture,     ///< grey values
-    numbers,     ///< the ids of `tokenizer: ids`, with blanks between them
+    /// ListOps: operators, digits, brackets.
+    expression,
+    /// The tokens, one behind the other, are a text.
+    text,
+    /// Grey values.
+    picture,
+    /// The ids of `tokenizer: ids`, with blanks between them.
+    numbers,
   };
   Kind kind = Kind::text;
-  /// Of each id: "[MAX", "e", "<pad>", "17". The byte tokeniser's are single bytes, which need not be characters by themselves.
+  /// Of each id: "[MAX", "e", "<pad>", "17". The byte tokeniser's are single bytes, which need not be
+  /// characters by themselves.
   std::vector<std::string> tokens;
 };
 
@@ -59,23 +67,26 @@ class Task {
   virtual int64_t vocab_size() const = 0;
   virtual int64_t num_classes() const = 0;
   virtual int64_t sequences() const { return 1; }
-  virtual int64_t max_length() const = 0;  ///< longest sequence a batch can have (after cut, eos and pad_to)
+  /// Longest sequence a batch can have (after cut, eos and pad_to).
+  virtual int64_t max_length() const = 0;
   virtual std::vector<std::string> class_names() const = 0;
-  /// What the ids stand for, with vocab_size() entries. Some numberings are counted in the training split: complete after an open().
+  /// What the ids stand for, with vocab_size() entries. Some numberings are counted in the training split:
+  /// complete after an open().
   virtual Vocabulary vocabulary() const = 0;
   /// Opens one split (through its cache). Throws DataError for bad files.
   virtual Dataset open(Split split) = 0;
-  /// "official" (files without a provenance record where there is an official release), "generated", "synthetic", "custom".
+  /// "official" (files without a provenance record where there is an official release), "generated",
+  /// "synthetic", "custom".
   virtual std::string data_origin() const = 0;
   /// The provenance record (generator, version, seed, parameters) or null.
   virtual Json provenance() const = 0;
-  /// Whether validation and test are the same examples, so that the best validation checkpoint has been chosen
-  /// on the test set (text with `val: test`, as the benchmark does it).
+  /// Whether validation and test are the same examples, so that the best validation checkpoint has been
+  /// chosen on the test set (text with `val: test`, as the benchmark does it).
   virtual bool val_is_test() const { return false; }
   virtual std::vector<Reference> references() { return {}; }
   virtual std::vector<Attribute> attributes() const { return {}; }
-  /// What an evaluation reports: "accuracy", "loss" (mean cross-entropy, natural logarithm), "recall by class" and for each attribute
-  /// "accuracy by NAME".
+  /// What an evaluation reports: "accuracy", "loss" (mean cross-entropy, natural logarithm), "recall by
+  /// class" and for each attribute "accuracy by NAME".
   virtual std::vector<std::string> metrics() const;
 };
 
@@ -92,13 +103,15 @@ struct TaskLength {
   int64_t longest(const DataOptions& options) const;
 };
 
-/// Values of an option, beside its default, that a task accepts: {"tokenizer", {"char"}}, {"append_eos", {"true"}}.
+/// Values of an option, beside its default, that a task accepts: {"tokenizer", {"char"}}, {"append_eos",
+/// {"true"}}.
 struct AcceptedValues {
   std::string_view key;
   std::vector<std::string_view> values;
 };
 
-/// One row of the task table: all that is known of a task before its files are read. docs/adding-a-task.md shows one in full.
+/// One row of the task table: all that is known of a task before its files are read. docs/adding-a-task.md
+/// shows one in full.
 struct TaskSpec {
   std::string_view name;
   /// What messages call the task together with its siblings ("pathfinder"); empty: its name.

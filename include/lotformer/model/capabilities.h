@@ -8,7 +8,8 @@
 
 namespace lotformer {
 
-/// The attention of each layer as a `Capability` (HasPlans, HasSolver, AdaptiveRank); nullptr where the module is none.
+/// The attention of each layer as a `Capability` (HasPlans, HasSolver, AdaptiveRank); nullptr where the
+/// module is none.
 template <class Capability>
 std::vector<Capability*> layers_as(const EncoderImpl& encoder) {
   std::vector<Capability*> found;

@@ -11,9 +11,11 @@
 namespace lotformer {
 
 struct ClassifierOptions {
-  EncoderOptions encoder;  ///< class_token is set by the pooling
+  /// class_token is set by the pooling.
+  EncoderOptions encoder;
   int64_t classes = 0;
-  int64_t sequences = 1;  ///< 2: two-tower head
+  /// 2: two-tower head.
+  int64_t sequences = 1;
   PoolingKind pooling = PoolingKind::mean;
 };
 

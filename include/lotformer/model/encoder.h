@@ -19,23 +19,25 @@ namespace lotformer {
 
 struct EncoderOptions {
   int64_t vocab_size = 0;
-  int64_t max_length = 0;  ///< rows of the position table
+  /// Rows of the position table.
+  int64_t max_length = 0;
   int64_t layers = 2, dim = 64, heads = 2, head_dim = 32, ff_dim = 128;
   double dropout = 0;
-  /// Ids are grey values 0..255, and (id / 255 - input_mean) / input_std goes through one linear layer in place of the table of vectors.
+  /// Ids are grey values 0..255, and (id / 255 - input_mean) / input_std goes through one linear layer in
+  /// place of the table of vectors.
   bool real_input = false;
   double input_mean = 0.5, input_std = 0.5;
   /// A learned token stands before every sequence; it has position 0, and those of the sequence begin at 1.
   bool class_token = false;
-  /// The position table starts as the sinusoids of Vaswani et al. (2017, section 3.5), scaled to the size of the normal start, instead of
-  /// as normal numbers. It is learned in either case.
+  /// The position table starts as the sinusoids of Vaswani et al. (2017, section 3.5), scaled to the size of
+  /// the normal start, instead of as normal numbers. It is learned in either case.
   bool sinusoidal_start = false;
   /// A second table, indexed by the place counted from the last real token, is added to the first.
   bool end_positions = false;
 };
 
-/// What the encoder reads of a batch: ids int64 [B, N], lengths int64 [B] or undefined (every token is real), positions int64 [B, N] or
-/// undefined (0..N-1).
+/// What the encoder reads of a batch: ids int64 [B, N], lengths int64 [B] or undefined (every token is real),
+/// positions int64 [B, N] or undefined (0..N-1).
 struct TokenBatch {
   at::Tensor ids, lengths, positions;
 };
@@ -68,8 +70,8 @@ class EncoderImpl final : public torch::nn::Module {
   EncoderImpl(const EncoderOptions& options, const AttentionFactory& attention);
   /// The batch with the class token in front, one token longer, where the encoder has one; else as it is.
   TokenBatch with_class_token(const TokenBatch& batch) const;
-  /// How forward() is to lay out the tokens of ids int64 [B, N], lengths int64 [B] or undefined: without padding on a CPU, unless
-  /// padding takes part in the attention.
+  /// How forward() is to lay out the tokens of ids int64 [B, N], lengths int64 [B] or undefined: without
+  /// padding on a CPU, unless padding takes part in the attention.
   ops::TokenLayout layout(const at::Tensor& ids, const at::Tensor& lengths) const;
   /// ids int64 [B, N], a layout of them, positions int64 [B, N] or undefined (0..N-1) -> [B, N, C] or [T, C].
   /// Rows of padding in a dense layout hold finite numbers without meaning.

@@ -11,10 +11,14 @@
 namespace lotformer {
 
 enum class PoolingKind {
-  mean,         ///< over the real tokens
-  padded_mean,  ///< sum of the real tokens over the padded length (published code)
-  cls,       ///< the first token, which EncoderOptions::class_token puts there (Tay et al. 2021, as in BERT)
-  attention  ///< softmax over the real tokens of x . query; `query` [C] is learned and starts at zero, as the mean
+  /// Over the real tokens.
+  mean,
+  /// Sum of the real tokens over the padded length (published code).
+  padded_mean,
+  /// The first token, which EncoderOptions::class_token puts there (Tay et al. 2021, as in BERT).
+  cls,
+  /// Softmax over the real tokens of x . query; `query` [C] is learned and starts at zero, as the mean.
+  attention
 };
 /// Error(internal) when the name is none of model.pooling's choices.
 PoolingKind parse_pooling(const std::string& name);

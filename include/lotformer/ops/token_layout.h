@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Tokens of a batch without its padding. On a CPU about half of the rows of a ListOps batch are padding; what works on one token at a time
-// (norms, projections, MLP, dropout) then runs on the real ones only, and attention gets its [B, H, N, D].
+// Tokens of a batch without its padding. On a CPU about half of the rows of a ListOps batch are padding; what
+// works on one token at a time (norms, projections, MLP, dropout) then runs on the real ones only, and
+// attention gets its [B, H, N, D].
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,8 +12,9 @@
 
 namespace lotformer::ops {
 
-/// Where the token vectors of a batch of B sequences of width N lie. Dense: [B, N, C], padding included, any device. Packed: [T, C], the
-/// real tokens of sequence 0, then those of sequence 1, ..., T = sum of the lengths; CPU.
+/// Where the token vectors of a batch of B sequences of width N lie. Dense: [B, N, C], padding included, any
+/// device. Packed: [T, C], the real tokens of sequence 0, then those of sequence 1, ..., T = sum of the
+/// lengths; CPU.
 class TokenLayout {
  public:
   /// lengths int64 [B] or undefined (every token is real).
@@ -41,7 +43,8 @@ std::array<at::Tensor, 3> split_heads(const at::Tensor& qkv, const TokenLayout& 
 /// [B, H, N, D] -> tokens [..., H * D]. Padded rows of a packed layout are not read, their gradient is zero.
 at::Tensor join_heads(const at::Tensor& heads, const TokenLayout& layout);
 
-/// Sum of the real tokens [..., C] of each sequence, [B, C]; zero for an empty one. A packed sum is accumulated in double.
+/// Sum of the real tokens [..., C] of each sequence, [B, C]; zero for an empty one. A packed sum is
+/// accumulated in double.
 at::Tensor sum_tokens(const at::Tensor& x, const TokenLayout& layout);
 
 }  // namespace lotformer::ops

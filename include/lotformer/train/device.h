@@ -23,8 +23,8 @@ int64_t set_threads(int64_t threads);
 /// Peak resident memory of the process (CPU) or peak allocated memory on the device (CUDA), in bytes.
 int64_t peak_memory_bytes(c10::Device device);
 
-/// As run_program, with the CPU allocator of ops/cpu_memory.h, and maps torch's exceptions: out of memory -> 7, CUDA failures -> 8, the rest -> 70 with
-/// the first line only.
+/// As run_program, with the CPU allocator of ops/cpu_memory.h, and maps torch's exceptions: out of memory ->
+/// 7, CUDA failures -> 8, the rest -> 70 with the first line only.
 int run_torch_program(const std::string& name, const std::function<int()>& body);
 
 }  // namespace lotformer

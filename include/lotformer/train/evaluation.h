@@ -13,19 +13,28 @@ namespace lotformer {
 
 /// Transport plans that an evaluation writes beside its scores.
 struct PlanRequest {
-  std::filesystem::path file;          ///< .json or .safetensors; empty: nothing is written
-  std::vector<int64_t> rows = {0};     ///< of the split
-  std::vector<int64_t> layers, heads;  ///< empty: all
+  /// .json or .safetensors; empty: nothing is written.
+  std::filesystem::path file;
+  /// Of the split.
+  std::vector<int64_t> rows = {0};
+  /// Empty: all.
+  std::vector<int64_t> layers, heads;
 };
 
 struct EvaluationRequest {
-  std::filesystem::path path;            ///< a run folder or a checkpoint
-  std::string checkpoint;                ///< best | last | "" (the best, else the last)
-  std::string split = "test";            ///< val | test
-  std::vector<std::string> assignments;  ///< --set KEY=VALUE on top of the recorded configuration
+  /// A run folder or a checkpoint.
+  std::filesystem::path path;
+  /// Best | last | "" (the best, else the last).
+  std::string checkpoint;
+  /// Val | test.
+  std::string split = "test";
+  /// --set KEY=VALUE on top of the recorded configuration.
+  std::vector<std::string> assignments;
   std::string device = "auto";
-  std::filesystem::path predictions;  ///< empty: not written
-  PlanRequest plans;                  ///< without a file: not written
+  /// Empty: not written.
+  std::filesystem::path predictions;
+  /// Without a file: not written.
+  PlanRequest plans;
 };
 
 /// Scores the split. The object has accuracy, loss, examples, their breakdowns (per class, by length and

@@ -12,8 +12,10 @@ namespace lotformer {
 struct TrainRequest {
   ConfigRequest config;
   std::string device = "auto";
-  std::filesystem::path run_dir;  ///< empty: runs/TASK-ATTENTION-sSEED-HASH
-  std::string resume = "auto";    ///< auto | must | never | path of a checkpoint or run
+  /// Empty: runs/TASK-ATTENTION-sSEED-HASH.
+  std::filesystem::path run_dir;
+  /// Auto | must | never | path of a checkpoint or run.
+  std::string resume = "auto";
   bool dry_run = false;
 };
 
@@ -23,7 +25,8 @@ Json launch_training(const TrainRequest& request);
 /// Builds everything, one batch forward and backward, logs parameters and memory; writes nothing.
 Json dry_run(const TrainRequest& request);
 
-/// results.json for people: the scores with their references. Throws nlohmann::json::exception when a member is missing.
+/// results.json for people: the scores with their references. Throws nlohmann::json::exception when a member
+/// is missing.
 std::string summarise_results(const Json& results);
 
 }  // namespace lotformer

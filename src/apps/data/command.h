@@ -41,8 +41,8 @@ struct Target {
   void add_to(CLI::App& command);
   /// --config and --set, for the subcommands that read data as a configuration says.
   void add_configuration(CLI::App& command);
-  /// For reading: the configuration's data section, then --set, then --task, --root and --difficulty where they
-  /// are given. Error(usage) when neither --task nor a configuration names the task.
+  /// For reading: the configuration's data section, then --set, then --task, --root and --difficulty where
+  /// they are given. Error(usage) when neither --task nor a configuration names the task.
   Source source() const;
   /// Prints one of the two on stdout; with --json only the object.
   void print(const Json& object, const std::string& text) const;
@@ -54,8 +54,8 @@ struct Target {
 /// "train", "val" or "test", checked before.
 data::Split split_of(const std::string& name);
 
-/// CLI11 validators: a whole number from 0 to 2^63 - 1, and one to 2^64 - 1 (CLI11 itself would wrap -1 and clamp what is too
-/// large).
+/// CLI11 validators: a whole number from 0 to 2^63 - 1, and one to 2^64 - 1 (CLI11 itself would wrap -1 and
+/// clamp what is too large).
 std::string whole_number(const std::string& text);
 std::string seed_number(const std::string& text);
 

@@ -14,15 +14,22 @@
 namespace lotformer::data {
 
 struct SetPlan {
-  std::string task;                        ///< of the record: "pathfinder64"
-  int version = 1;                         ///< raised when equal parameters would give other bytes
-  std::filesystem::path folder;            ///< below the root
-  std::vector<std::string> other_folders;  ///< other names under which readers look
-  std::vector<std::string> own;            ///< names at the folder's top that a generator makes
-  std::vector<std::string> markers;        ///< paths in it by which a set is known, whoever made it
+  /// Of the record: "pathfinder64".
+  std::string task;
+  /// Raised when equal parameters would give other bytes.
+  int version = 1;
+  /// Below the root.
+  std::filesystem::path folder;
+  /// Other names under which readers look.
+  std::vector<std::string> other_folders;
+  /// Names at the folder's top that a generator makes.
+  std::vector<std::string> own;
+  /// Paths in it by which a set is known, whoever made it.
+  std::vector<std::string> markers;
   Json parameters, counts;
   int64_t examples = 0;
-  int64_t max_bytes = 0;  ///< what it takes on disk at most
+  /// What it takes on disk at most.
+  int64_t max_bytes = 0;
 };
 
 /// Fills the folder it is given and returns the `files` and `folders` of the record (see file_entry,

@@ -24,8 +24,9 @@ constexpr int64_t kClasses = 10, kTrainingFiles = 5;
 
 using Record = std::array<char, static_cast<size_t>(kRecord)>;
 
-/// Class c: stripes along c * 18 degrees, 3 to 5 periods, any phase, a colour tint, noise. Brightness rises with the class, too little to
-/// tell neighbours apart, so that a small model finds something within a few hundred steps.
+/// Class c: stripes along c * 18 degrees, 3 to 5 periods, any phase, a colour tint, noise. Brightness rises
+/// with the class, too little to tell neighbours apart, so that a small model finds something within a few
+/// hundred steps.
 void draw_record(Rng& rng, Record& record) {
   const auto label = rng.below(kClasses);
   const double turns = static_cast<double>(label) / (2 * kClasses);

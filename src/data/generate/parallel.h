@@ -7,7 +7,8 @@
 
 namespace lotformer::data {
 
-/// Error(interrupted) when a signal has come (core/stop_signals.h). For the loops of the generators, from any thread.
+/// Error(interrupted) when a signal has come (core/stop_signals.h). For the loops of the generators, from any
+/// thread.
 void stop_if_asked();
 
 /// Calls `work(i)` once for each i in [0, count), in any order, from as many threads as the machine has cores

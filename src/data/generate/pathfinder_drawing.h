@@ -19,12 +19,15 @@ struct Settings {
   int64_t size = 0;
   double padding = 1;
   double dash_length = 0, thickness = 0;
-  std::vector<int> margins;  ///< one is drawn for each picture; dashes of a contour are two margins apart
+  /// One is drawn for each picture; dashes of a contour are two margins apart.
+  std::vector<int> margins;
   int64_t seed_distance = 0;
   double disc_radius = 0, continuity = 1;
   double contour_contrast = 1, dash_contrast = 1;
-  int64_t distractor_dashes = 0;  ///< in all of them together
-  int64_t contour_length = 0;     ///< dashes of a target contour
+  /// In all of them together.
+  int64_t distractor_dashes = 0;
+  /// Dashes of a target contour.
+  int64_t contour_length = 0;
   int64_t distractor_length() const { return contour_length / 3; }
   int64_t distractors() const { return distractor_dashes / distractor_length(); }
 };
@@ -36,16 +39,20 @@ Settings settings_for(int64_t size, std::string_view difficulty);
 std::string folder_of(std::string_view difficulty);
 
 struct Point {
-  double x = 0, y = 0;  ///< pixel centres have whole coordinates
+  /// Pixel centres have whole coordinates.
+  double x = 0, y = 0;
 };
 struct Dash {
   Point tail, head;
 };
 struct Picture {
-  int label = 0;  ///< 1: both discs on contour 0; 0: the second on contour 1
+  /// 1: both discs on contour 0; 0: the second on contour 1.
+  int label = 0;
   int margin = 0;
-  int restarts = 0;                         ///< attempts that ended without a place
-  std::vector<std::vector<Dash>> contours;  ///< the two targets first, then the distractors
+  /// Attempts that ended without a place.
+  int restarts = 0;
+  /// The two targets first, then the distractors.
+  std::vector<std::vector<Dash>> contours;
   std::array<Point, 2> discs;
 };
 

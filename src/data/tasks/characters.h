@@ -23,7 +23,8 @@ std::string encode_utf8(char32_t character);
 class CharacterVocabulary {
  public:
   static constexpr uint8_t kUnknown = 1, kEnd = 2, kFirst = 3;
-  static constexpr size_t kMost = 256 - kFirst;  ///< characters that have an id of their own: ids are bytes
+  /// Characters that have an id of their own: ids are bytes.
+  static constexpr size_t kMost = 256 - kFirst;
 
   void count(std::span<const char32_t> characters);
   /// Numbers the characters counted at least `least` times. False when they are more than kMost.

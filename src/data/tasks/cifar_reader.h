@@ -18,10 +18,12 @@ inline constexpr int64_t kPixels = 1024, kRecordBytes = 1 + 3 * kPixels, kOffici
 
 struct Record {
   int label = 0;
-  std::span<const uint8_t> colours;  ///< 1024 red, 1024 green, 1024 blue, each row by row
+  /// 1024 red, 1024 green, 1024 blue, each row by row.
+  std::span<const uint8_t> colours;
 };
 
-/// Exact integer form of Google's conversion: 0.2989 R + 0.5870 G + 0.1140 B on [0, 1], times 255.5, truncated.
+/// Exact integer form of Google's conversion: 0.2989 R + 0.5870 G + 0.1140 B on [0, 1], times 255.5,
+/// truncated.
 uint8_t grey(uint8_t red, uint8_t green, uint8_t blue);
 /// The Python Imaging Library's, which the S4 family uses.
 uint8_t grey_pil(uint8_t red, uint8_t green, uint8_t blue);

@@ -27,7 +27,8 @@ class DirectoryTask : public Task {
 
   DataOptions options_;
   std::filesystem::path directory_;
-  std::string prefix_;  ///< of file names in messages
+  /// Of file names in messages.
+  std::string prefix_;
   Json provenance_;
 };
 

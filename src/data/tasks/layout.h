@@ -9,8 +9,10 @@
 namespace lotformer::data {
 
 struct Layout {
-  std::vector<std::string> names;  ///< of the task's folder, the official one first; none: ROOT itself only
-  std::vector<std::string> required;  ///< files or folders that it holds
+  /// Of the task's folder, the official one first; none: ROOT itself only.
+  std::vector<std::string> names;
+  /// Files or folders that it holds.
+  std::vector<std::string> required;
 };
 
 /// Folders that are looked into, in order: for each name ROOT/name, ROOT/lra_release/name and

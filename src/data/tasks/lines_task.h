@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A task whose splits are text files with an example a line. A subclass says what a line means; files, cache, cut and messages are here.
+// A task whose splits are text files with an example a line. A subclass says what a line means; files, cache,
+// cut and messages are here.
 #pragma once
 
 #include <algorithm>

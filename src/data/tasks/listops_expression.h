@@ -48,8 +48,10 @@ class Expression {
   bool finish();
   const std::string& problem() const { return problem_; }
 
-  int value() const { return value_; }      ///< after finish()
-  int64_t depth() const { return depth_; }  ///< levels of the tree; a digit alone has depth 1
+  /// After finish().
+  int value() const { return value_; }
+  /// Levels of the tree; a digit alone has depth 1.
+  int64_t depth() const { return depth_; }
   int64_t tokens() const { return tokens_; }
 
  private:

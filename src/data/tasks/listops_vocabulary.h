@@ -33,7 +33,8 @@ class Encoding {
   int64_t vocab_size() const { return vocab_size_; }
   /// Text of each id; with `vocab: s4` only after number_by_frequency().
   std::vector<std::string> tokens() const;
-  int64_t max_length() const { return max_length_; }  ///< longest row, end token included
+  /// Longest row, end token included.
+  int64_t max_length() const { return max_length_; }
   /// Names the options: part of a cache's file name.
   std::string name() const;
   /// The table default id -> id as text: part of a cache's identity.

@@ -107,7 +107,8 @@ void PathfinderTask::find_files() {
   }
 }
 
-/// Entries below imgs, for the progress line: images and a folder for each thousand; 0 when the record does not tell.
+/// Entries below imgs, for the progress line: images and a folder for each thousand; 0 when the record does
+/// not tell.
 int64_t PathfinderTask::expected_files() const {
   static const Json::json_pointer place("/folders/imgs/files");
   int64_t images = is_official() ? kOfficialImages : 0;

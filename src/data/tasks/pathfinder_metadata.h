@@ -14,19 +14,23 @@
 namespace lotformer::data::pathfinder {
 
 struct Image {
-  std::string_view folder, file;  ///< "imgs/0", "sample_0.png"
+  /// "imgs/0", "sample_0.png".
+  std::string_view folder, file;
   int label = 0;
-  int64_t batch = 0;  ///< number of the metadata file
-  int64_t line = 0;   ///< there, 1-based
+  /// Number of the metadata file.
+  int64_t batch = 0;
+  /// There, 1-based.
+  int64_t line = 0;
 };
 
 struct MetadataFile {
-  std::string name;  ///< "metadata/10.npy"
+  /// "metadata/10.npy".
+  std::string name;
   int64_t number = 0;
 };
 
-/// The metadata files `<number>.npy` by their number (2 before 10). DataError when there are none, two have the same
-/// number or anything else lies there.
+/// The metadata files `<number>.npy` by their number (2 before 10). DataError when there are none, two have
+/// the same number or anything else lies there.
 std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix);
 
 /// Calls `take` for each line of `text`, the contents of the file `name` with number `batch`. DataError for

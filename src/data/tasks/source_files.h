@@ -27,8 +27,8 @@ class SourceIdentity {
   std::string text_;
 };
 
-/// A regular file that is open for reading. Readers get it instead of a path, so that what was checked is what
-/// is read.
+/// A regular file that is open for reading. Readers get it instead of a path, so that what was checked is
+/// what is read.
 class SourceFile {
  public:
   /// Takes over `fd`; `name` is the file's name in messages. DataError when it is no regular file.
@@ -39,7 +39,8 @@ class SourceFile {
   SourceFile(const SourceFile&) = delete;
   SourceFile& operator=(const SourceFile&) = delete;
   const std::string& name() const { return name_; }
-  int64_t size() const { return size_; }  ///< bytes, when it was opened
+  /// Bytes, when it was opened.
+  int64_t size() const { return size_; }
   /// Up to `size` next bytes; fewer only at the end of the file. DataError: read error.
   size_t read(void* bytes, size_t size);
   /// Tells the kernel that the file will be read from front to back.

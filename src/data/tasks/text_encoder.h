@@ -25,7 +25,8 @@ class TextEncoder {
 
   bool by_character() const { return by_character_; }
   int64_t vocab_size() const { return by_character_ ? vocabulary_.size() : 257; }
-  int64_t max_length() const { return max_length_; }  ///< longest sequence, end token included
+  /// Longest sequence, end token included.
+  int64_t max_length() const { return max_length_; }
   Vocabulary vocabulary() const;
   uint64_t id_offset() const { return by_character_ ? 0 : 1; }
   /// Part of a cache's file name, and of its identity.
@@ -41,8 +42,10 @@ class TextEncoder {
   void load(const Cache& cache);
 
   struct Encoded {
-    std::span<const uint8_t> ids;  ///< valid until the next call, and no longer than `text`
-    uint32_t full_length = 0;      ///< before the cut, without end token
+    /// Valid until the next call, and no longer than `text`
+    std::span<const uint8_t> ids;
+    /// Before the cut, without end token.
+    uint32_t full_length = 0;
     bool cut = false;
   };
   /// What a cache of ours says; that of the training split has the numbering of characters in it.

@@ -11,8 +11,10 @@
 namespace lotformer::data::reviews {
 
 struct Review {
-  std::string name;  ///< "train/pos/10_7.txt"
-  int label = 0;     ///< 0 neg, 1 pos
+  /// "train/pos/10_7.txt".
+  std::string name;
+  /// 0 neg, 1 pos.
+  int label = 0;
   int64_t id = 0;
   int64_t rating = 0;
 };

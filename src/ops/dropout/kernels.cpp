@@ -46,7 +46,8 @@ LOTFORMER_INLINE void store(float value, Bfloat16Bits& out) {
   out.bits = static_cast<uint16_t>(value != value ? 0x7fc0U : rounded);
 }
 
-// Loops run in place too; value i depends on value i alone, which is what the pragma promises to the vectoriser.
+// Loops run in place too; value i depends on value i alone, which is what the pragma promises to the
+// vectoriser.
 
 template <bool kResidual, class T>
 LOTFORMER_INLINE void drop_values(const DropoutMask& given, uint32_t n, const T* residual, const T* x,

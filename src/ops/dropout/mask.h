@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which values dropout keeps: a function of (seed, place) and of nothing else, so that a backward pass computes the choice again instead
-// of storing it, and threads share the work in any way.
+// Which values dropout keeps: a function of (seed, place) and of nothing else, so that a backward pass
+// computes the choice again instead of storing it, and threads share the work in any way.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +8,16 @@
 
 namespace lotformer::ops {
 
-/// Integer hash whose output bits change with probability close to 1/2 for any flipped input bit (C. Wellons, hash prospector).
+/// Integer hash whose output bits change with probability close to 1/2 for any flipped input bit (C. Wellons,
+/// hash prospector).
 [[gnu::always_inline]] inline uint32_t hash32(uint32_t x) {
   x = (x ^ (x >> 16)) * 0x7feb352dU;
   x = (x ^ (x >> 15)) * 0x846ca68bU;
   return x ^ (x >> 16);
 }
 
-/// One block of at most 2^32 values. A value is dropped with probability p in [0, 1), in steps of 2^-32; what is kept is to be multiplied
-/// by scale() = 1 / (1 - p).
+/// One block of at most 2^32 values. A value is dropped with probability p in [0, 1), in steps of 2^-32; what
+/// is kept is to be multiplied by scale() = 1 / (1 - p).
 class DropoutMask {
  public:
   DropoutMask(uint64_t seed, double p)

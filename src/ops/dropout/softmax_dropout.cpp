@@ -39,7 +39,8 @@ struct Block {
   uint64_t seed;
 };
 
-/// Threads take whole (sequence, head) pairs: blocks of one pair add to the same gradients of K and V, in order.
+/// Threads take whole (sequence, head) pairs: blocks of one pair add to the same gradients of K and V, in
+/// order.
 void for_each_block(const Plan& plan, int64_t heads, const std::function<void(const Block&)>& work) {
   parallel_tasks(static_cast<int64_t>(plan.keys.size()) * heads, [&](int64_t pair) {
     const int64_t b = pair / heads, h = pair % heads;

@@ -49,8 +49,9 @@ struct Problems {
   }
 };
 
-/// On the CPU threads take whole groups: operators of a tile are short, and threads that meet after each of them lose most of their
-/// time on a busy machine. Elsewhere this thread issues everything, on its own device and stream.
+/// On the CPU threads take whole groups: operators of a tile are short, and threads that meet after each of
+/// them lose most of their time on a busy machine. Elsewhere this thread issues everything, on its own device
+/// and stream.
 void for_each_group(const Problems& problems, const std::function<void(int64_t)>& work) {
   const auto count = static_cast<int64_t>(problems.groups.size());
   if (problems.q.is_cpu()) return parallel_tasks(count, work);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Backward through T half-iterations. With P_t = exp(A + potential_t + potential_(t-1)), whose rows over the side that t
-// updates sum to 1, and g_t = dL/d(potential_t):
+// Backward through T half-iterations. With P_t = exp(A + potential_t + potential_(t-1)), whose rows over the
+// side that t updates sum to 1, and g_t = dL/d(potential_t):
 //   out = P_T v        dA  = P_T * W,  W_ij = dO_i . V_j;  g_T, g_(T-1) = its sums over either side
-//   half-iteration t   dA -= P_t * g_t,  g_(t-1) -= sum over the updated side of P_t * g_t                     t = T ... 1
-// (* entrywise, g_t along the side that t updates). Tiles of the side updated last hold whole rows of P_T, so g_T is known inside
-// the tile; and the sums that give g_(t-2) from P_(t-1) are complete inside a tile as well. Hence one sweep for T and one for
-// each pair (t - 1, t - 2).
+//   t = T ... 1        dA -= P_t * g_t,  g_(t-1) -= sum over the updated side of P_t * g_t
+// (* entrywise, g_t along the side that t updates). Tiles of the side updated last hold whole rows of P_T, so
+// g_T is known inside the tile; and the sums that give g_(t-2) from P_(t-1) are complete inside a tile as
+// well. Hence one sweep for T and one for each pair (t - 1, t - 2).
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty_like.h>

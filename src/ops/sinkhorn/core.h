@@ -11,11 +11,12 @@
 
 namespace lotformer::ops::sinkhorn {
 
-/// Potentials in the order of their computation: index 0 is the starting potential of the columns, index t the result of
-/// half-iteration t (rows when t is odd). [P, n] each.
+/// Potentials in the order of their computation: index 0 is the starting potential of the columns, index t
+/// the result of half-iteration t (rows when t is odd). [P, n] each.
 using Trajectory = std::vector<at::Tensor>;
 
-/// T half-iterations; `out` [P, rows, D] becomes P V of the last two potentials, in T sweeps when T is odd or even.
+/// T half-iterations; `out` [P, rows, D] becomes P V of the last two potentials, in T sweeps when T is odd or
+/// even.
 Trajectory run_half_iterations(const Points& points, const at::Tensor& v, int64_t half_iterations,
                                at::Tensor& out);
 
@@ -26,14 +27,18 @@ struct Convergence {
 
 /// Column potentials at which every problem has stopped, ready for a last row update.
 struct Solution {
-  at::Tensor columns;          ///< [P, m]
-  at::Tensor half_iterations;  ///< int64 [P], the last row update included
-  at::Tensor residual;         ///< [P], mean |column sum - 1| at the last check
+  /// [P, m].
+  at::Tensor columns;
+  /// int64 [P], the last row update included.
+  at::Tensor half_iterations;
+  /// [P], mean |column sum - 1| at the last check.
+  at::Tensor residual;
 };
 
-/// Half-iterations until each problem meets the tolerance by itself; solved problems leave the batch. A problem also stops
-/// when its residual, which decreases in exact arithmetic, has not decreased three times in a row (rounding), or is NaN.
-/// `trajectory`: receives all potentials; for a single problem. One host synchronisation a pair of half-iterations.
+/// Half-iterations until each problem meets the tolerance by itself; solved problems leave the batch. A
+/// problem also stops when its residual, which decreases in exact arithmetic, has not decreased three times
+/// in a row (rounding), or is NaN. `trajectory`: receives all potentials; for a single problem. One host
+/// synchronisation a pair of half-iterations.
 Solution solve(const Points& points, const Convergence& convergence, Trajectory* trajectory);
 
 /// The row update after `solve`, which makes row sums exact; `out` becomes P V. Returns the row potentials.
@@ -41,13 +46,17 @@ at::Tensor last_rows(const Points& points, const at::Tensor& columns, const at::
 
 /// What the backward passes need: dL/d(out), values and the output.
 struct Upstream {
-  at::Tensor d_out;  ///< [P, rows, D]
-  at::Tensor v;      ///< [P, columns, D]
-  at::Tensor out;    ///< [P, rows, D]
+  /// [P, rows, D].
+  at::Tensor d_out;
+  /// [P, columns, D].
+  at::Tensor v;
+  /// [P, rows, D].
+  at::Tensor out;
 };
 
 struct Gradient {
-  at::Tensor x[2];  ///< as Points::x
+  /// As Points::x.
+  at::Tensor x[2];
   at::Tensor v;
 };
 

@@ -14,9 +14,12 @@ namespace lotformer::ops::sinkhorn {
 /// Problems [first, first + count) of the flattened [B H] axis, cut to `tokens[side]` tokens.
 struct Group {
   int64_t first, count;
-  int64_t tokens[2];      ///< rows, columns
-  at::Tensor padding[2];  ///< bool [count, tokens], to be zeroed; undefined: none
-  at::Tensor absent[2];   ///< bool [count, tokens], without mass: padding, except where everything is
+  /// Rows, columns.
+  int64_t tokens[2];
+  /// bool [count, tokens], to be zeroed; undefined: none.
+  at::Tensor padding[2];
+  /// bool [count, tokens], without mass: padding, except where everything is.
+  at::Tensor absent[2];
 
   /// The group's part of x [B H, N, ...], contiguous, zero at padding.
   at::Tensor take(const at::Tensor& x, int side) const;
@@ -25,12 +28,16 @@ struct Group {
 };
 
 struct Grouping {
-  bool by_sequence;     ///< else one group with masks
-  bool padded_queries;  ///< padded rows take part
-  bool single;          ///< one problem a group
+  /// Else one group with masks.
+  bool by_sequence;
+  /// Padded rows take part.
+  bool padded_queries;
+  /// One problem a group.
+  bool single;
 };
 
-/// By sequence: real tokens only, so no mask, and lengths are read on the host; as many heads together as fit one tile.
+/// By sequence: real tokens only, so no mask, and lengths are read on the host; as many heads together as fit
+/// one tile.
 std::vector<Group> make_groups(const at::Tensor& q, const at::Tensor& lengths, const Grouping& grouping);
 
 }  // namespace lotformer::ops::sinkhorn

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Gradient of the converged map (implicit function theorem; Luise et al. 2018). P has row sums 1 and column sums c (1 at
-// convergence). With G = P * (dO V^T), alpha = its row sums, beta = its column sums, the change of both potentials has to keep the
-// marginals, which makes
+// Gradient of the converged map (implicit function theorem; Luise et al. 2018). P has row sums 1 and column
+// sums c (1 at convergence). With G = P * (dO V^T), alpha = its row sums, beta = its column sums, the change
+// of both potentials has to keep the marginals, which makes
 //   dA = G - P * (lambda_i + mu_j),    lambda = alpha - P mu,    (diag(c) - P^T P) mu = beta - P^T alpha.
-// The matrix is positive semidefinite with the constants as null space (more where the plan falls into blocks), and the right
-// side is orthogonal to them. Scaled by c^(-1/2) its eigenvalues lie in [0, 1]; conjugate gradients need one sweep a step
-// and no matrix. Their steps grow with the square root of what Sinkhorn's iterations need.
+// The matrix is positive semidefinite with the constants as null space (more where the plan falls into
+// blocks), and the right side is orthogonal to them. Scaled by c^(-1/2) its eigenvalues lie in [0, 1];
+// conjugate gradients need one sweep a step and no matrix. Their steps grow with the square root of what
+// Sinkhorn's iterations need.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/maximum.h>
@@ -50,8 +51,9 @@ struct Plan {
   }
 };
 
-/// Conjugate gradients on (I - D P^T P D) y = b, D = `scale` = diag(c)^(-1/2), every problem with its own end. `root` = c^(1/2)
-/// spans the null space. `size` [P, 1] is the size of what b is a difference of: residuals below its rounding are noise.
+/// Conjugate gradients on (I - D P^T P D) y = b, D = `scale` = diag(c)^(-1/2), every problem with its own
+/// end. `root` = c^(1/2) spans the null space. `size` [P, 1] is the size of what b is a difference of:
+/// residuals below its rounding are noise.
 at::Tensor conjugate_gradients(const Plan& plan, const at::Tensor& root, const at::Tensor& scale,
                                const at::Tensor& b, const at::Tensor& size) {
   const double precision = epsilon_of(b);
@@ -92,7 +94,8 @@ Gradient implicit_gradient(const Points& points, const Upstream& upstream, const
     carried += at::bmm(tile.of(alpha).unsqueeze(1), p).squeeze(1);
   });
   const at::Tensor beta = (upstream.v * gradient.v).sum(-1);
-  // Columns without mass (absent, or underflowed far from convergence) are no part of the system: mu is zero there.
+  // Columns without mass (absent, or underflowed far from convergence) are no part of the system: mu is zero
+  // there.
   if (points.absent[1].defined()) mass.masked_fill_(points.absent[1], 0);
   const at::Tensor root = mass.sqrt(), scale = at::where(root > 0, root.reciprocal(), at::zeros_like(root));
   const at::Tensor size = (problem_dot(beta, beta) + problem_dot(alpha, alpha)).sqrt();

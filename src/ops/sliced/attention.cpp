@@ -26,7 +26,8 @@ using torch::autograd::variable_list;
 /// All problems of a call; tensors are contiguous and on the CPU.
 struct Call {
   at::Tensor x, y, v, x_slices, y_slices;
-  std::vector<int64_t> lengths;  ///< [B]
+  /// [B].
+  std::vector<int64_t> lengths;
   SlicedOptions options;
 
   int64_t problems() const { return x.size(0) * x.size(1); }
@@ -76,7 +77,8 @@ std::vector<double> mixture_weights(const Call& call, int64_t index) {
   const double least = *std::min_element(weights.begin(), weights.end());
   double sum = 0;
   for (double& weight : weights) sum += weight = std::exp(-beta * (weight - least));
-  // Below the square of the rounding error a slice changes nothing that can be seen, and need not be computed.
+  // Below the square of the rounding error a slice changes nothing that can be seen, and need not be
+  // computed.
   constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
   for (double& weight : weights) weight = weight < kEpsilon * kEpsilon * sum ? 0 : weight / sum;
   return weights;

@@ -25,7 +25,8 @@ SliceCost<T>::SliceCost(const SlicedProblem<T>& p, int64_t slice)
   moments_.data.assign(moments_.data.size(), T(0));
 }
 
-/// Both sides ascend with the rank, so the y boxes that meet one x box are neighbours, and intervals ascend too.
+/// Both sides ascend with the rank, so the y boxes that meet one x box are neighbours, and intervals ascend
+/// too.
 template <class T>
 void SliceCost<T>::make_bands() {
   const std::vector<GaussBox>&x_boxes = x_.kernel.boxes(), &y_boxes = y_.kernel.boxes();
@@ -53,7 +54,8 @@ void SliceCost<T>::make_bands() {
   });
 }
 
-/// tile.rows := C S_y, one row for each token of the tile in the order of x; tile.weights := their rows of S_x.
+/// tile.rows := C S_y, one row for each token of the tile in the order of x; tile.weights := their rows of
+/// S_x.
 template <class T>
 void SliceCost<T>::project(CostTile<T>& tile) {
   const int64_t nodes = y_.kernel.nodes(), count = static_cast<int64_t>(tile.tokens.size());

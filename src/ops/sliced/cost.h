@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The cost of one slice, D = sum_ab C_ab (U^T V)_ab, in node form. With K = S B S^T on both sides and q = 1 / (Z_x Z_y)
+// The cost of one slice, D = sum_ab C_ab (U^T V)_ab, in node form. With K = S B S^T on both sides and q = 1 /
+// (Z_x Z_y)
 //   D = sum_r q_r (K_x C K_y)_rr = sum_r q_r S_x[r] P S_y[r]^T,   P = B_x M B_y,   M = S_x^T C S_y.
-// Rank r meets only the block (box of x_r, box of y_r) of P. These blocks form a staircase, so M is needed in a band.
+// Rank r meets only the block (box of x_r, box of y_r) of P. These blocks form a staircase, so M is needed in
+// a band.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +32,8 @@ struct NodeBand {
   struct Interval {
     int64_t begin, width, offset;
   };
-  std::vector<Interval> intervals;  ///< one for each box of x
+  /// One for each box of x.
+  std::vector<Interval> intervals;
   Scratch<T> data;
   T* rows(int64_t box) { return data.data() + intervals[box].offset; }
   /// Row 0 of `box` at column `node`.
@@ -40,14 +43,21 @@ struct NodeBand {
 /// Scratch shared by the slices of a chunk, for one tile of tokens x against all n tokens y.
 template <class T>
 struct CostTile {
-  std::vector<int64_t> tokens;  ///< at most kTileTokens
-  Scratch<T> x;                 ///< [D, tile]
-  Scratch<T> distance;          ///< [n, tile]
-  Scratch<T> d_distance;        ///< [n, tile], backward only
-  Scratch<T> columns, rows;     ///< C S_y as [nodes, tile] and [tile, nodes]
+  /// At most kTileTokens.
+  std::vector<int64_t> tokens;
+  /// [D, tile].
+  Scratch<T> x;
+  /// [n, tile].
+  Scratch<T> distance;
+  /// [n, tile], backward only.
+  Scratch<T> d_distance;
+  /// C S_y as [nodes, tile] and [tile, nodes].
+  Scratch<T> columns, rows;
   Scratch<T> map_rows, map_columns;
-  Scratch<T> weights;          ///< rows of S_x, [tile, stride]
-  std::vector<int64_t> place;  ///< tokens of the tile in the order of x
+  /// Rows of S_x, [tile, stride].
+  Scratch<T> weights;
+  /// Tokens of the tile in the order of x.
+  std::vector<int64_t> place;
 };
 
 template <class T>
@@ -69,7 +79,8 @@ class SliceCost {
 
  private:
   using Band = NodeBand<T>;
-  struct Run {  ///< ranks [first, first + count) in one block
+  /// Ranks [first, first + count) in one block.
+  struct Run {
     int64_t x_box, y_box, first, count;
   };
   void make_bands();
@@ -88,12 +99,16 @@ class SliceCost {
 
   int64_t tokens_;
   SortedSide<T> x_, y_;
-  Scratch<int64_t> x_rank_;  ///< of each token
+  /// Of each token.
+  Scratch<int64_t> x_rank_;
   Scratch<T> q_;
   std::vector<Run> runs_;
-  Band inner_, moments_;            ///< layouts: blocks around the staircase; M
-  Band map_, map_x_, map_y_;        ///< U^T V between nodes, and its derivatives
-  Scratch<T> source_x_, source_y_;  ///< by token
+  /// Layouts: blocks around the staircase; M.
+  Band inner_, moments_;
+  /// U^T V between nodes, and its derivatives.
+  Band map_, map_x_, map_y_;
+  /// By token.
+  Scratch<T> source_x_, source_y_;
 };
 
 }  // namespace lotformer::ops

@@ -7,8 +7,8 @@
 
 namespace lotformer::ops {
 
-/// map := B_x R B_y with R = S_x^T diag(q) S_y, so that U^T V = S_x map S_y^T. `derivative` is with respect to the token
-/// that looks at the map, hence the other sign for B_y, whose targets are ranks here.
+/// map := B_x R B_y with R = S_x^T diag(q) S_y, so that U^T V = S_x map S_y^T. `derivative` is with respect
+/// to the token that looks at the map, hence the other sign for B_y, whose targets are ranks here.
 template <class T>
 void SliceCost<T>::make_map(GaussForm x_form, GaussForm y_form, Band& map) {
   Band right = inner_;

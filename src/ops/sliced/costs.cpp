@@ -27,7 +27,8 @@ void for_each_chunk(const SlicedProblem<T>& problem, const std::vector<int64_t>&
   }
 }
 
-/// Calls work(tile) with the distances of at most kTileTokens rows to all tokens y. Lanes beyond the rows repeat the first.
+/// Calls work(tile) with the distances of at most kTileTokens rows to all tokens y. Lanes beyond the rows
+/// repeat the first.
 template <class T, class Work>
 void for_each_tile(const SlicedProblem<T>& p, const CostRows& rows, CostTile<T>& tile, const Work& work) {
   tile.x.resize(p.dim * kTileTokens);

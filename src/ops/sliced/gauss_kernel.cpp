@@ -18,7 +18,8 @@ GaussKernel<T>::GaussKernel(std::vector<double> sorted, double tau) {
   make_matrices(sorted, tau);
 }
 
-/// A box starts at the first point that the one before does not cover, so crowded stretches and gaps cost the same.
+/// A box starts at the first point that the one before does not cover, so crowded stretches and gaps cost the
+/// same.
 template <class T>
 void GaussKernel<T>::make_boxes(const std::vector<double>& sorted, double width) {
   box_of_.resize(sorted.size());
@@ -58,8 +59,8 @@ void GaussKernel<T>::link_boxes(const std::vector<double>& sorted, double reach)
   derivatives_.resize(offset);
 }
 
-/// Chebyshev nodes and barycentric Lagrange weights (Berrut and Trefethen 2004, equation 5.3) for a crowded box; the
-/// points themselves otherwise, which is exact.
+/// Chebyshev nodes and barycentric Lagrange weights (Berrut and Trefethen 2004, equation 5.3) for a crowded
+/// box; the points themselves otherwise, which is exact.
 template <class T>
 void GaussKernel<T>::make_nodes(const std::vector<double>& sorted, double width) {
   constexpr int64_t p = kStride;

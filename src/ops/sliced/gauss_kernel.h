@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// K_ij = exp(-(t_i - t_j)^2 / tau) over sorted points as S B S^T: S [N, nodes] interpolates inside boxes (p entries a
-// row), B is the same kernel between the nodes of neighbouring boxes. docs/espformer.md has the error bound.
+// K_ij = exp(-(t_i - t_j)^2 / tau) over sorted points as S B S^T: S [N, nodes] interpolates inside boxes (p
+// entries a row), B is the same kernel between the nodes of neighbouring boxes. docs/espformer.md has the
+// error bound.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,12 @@ template <class T>
 struct GaussAccuracy;
 template <>
 struct GaussAccuracy<float> {
-  static constexpr int64_t kNodes = 12;     ///< p, Chebyshev nodes of a box
-  static constexpr double kBoxWidth = 1.5;  ///< width of a box
-  static constexpr double kReach = 5;       ///< boxes further apart do not see each other
+  /// p, Chebyshev nodes of a box.
+  static constexpr int64_t kNodes = 12;
+  /// Width of a box.
+  static constexpr double kBoxWidth = 1.5;
+  /// Boxes further apart do not see each other.
+  static constexpr double kReach = 5;
 };
 template <>
 struct GaussAccuracy<double> {
@@ -26,25 +30,29 @@ struct GaussAccuracy<double> {
   static constexpr double kReach = 6.2;
 };
 
-/// Long sums go through partial sums of this many terms: one running sum of equal float32 terms drifts by N / 2
-/// rounding errors.
+/// Long sums go through partial sums of this many terms: one running sum of equal float32 terms drifts by N /
+/// 2 rounding errors.
 constexpr int64_t kSumLength = 64;
 
 /// Points [first, first + count) of the sorted axis, nodes [node, node + nodes), and the boxes within reach.
 struct GaussBox {
   int64_t first, count;
   int64_t node, nodes;
-  int64_t near_begin, near_end;  ///< boxes
+  /// Boxes.
+  int64_t near_begin, near_end;
   int64_t near_node, near_nodes;
-  int64_t matrix;  ///< offset of B's rows [nodes, near_nodes]
+  /// Offset of B's rows [nodes, near_nodes].
+  int64_t matrix;
 };
 
-enum class GaussForm { value, derivative };  ///< derivative: with respect to the target
+/// Derivative: with respect to the target.
+enum class GaussForm { value, derivative };
 
 template <class T>
 class GaussKernel {
  public:
-  static constexpr int64_t kStride = GaussAccuracy<T>::kNodes;  ///< of a row of S; unused entries are 0
+  /// Of a row of S; unused entries are 0.
+  static constexpr int64_t kStride = GaussAccuracy<T>::kNodes;
 
   /// `sorted` ascending and finite.
   GaussKernel(std::vector<double> sorted, double tau);
@@ -52,8 +60,10 @@ class GaussKernel {
   int64_t points() const { return static_cast<int64_t>(box_of_.size()); }
   int64_t nodes() const { return nodes_; }
   const std::vector<GaussBox>& boxes() const { return boxes_; }
-  const int32_t* box_of() const { return box_of_.data(); }          ///< [N]
-  const T* interpolation() const { return interpolation_.data(); }  ///< S [N, kStride]
+  /// [N].
+  const int32_t* box_of() const { return box_of_.data(); }
+  /// S [N, kStride].
+  const T* interpolation() const { return interpolation_.data(); }
   const T* matrix(const GaussBox& box, GaussForm form) const {
     return (form == GaussForm::value ? values_ : derivatives_).data() + box.matrix;
   }
@@ -73,7 +83,8 @@ class GaussKernel {
 
   std::vector<GaussBox> boxes_;
   Scratch<int32_t> box_of_;
-  Scratch<double> offsets_;  ///< of the nodes from the first point of their box
+  /// Of the nodes from the first point of their box.
+  Scratch<double> offsets_;
   Scratch<T> interpolation_, values_, derivatives_;
   Scratch<T> moments_, spread_;
   int64_t nodes_ = 0, columns_ = 0;

@@ -11,11 +11,14 @@ namespace lotformer::ops {
 template <class T>
 struct RowProduct {
   int64_t rows, columns, inner;
-  const T* a;  ///< a[i, j] at i * a_row + j * a_inner
+  /// a[i, j] at i * a_row + j * a_inner.
+  const T* a;
   int64_t a_row, a_inner;
-  const T* b;  ///< row j at (b_index ? b_index[j] : j) * b_row, contiguous
+  /// Row j at (b_index ? b_index[j] : j) * b_row, contiguous.
+  const T* b;
   int64_t b_row;
-  T* c;  ///< row i at (c_index ? c_index[i] : i) * c_row, contiguous
+  /// Row i at (c_index ? c_index[i] : i) * c_row, contiguous.
+  T* c;
   int64_t c_row;
   const int64_t* b_index = nullptr;
   const int64_t* c_index = nullptr;
@@ -29,8 +32,10 @@ constexpr int64_t kTileTokens = 64;
 
 template <class T>
 struct TokenTile {
-  const T* x;  ///< [D, tile]
-  const T* y;  ///< [n, D]
+  /// [D, tile].
+  const T* x;
+  /// [n, D].
+  const T* y;
   int64_t n, dim;
 };
 
@@ -38,8 +43,8 @@ struct TokenTile {
 template <class T>
 void distances(const TokenTile<T>& tile, T* out);
 
-/// With pull[j, i] = dL/d|x_i - y_j| / |x_i - y_j|: dx[k, i] += sum_j pull (x_i - y_j)_k, dy[j, k] -= sum_i of
-/// the same.
+/// With pull[j, i] = dL/d|x_i - y_j| / |x_i - y_j|: dx[k, i] += sum_j pull (x_i - y_j)_k, dy[j, k] -= sum_i
+/// of the same.
 template <class T>
 void distance_gradient(const TokenTile<T>& tile, const T* pull, T* dx, T* dy);
 

@@ -58,8 +58,8 @@ T inner(const T* a, const T* b, int64_t count) {
   return sum;
 }
 
-/// One side of the backward pass. `own` is what enters at tokens (dO or v), `mean` its U- or V-weighted means, `other` the
-/// means of the opposite side.
+/// One side of the backward pass. `own` is what enters at tokens (dO or v), `mean` its U- or V-weighted
+/// means, `other` the means of the opposite side.
 template <class T>
 struct SideBackward {
   SortedSide<T> side;

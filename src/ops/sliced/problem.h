@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One (example, head) of sliced attention on the CPU: contiguous arrays over its n real tokens. Formulas: docs/espformer.md.
+// One (example, head) of sliced attention on the CPU: contiguous arrays over its n real tokens. Formulas:
+// docs/espformer.md.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,21 @@ namespace lotformer::ops {
 
 template <class T>
 struct SlicedProblem {
-  int64_t tokens;  ///< n >= 1
-  int64_t dim;     ///< D, coordinates of x and y
-  int64_t width;   ///< columns of v
-  int64_t slices;  ///< L
+  /// n >= 1.
+  int64_t tokens;
+  /// D, coordinates of x and y.
+  int64_t dim;
+  /// Columns of v.
+  int64_t width;
+  /// L.
+  int64_t slices;
   double tau;
-  const T *x, *y;                ///< [n, D]
-  const T* v;                    ///< [n, width]
-  const T *x_slices, *y_slices;  ///< [n, L]; finite
+  /// [n, D].
+  const T *x, *y;
+  /// [n, width].
+  const T* v;
+  /// [n, L]; finite.
+  const T *x_slices, *y_slices;
 };
 
 /// Gradients are added to these arrays.
@@ -30,9 +38,11 @@ struct SlicedGradients {
 /// One side of one slice: its values in ascending order with the Gauss kernel over them.
 template <class T>
 struct SortedSide {
-  Scratch<int64_t> order;  ///< token of each rank
+  /// Token of each rank.
+  Scratch<int64_t> order;
   GaussKernel<T> kernel;
-  Scratch<T> inverse_mass;  ///< 1 / Z of each rank, Z_i = sum_j K_ij >= 1
+  /// 1 / Z of each rank, Z_i = sum_j K_ij >= 1.
+  Scratch<T> inverse_mass;
 
   /// `values` of token i at values[i * stride].
   SortedSide(const T* values, int64_t tokens, int64_t stride, double tau);
@@ -42,7 +52,8 @@ struct SortedSide {
 template <class T>
 void add_slices(const SlicedProblem<T>& problem, const std::vector<double>& weights, T* out);
 
-/// Gradient of the above with the weights held, for d_out [n, width]; returns dL/dweights (0 where the weight is 0).
+/// Gradient of the above with the weights held, for d_out [n, width]; returns dL/dweights (0 where the weight
+/// is 0).
 template <class T>
 std::vector<double> add_slices_backward(const SlicedProblem<T>& problem, const std::vector<double>& weights,
                                         const T* d_out, const SlicedGradients<T>& gradients);
@@ -53,7 +64,8 @@ struct CostRows {
   double factor = 1;
 };
 
-/// D_l = factor * sum over a in rows, all b, of |x_a - y_b| (U_l^T V_l)_ab. O(L rows n p) time, O(n p) memory.
+/// D_l = factor * sum over a in rows, all b, of |x_a - y_b| (U_l^T V_l)_ab. O(L rows n p) time, O(n p)
+/// memory.
 template <class T>
 std::vector<double> slice_costs(const SlicedProblem<T>& problem, const CostRows& rows);
 

@@ -81,7 +81,8 @@ class KeepingAllocator final : public c10::Allocator {
   Header* large(size_t bytes) {
     const size_t wanted = size_class(bytes + sizeof(Header));
     const std::lock_guard lock(mutex_);
-    // Up to half as large again: batches of other lengths then find a block, and the system need not clear new pages.
+    // Up to half as large again: batches of other lengths then find a block, and the system need not clear
+    // new pages.
     if (const auto it = kept_.lower_bound(wanted); it != kept_.end() && it->first <= wanted + wanted / 2) {
       Header* header = it->second;
       kept_bytes_ -= it->first;
@@ -128,8 +129,8 @@ class KeepingAllocator final : public c10::Allocator {
     trim(0);
   }
 
-  /// Holds the bound on all blocks when `more` bytes are about to become live. A quarter above the peak is let stand, so that
-  /// blocks are not given back and mapped again at every call. Under the lock.
+  /// Holds the bound on all blocks when `more` bytes are about to become live. A quarter above the peak is
+  /// let stand, so that blocks are not given back and mapped again at every call. Under the lock.
   void trim(size_t more) {
     const size_t live = live_bytes_ + more, peak = std::max(live_peak_, live);
     if (live + kept_bytes_ > peak + peak / 4) drop_kept(peak - live);

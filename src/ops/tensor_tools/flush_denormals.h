@@ -7,9 +7,9 @@
 
 namespace lotformer::ops {
 
-/// Results and operands below the smallest normal number count as 0 on this thread while alive. Tails of Gauss kernels times
-/// small mixture weights fall there, where x86 arithmetic is fifty times slower. With `flush` false: they count again, so that threads
-/// made meanwhile do not inherit the mode for good.
+/// Results and operands below the smallest normal number count as 0 on this thread while alive. Tails of
+/// Gauss kernels times small mixture weights fall there, where x86 arithmetic is fifty times slower. With
+/// `flush` false: they count again, so that threads made meanwhile do not inherit the mode for good.
 class FlushDenormals {
  public:
 #if defined(__SSE2__)

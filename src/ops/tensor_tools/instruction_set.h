@@ -2,7 +2,8 @@
 // Which of its x86 instruction sets a kernel may use here, and how a function is compiled for one of them.
 #pragma once
 
-// Functions of one file compiled for several targets: a feature of g++ on x86. Elsewhere every function is compiled for the base.
+// Functions of one file compiled for several targets: a feature of g++ on x86. Elsewhere every function is
+// compiled for the base.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define LOTFORMER_TARGET(features) __attribute__((target(features)))
 #else

@@ -64,7 +64,8 @@ void scores(const at::Tensor& x, const at::Tensor& vector, T scale, const std::v
   });
 }
 
-/// d_x, laid out [B, N, H, D] as the gradients of the pivot operators are, and the part of d_vector of each sequence and head.
+/// d_x, laid out [B, N, H, D] as the gradients of the pivot operators are, and the part of d_vector of each
+/// sequence and head.
 template <class T>
 void score_gradients(const at::Tensor& d_out, const at::Tensor& x, const at::Tensor& vector, T scale,
                      const std::vector<int64_t>& counts, at::Tensor& d_x, at::Tensor& d_parts) {

@@ -22,8 +22,9 @@
 
 namespace lotformer {
 
-/// Makes batches of one split, from the host's memory or from a copy on the device (`data.on_device`); the tensors are the same, bit for
-/// bit. Work is divided so that the first part needs no device and may run in another thread.
+/// Makes batches of one split, from the host's memory or from a copy on the device (`data.on_device`); the
+/// tensors are the same, bit for bit. Work is divided so that the first part needs no device and may run in
+/// another thread.
 class BatchMaker {
  public:
   BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device);
@@ -34,10 +35,14 @@ class BatchMaker {
   int64_t resident_bytes() const { return resident_ ? resident_->bytes() : 0; }
 
   struct Prepared {
-    Batch batch;         ///< host tensors, pinned for CUDA; empty when the split is resident
-    at::Tensor rows;     ///< int64 [B] on the host, pinned for CUDA; only when the split is resident
-    int64_t width = 0;   ///< tokens of the batch, padding included
-    int64_t tokens = 0;  ///< real ones
+    /// Host tensors, pinned for CUDA; empty when the split is resident.
+    Batch batch;
+    /// int64 [B] on the host, pinned for CUDA; only when the split is resident.
+    at::Tensor rows;
+    /// Tokens of the batch, padding included.
+    int64_t width = 0;
+    /// Real ones.
+    int64_t tokens = 0;
   };
   /// Host part; thread-safe.
   Prepared prepare(std::span<const int64_t> rows) const;
@@ -52,24 +57,28 @@ class BatchMaker {
   std::unique_ptr<const ResidentSplit> resident_;
 };
 
-/// Batches number `first` ... `end` - 1 of a function from numbers to rows. With `prefetch` > 0 a thread prepares them in order and at
-/// most that many wait; with 0 each is prepared when it is asked for. What comes out does not depend on it.
+/// Batches number `first` ... `end` - 1 of a function from numbers to rows. With `prefetch` > 0 a thread
+/// prepares them in order and at most that many wait; with 0 each is prepared when it is asked for. What
+/// comes out does not depend on it.
 class BatchStream {
  public:
   /// Called with rising numbers, by the thread alone when there is one.
   using Rows = std::function<std::vector<int64_t>(int64_t number)>;
   struct Item {
     Batch batch;
-    int64_t tokens = 0;  ///< real ones
+    /// Real ones.
+    int64_t tokens = 0;
   };
 
   /// `maker` must outlive the stream.
   BatchStream(const BatchMaker& maker, Rows rows, int64_t first, int64_t end, int64_t prefetch);
-  ~BatchStream();  ///< ends the thread after the batch at hand
+  /// Ends the thread after the batch at hand.
+  ~BatchStream();
   BatchStream(const BatchStream&) = delete;
   BatchStream& operator=(const BatchStream&) = delete;
 
-  /// The next batch, on the maker's device. Throws what making it threw, after all batches before it. Error(internal) at the end.
+  /// The next batch, on the maker's device. Throws what making it threw, after all batches before it.
+  /// Error(internal) at the end.
   Item next();
 
  private:

@@ -25,7 +25,8 @@ struct Document {
   bool operator<(const Document& other) const { return begin < other.begin; }
 };
 
-/// What the rows of the split use of the storage, each piece once, in the order of the storage. Empty documents are left out.
+/// What the rows of the split use of the storage, each piece once, in the order of the storage. Empty
+/// documents are left out.
 std::vector<Document> documents_of(const data::Dataset& dataset) {
   std::vector<Document> documents;
   documents.reserve(static_cast<size_t>(dataset.size() * dataset.sequences()));
@@ -145,8 +146,8 @@ void ResidentSplit::gather_tokens(const at::Tensor& rows, Batch& batch, int64_t 
   batch.ids = real.defined() ? ids.masked_fill(real.logical_not(), 0) : ids;
 }
 
-/// Black pixels keep their order behind the others: the place of a pixel in the new order is the number of its kind before it, and for a
-/// black one all others. A permutation, so scattering is exact.
+/// Black pixels keep their order behind the others: the place of a pixel in the new order is the number of
+/// its kind before it, and for a black one all others. A permutation, so scattering is exact.
 void ResidentSplit::gather_ink_first(const at::Tensor& rows, Batch& batch, int64_t width) const {
   const at::Tensor place = at::arange(fixed_bytes_, rows.options());
   const at::Tensor index = begins_.index_select(1, rows).unsqueeze(2) + place;  // [S, B, pixels]

@@ -13,19 +13,20 @@
 
 namespace lotformer {
 
-/// Device bytes a resident copy takes: the documents of the split, each once, and 8 bytes for every begin, length and label.
+/// Device bytes a resident copy takes: the documents of the split, each once, and 8 bytes for every begin,
+/// length and label.
 int64_t resident_bytes(const data::Dataset& dataset);
 
-/// Whether `data.on_device` (auto | true | false) asks for a resident copy. auto: on CUDA, when it is at most 2 GiB and at most an eighth
-/// of the memory that is free.
+/// Whether `data.on_device` (auto | true | false) asks for a resident copy. auto: on CUDA, when it is at most
+/// 2 GiB and at most an eighth of the memory that is free.
 bool wants_residence(const std::string& on_device, const data::Dataset& dataset, c10::Device device);
 
 class ResidentSplit {
  public:
   ResidentSplit(const data::Dataset& dataset, c10::Device device);
 
-  /// The rows as make_batch gives them, bit for bit. `rows` int64 [B] on the device; `width` is that of the batch: at least its longest
-  /// sequence, which the caller knows without asking the device.
+  /// The rows as make_batch gives them, bit for bit. `rows` int64 [B] on the device; `width` is that of the
+  /// batch: at least its longest sequence, which the caller knows without asking the device.
   Batch gather(const at::Tensor& rows, int64_t width) const;
 
   /// Bytes it takes on the device.

@@ -15,8 +15,10 @@ inline constexpr size_t kDiagnosedExamples = 8;
 
 /// What the attention of a layer was given.
 struct LayerScores {
-  at::Tensor q, k;     ///< [B, H, N, D]
-  at::Tensor lengths;  ///< [B] or undefined
+  /// [B, H, N, D].
+  at::Tensor q, k;
+  /// [B] or undefined.
+  at::Tensor lengths;
 };
 /// Notes what every attention layer is given, from now on until it is gone. One at a time.
 class ScoreObserver {
@@ -34,17 +36,18 @@ class ScoreObserver {
 
 struct Observation {
   std::vector<LayerScores> layers;
-  at::Tensor logits;  ///< [B, classes]
+  /// [B, classes].
+  at::Tensor logits;
 };
 /// A forward pass in evaluation mode without gradients.
 Observation observe_scores(Session& session, const Batch& batch);
 
-/// {"layer0": {"entropy": ...}, ...} of the weights as they are, in the mode the module trains in but without dropout. Leaves the model, its
-/// gradients and torch's generators as they were.
+/// {"layer0": {"entropy": ...}, ...} of the weights as they are, in the mode the module trains in but without
+/// dropout. Leaves the model, its gradients and torch's generators as they were.
 Json diagnose_model(Session& session, const Batch& batch);
 
-/// {"layer0": {"passes_mean": ...}, ...}: HasSolver::solver_record of the forward pass that `observer` has seen; empty where no module
-/// has any.
+/// {"layer0": {"passes_mean": ...}, ...}: HasSolver::solver_record of the forward pass that `observer` has
+/// seen; empty where no module has any.
 Json solver_records(ClassifierImpl& model, const ScoreObserver& observer);
 
 }  // namespace lotformer

@@ -26,9 +26,11 @@ inline constexpr const char* kTemporaryPrefix = ".tmp-";
 
 struct Checkpoint {
   std::filesystem::path path;
-  int64_t step = 0;  ///< state["step"]
+  /// state["step"].
+  int64_t step = 0;
   Json state;
-  TensorMap model, optimizer;  ///< on the CPU
+  /// On the CPU.
+  TensorMap model, optimizer;
 };
 
 /// Writes `folder` (its parent is created). A checkpoint that already has this name is replaced in one move.

@@ -25,7 +25,8 @@ std::string references_line(data::Task& task);
 /// scores of a test split come from one evaluation each, after training.
 struct FinalScores {
   Score best_val, last_val, best_test, last_test;
-  ConstantPredictor constant;  ///< on the validation split
+  /// On the validation split.
+  ConstantPredictor constant;
 };
 /// False where the 95 % interval of the accuracy does not lie above that of the constant predictor.
 bool has_learned(const Score& validation, const ConstantPredictor& constant);

@@ -37,8 +37,8 @@ void copy_checkpoint(const Checkpoint& checkpoint, const RunFolder& run) {
   sync_directory(target.parent_path());
 }
 
-/// A new folder continues another run: it needs that run's log up to the checkpoint, its best checkpoint (a final score may want it) and the
-/// start itself (it may stay the best).
+/// A new folder continues another run: it needs that run's log up to the checkpoint, its best checkpoint (a
+/// final score may want it) and the start itself (it may stay the best).
 void adopt(const RunFolder& run, const Checkpoint& start) {
   const std::string where = (start.path / kStateFile).string();
   const fs::path folder = fs::absolute(start.path).parent_path();

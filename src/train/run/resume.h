@@ -10,7 +10,8 @@
 
 namespace lotformer {
 
-/// Refuses what find_start could not do, before anything is written: Error(usage); for `must` without a checkpoint Error(checkpoint).
+/// Refuses what find_start could not do, before anything is written: Error(usage); for `must` without a
+/// checkpoint Error(checkpoint).
 void check_resume(const RunFolder& run, const std::string& resume);
 
 /// After check_resume: where a run begins: a checkpoint, or nothing (from the initial weights).
@@ -21,8 +22,8 @@ void check_resume(const RunFolder& run, const std::string& resume);
 ///   up to there and the best checkpoint
 std::optional<Checkpoint> find_start(const RunFolder& run, const std::string& resume);
 
-/// Keys of the resolved configurations whose change makes another run. Bookkeeping may change on a resume; which examples are scored may
-/// not, because the best checkpoint was chosen on them.
+/// Keys of the resolved configurations whose change makes another run. Bookkeeping may change on a resume;
+/// which examples are scored may not, because the best checkpoint was chosen on them.
 std::vector<std::string> conflicting_keys(const Json& recorded, const Json& wanted);
 
 /// Error(usage) naming every differing key with both values, when `checkpoint` was made with another

@@ -58,12 +58,12 @@ class RunFolder {
   /// True when there is nothing of a run: no folder, or nothing in it but the lock and leftovers.
   bool empty() const;
 
-  /// Takes back open_for_writing() where no run came about: removes the lock and the folders when nothing else is there. For the
-  /// holder of the lock.
+  /// Takes back open_for_writing() where no run came about: removes the lock and the folders when nothing
+  /// else is there. For the holder of the lock.
   void discard_if_empty() const noexcept;
 
-  /// For a trainer, before anything else: makes the folders, locks the run (RUN/.lock), removes what a killed process
-  /// left (.tmp-*). Error(usage) naming the folder when another process holds the lock.
+  /// For a trainer, before anything else: makes the folders, locks the run (RUN/.lock), removes what a killed
+  /// process left (.tmp-*). Error(usage) naming the folder when another process holds the lock.
   [[nodiscard]] FileLock open_for_writing() const;
 
   /// Steps that have a checkpoint by name, newest first; whether it is whole is not looked at.
@@ -91,8 +91,10 @@ class RunFolder {
 
 /// Which checkpoint of a run a reader means.
 enum class WhichCheckpoint {
-  best_or_last,  ///< the best, else the last (with a logged reason)
-  best,          ///< the best or an error
+  /// The best, else the last (with a logged reason).
+  best_or_last,
+  /// The best or an error.
+  best,
   last,
 };
 

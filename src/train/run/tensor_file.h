@@ -23,7 +23,8 @@ using TensorMap = std::map<std::string, at::Tensor>;
 /// Size and content of a file as it was meant to be written.
 struct FileDigest {
   int64_t bytes = 0;
-  std::string xxh3_128;  ///< 32 lower-case hex digits
+  /// 32 lower-case hex digits.
+  std::string xxh3_128;
 };
 
 /// Writes the values, whatever their device, strides and gradients, and makes the file durable (fsync).

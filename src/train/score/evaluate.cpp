@@ -23,8 +23,9 @@ int64_t examples_to_score(const EvalConfig& config, int64_t available) {
   return count;
 }
 
-/// Rows to score, ascending. A part of a split is taken at equal distances: official files are sorted by class (all negative reviews
-/// first), so that the first rows would be of one class. With drop_last it is the end of the file that is left out.
+/// Rows to score, ascending. A part of a split is taken at equal distances: official files are sorted by
+/// class (all negative reviews first), so that the first rows would be of one class. With drop_last it is the
+/// end of the file that is left out.
 std::vector<int64_t> rows_to_score(const EvalConfig& config, int64_t count, int64_t available) {
   const bool part = config.max_examples > 0 && config.max_examples < available;
   std::vector<int64_t> rows(static_cast<size_t>(count));

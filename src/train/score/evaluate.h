@@ -12,17 +12,24 @@
 namespace lotformer {
 
 struct Prediction {
-  int64_t row = 0;    ///< of the split
-  int32_t label = 0;  ///< the true class
+  /// Of the split.
+  int64_t row = 0;
+  /// The true class.
+  int32_t label = 0;
   int32_t predicted = 0;
 };
 
 struct EvalResult {
-  double loss = 0;                      ///< mean cross-entropy (natural logarithm)
-  double accuracy = 0;                  ///< in [0, 1]
-  int64_t examples = 0;                 ///< scored
-  int64_t available = 0;                ///< in the split
-  std::vector<Prediction> predictions;  ///< one for every example scored, rows ascending
+  /// Mean cross-entropy (natural logarithm).
+  double loss = 0;
+  /// In [0, 1].
+  double accuracy = 0;
+  /// Scored.
+  int64_t examples = 0;
+  /// In the split.
+  int64_t available = 0;
+  /// One for every example scored, rows ascending.
+  std::vector<Prediction> predictions;
 };
 
 /// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed

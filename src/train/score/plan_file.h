@@ -33,10 +33,11 @@ struct PlanFileInfo {
   std::vector<int64_t> rows, layers, heads;
 };
 
-inline constexpr int64_t kMostPlanEntries = int64_t{1} << 27;  ///< of a .safetensors file: 512 MiB
+/// Of a .safetensors file: 512 MiB.
+inline constexpr int64_t kMostPlanEntries = int64_t{1} << 27;
 
-/// `example` makes the plans of one row. JSON holds one example in memory at a time; .safetensors, whose header comes first, all of them:
-/// Error(usage) beyond kMostPlanEntries numbers.
+/// `example` makes the plans of one row. JSON holds one example in memory at a time; .safetensors, whose
+/// header comes first, all of them: Error(usage) beyond kMostPlanEntries numbers.
 void write_plans_json(const std::filesystem::path& file, const PlanFileInfo& info,
                       const std::function<PlannedExample(int64_t row)>& example);
 void write_plans_safetensors(const std::filesystem::path& file, const PlanFileInfo& info,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One-dimensional Gauss transform, the tool of sliced attention: sums over all pairs of N points in O(N p) time and
-// memory. Algorithm, error bound and its proof: docs/espformer.md.
+// One-dimensional Gauss transform, the tool of sliced attention: sums over all pairs of N points in O(N p)
+// time and memory. Algorithm, error bound and its proof: docs/espformer.md.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +13,8 @@ namespace lotformer::ops {
 ///   Not differentiable by itself; sliced_attention brings its own gradient. Error(usage) for other inputs.
 at::Tensor gauss_transform(const at::Tensor& points, const at::Tensor& values, double tau);
 
-/// out_i = d/dt_i of the above with the t_j held: -2/tau sum_j (t_i - t_j) exp(-(t_i - t_j)^2 / tau) a_j. Error bound:
-/// the above times 10 / sqrt(tau).
+/// out_i = d/dt_i of the above with the t_j held: -2/tau sum_j (t_i - t_j) exp(-(t_i - t_j)^2 / tau) a_j.
+/// Error bound: the above times 10 / sqrt(tau).
 at::Tensor gauss_transform_derivative(const at::Tensor& points, const at::Tensor& values, double tau);
 
 }  // namespace lotformer::ops

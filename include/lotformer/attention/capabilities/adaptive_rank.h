@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A capability of attention modules: changing their own shape during training. After a step for which a survey is due the trainer begins one,
-// runs forward and backward passes over recent batches in evaluation mode, shows the module the scores of each, and ends it. What the module
-// decides must be a function of its parameters, these batches and the seed alone, so that a resumed run decides the same.
+// A capability of attention modules: changing their own shape during training. After a step for which a
+// survey is due the trainer begins one, runs forward and backward passes over recent batches in evaluation
+// mode, shows the module the scores of each, and ends it. What the module decides must be a function of its
+// parameters, these batches and the seed alone, so that a resumed run decides the same.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -41,8 +42,8 @@ class AdaptiveRank {
   virtual void survey_batch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) = 0;
   /// Decides, and changes the parameters.
   virtual Survey end_survey(uint64_t seed) = 0;
-  /// Before stored tensors are copied into the module: takes their shapes, where it can change its own. `stored` finds a tensor by its
-  /// name in the module, nullptr: not there.
+  /// Before stored tensors are copied into the module: takes their shapes, where it can change its own.
+  /// `stored` finds a tensor by its name in the module, nullptr: not there.
   virtual void match_shapes(const std::function<const at::Tensor*(const std::string& name)>& stored) = 0;
 };
 

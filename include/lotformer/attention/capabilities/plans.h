@@ -6,8 +6,8 @@
 
 namespace lotformer {
 
-/// Transport plans behind a map, each of total mass 1, [B, H, r, N]: from queries to pivots, from pivots to keys; zero at padding
-/// (except in `reference` modes).
+/// Transport plans behind a map, each of total mass 1, [B, H, r, N]: from queries to pivots, from pivots to
+/// keys; zero at padding (except in `reference` modes).
 struct TransportPlans {
   at::Tensor query, key;
 };

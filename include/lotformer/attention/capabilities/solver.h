@@ -12,8 +12,8 @@ namespace lotformer {
 class HasSolver {
  public:
   virtual ~HasSolver() = default;
-  /// For the training log (train.log_every): what solving took in the latest forward(q, k, ...), and how sharp its scores were. Empty in
-  /// modes that have nothing to say. May wait for the device.
+  /// For the training log (train.log_every): what solving took in the latest forward(q, k, ...), and how
+  /// sharp its scores were. Empty in modes that have nothing to say. May wait for the device.
   virtual Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) = 0;
 };
 
