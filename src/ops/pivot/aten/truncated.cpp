@@ -14,13 +14,13 @@
 
 #include "aten.h"
 #include "lotformer/ops/lengths.h"
+#include "ops/pivot/newton_rules.h"
 #include "problem.h"
 
 namespace lotformer::ops {
 namespace {
 
-constexpr double kReferenceClamp = 50;  // of the published scores, before the division by epsilon
-constexpr double kLeastMass = 1e-37;    // a pivot mass that underflows passes on nothing instead of 0 / 0
+constexpr double kLeastMass = 1e-37;  // a pivot mass that underflows passes on nothing instead of 0 / 0
 constexpr double kNoMass = -std::numeric_limits<double>::infinity();
 
 /// log plan [P, r, N] after T half-iterations on logits [P, r, N]. log_tokens [P, 1, 1], log_pivots [P, r,
@@ -74,8 +74,8 @@ PivotPlans pivot::aten::reference_plans(const PivotCall& call) {
   const at::Tensor z =
       repeat_for_batch(call.pivots * (1 / std::sqrt(static_cast<double>(q.size(3)))), q.size(0));
   const auto plan = [&](const at::Tensor& x, bool tokens_first) {
-    const at::Tensor scores =
-        at::bmm(z, flatten_heads(x).transpose(1, 2)).clamp(-kReferenceClamp, kReferenceClamp);
+    const at::Tensor scores = at::bmm(z, flatten_heads(x).transpose(1, 2))
+                                  .clamp(-pivot::rules::kPublishedClamp, pivot::rules::kPublishedClamp);
     const at::Tensor result =
         log_plan(scores / call.epsilon, log_tokens, log_pivots, {}, call.half_iterations, tokens_first).exp();
     return result.unflatten(0, {q.size(0), q.size(1)});

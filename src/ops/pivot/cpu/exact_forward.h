@@ -13,10 +13,6 @@ constexpr int64_t kCoarseTokens = 1024;  // fewer tokens in all: not worth it
 constexpr double kCoarseTolerance = 1e-2;
 constexpr int64_t kCoarsePasses = 8;
 
-/// Fewer passes than these for fewer tokens a pivot: Sinkhorn steps only (see aten/solver.h).
-constexpr int64_t kFewPasses = 16;
-constexpr int64_t kFewTokens = 8;
-
 template <class T>
 inline bool coarse_start_pays(int64_t tokens, int64_t r) {
   return tokens >= kCoarseTokens && tokens / kCoarseStep >= 2 * r;
@@ -144,9 +140,7 @@ inline void ForwardProblem<T>::solve(int side, const View<const T>& x) {
   s_.solver.set_masses(sigma_, free ? 0 : relaxation);
   s_.solver.start_from_zero();
   SolverOptions options{call_.tolerance, free ? 1 : call_.max_passes, false};
-  options.sinkhorn_only =
-      call_.max_passes < 4 ||
-      (call_.max_passes < kFewPasses && effective_tokens(side) < static_cast<double>(kFewTokens * shape_.r));
+  options.sinkhorn_only = rules::sinkhorn_only(call_.max_passes, effective_tokens(side), shape_.r);
   Side<T> coarse;
   if (!free && call_.max_passes > 1 && coarse_start_pays<T>(tokens_, shape_.r) &&
       coarse_side(side, x, coarse)) {

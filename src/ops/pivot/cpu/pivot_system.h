@@ -2,13 +2,14 @@
 // The linear system of the Newton step and of the implicit gradient, r x r, in double; constants of the token types. Only for core.inl.
 #pragma once
 
+#include "ops/pivot/newton_rules.h"
 #include "vector.h"
 
 namespace lotformer::ops::pivot::cpu {
 namespace {
 
-constexpr double kLog2e = 1.4426950408889634;
-constexpr double kLn2 = 0.6931471805599453;
+using rules::kLn2;
+using rules::kLog2e;
 
 PIVOT_INLINE double larger(double a, double b) {
   return a > b ? a : b;
@@ -17,18 +18,10 @@ PIVOT_INLINE double smaller(double a, double b) {
   return a < b ? a : b;
 }
 
-/// Constants of a floating point type; see Precision in ops/pivot/aten/solver.cpp.
+/// Constants of a floating point type: those of the rules, and the least mass that is divided by.
 template <class T>
-struct Precision;
-template <>
-struct Precision<float> {
-  static constexpr double kEpsilon = 1.1920929e-07, kTiny = 1e-30, kJitter = 1e-6, kLeastDamping = 1e-5,
-                          kDualNoise = 1e-6, kLeastMass = 1e-37;
-};
-template <>
-struct Precision<double> {
-  static constexpr double kEpsilon = 2.220446049250313e-16, kTiny = 1e-290, kJitter = 1e-14,
-                          kLeastDamping = 1e-12, kDualNoise = 1e-14, kLeastMass = 1e-300;
+struct Precision : rules::Precision<T> {
+  static constexpr double kLeastMass = sizeof(T) == sizeof(float) ? 1e-37 : 1e-300;
 };
 
 /// to[i] -= factor * from[i] for first <= i < last.

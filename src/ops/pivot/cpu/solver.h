@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The safeguarded Newton iteration of aten/solver.h for one problem, in double whatever the tokens are. Only for core.inl.
+// The safeguarded Newton iteration of aten/solver.h for one problem, in double whatever the tokens are; its decisions are those of
+// ../newton_rules.h. Only for core.inl.
 #pragma once
 
 #include "pivot_system.h"
@@ -7,10 +8,6 @@
 
 namespace lotformer::ops::pivot::cpu {
 namespace {
-
-/// A longer step of a component says that the quadratic model has failed there. It would starve a pivot below the smallest exponent,
-/// from where it comes back by as much a pass.
-constexpr double kLargestStep = 40;
 
 /// h, c(h), G(h), D(h) and what is measured there.
 struct Point {
@@ -31,6 +28,7 @@ template <class T>
 class Solver {
  public:
   using P = Precision<T>;
+  using Limits = rules::Limits<T, rules::NaturalLogarithms, double>;
 
   static std::size_t bytes(int64_t r) {
     using A = Arena;
@@ -153,7 +151,7 @@ inline bool Solver<T>::newton_step(double theta) {
   if (!solve_system(now_.marginal, now_.gram, rhs_, theta, kappa_, P::kJitter, P::kTiny, r_, matrix_, root_,
                     step_))
     return false;
-  for (int64_t j = 0; j < r_; ++j) step_[j] = larger(smaller(step_[j], kLargestStep), -kLargestStep);
+  for (int64_t j = 0; j < r_; ++j) step_[j] = rules::bounded<Limits>(step_[j]);
   return true;
 }
 
@@ -171,7 +169,7 @@ inline void Solver<T>::make_trial(bool sinkhorn) {
 
 template <class T>
 inline void Solver<T>::note_best(const Point& point) {
-  if (!(point.residual < best_.residual)) return;
+  if (!rules::lowers(point.residual, best_.residual)) return;
   std::memcpy(best_.potentials, point.potentials, sizeof(double) * r_);
   std::memcpy(best_.marginal, point.marginal, sizeof(double) * r_);
   best_.dual = point.dual;
@@ -180,7 +178,7 @@ inline void Solver<T>::note_best(const Point& point) {
 
 template <class T>
 inline void Solver<T>::return_to_best() {
-  if (!(best_.residual < now_.residual)) return;
+  if (!rules::lowers(best_.residual, now_.residual)) return;
   std::memcpy(now_.potentials, best_.potentials, sizeof(double) * r_);
   std::memcpy(now_.marginal, best_.marginal, sizeof(double) * r_);
   now_.dual = best_.dual;
@@ -190,41 +188,32 @@ inline void Solver<T>::return_to_best() {
 
 template <class T>
 inline int64_t Solver<T>::solve(const Side<T>& side, const SolverOptions& options, Workers<T>& workers) {
-  bool sinkhorn = !options.newton_first;
-  evaluate(side, workers, !sinkhorn, now_);  // a Sinkhorn step does not look at G
-  int64_t passes = 1, failures = 0;
-  double best = now_.residual, omega = 0.1;
+  const bool cold = !options.newton_first;
+  evaluate(side, workers, !cold, now_);  // a Sinkhorn step does not look at G
+  int64_t passes = 1;
+  rules::Course<double> course = rules::first_course(now_.residual, cold);
   best_.residual = __builtin_inf();
   note_best(now_);
-  while (now_.residual > options.tolerance && passes < options.max_passes) {  // NaN ends it
-    const double gain = compare(now_);
-    sinkhorn = sinkhorn || options.sinkhorn_only || !newton_step(1 - larger(omega, P::kLeastDamping));
+  while (rules::unsolved(now_.residual, options.tolerance) && passes < options.max_passes) {
+    const double sure = compare(now_);
+    const bool sinkhorn =
+        course.sinkhorn || options.sinkhorn_only || !newton_step(rules::theta<Limits>(course.omega));
     make_trial(sinkhorn);
     evaluate(side, workers, true, trial_);
     ++passes;
     note_best(trial_);
-    const bool halved = trial_.residual <= 0.5 * best;
-    // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual says enough.
-    const bool gained =
-        gain > P::kDualNoise ? trial_.dual - now_.dual >= gain : trial_.residual <= 0.99 * now_.residual;
-    if (sinkhorn || halved || gained || trial_.residual <= options.tolerance) {
-      omega = sinkhorn ? smaller(omega, 0.3) : 0.1 * omega;
+    const rules::Trial<double> trial{trial_.residual, trial_.dual - now_.dual, sure, sinkhorn};
+    if (rules::accepts<Limits>(course, trial, now_.residual, options.tolerance)) {
+      rules::note_accepted(course, trial);
       const Point left = now_;
       now_ = trial_;
       trial_ = left;
-      best = best < now_.residual ? best : now_.residual;
-      failures = 0;
-      sinkhorn = false;
     } else {
-      omega = 10 * larger(omega, 1e-3);
-      ++failures;
-      sinkhorn = omega >= 1;
-      if (sinkhorn) omega = 0.3;
+      rules::note_rejected(course);
     }
-    // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
     double highest = 0;
     for (int64_t j = 0; j < r_; ++j) highest = larger(highest, __builtin_fabs(now_.potentials[j]));
-    if (failures >= 2 && now_.residual <= 4 * P::kEpsilon * (1 + highest)) break;
+    if (rules::stalled<Limits>(course, now_.residual, highest)) break;
   }
   return_to_best();
   return passes;

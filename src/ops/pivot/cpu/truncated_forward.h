@@ -26,8 +26,6 @@ inline Course course_of(int side, int64_t half_iterations) {
   return {t % 2 == 0 ? t / 2 - 1 : (t - 1) / 2 - 1, t % 2 == 1, true, false};
 }
 
-constexpr double kScoreBound = 50;  // of the published scores, before the division by epsilon
-
 /// What forward and backward calls share: one problem's constants and its two sides.
 template <class T>
 struct TruncatedSetting {
@@ -36,7 +34,7 @@ struct TruncatedSetting {
         place(p),
         shape(forward.problem.pivots, forward.problem.dim),
         tokens(forward.reference ? forward.problem.tokens : length_of(forward.problem, p)),
-        bound(forward.reference ? static_cast<T>(kScoreBound / forward.problem.epsilon * kLog2e) : T(0)) {}
+        bound(forward.reference ? static_cast<T>(rules::published_bound(forward.problem.epsilon)) : T(0)) {}
 
   double log_sigma(int64_t j) const {
     return call.reference ? -__builtin_log(static_cast<double>(shape.r))

@@ -7,13 +7,13 @@
 #include <limits>
 
 #include "launch.h"
+#include "ops/pivot/newton_rules.h"
 
 namespace lotformer::ops::pivot::cuda {
 namespace {
 
 constexpr int kRows = 6, kMaxCluster = 8, kMaxSplits = 8, kDimStep = 32, kMaxHeadDim = 64;
 constexpr int64_t kMaxTokens = int64_t{1} << 24, kMaxProblems = int64_t{1} << 22, kMaxHalfIterations = 100000;
-constexpr double kReferenceClamp = 50;  // of the published scores, before the division by epsilon
 
 const KernelSet& table_row(int row) {
   static const std::array<const KernelSet* (*)(), kRows> rows = {
@@ -143,9 +143,9 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.half_iterations = static_cast<int>(p.half_iterations);
   args.tolerance = static_cast<float>(p.tolerance);
   args.max_passes = static_cast<int>(std::min<int64_t>(p.max_passes, std::numeric_limits<int>::max()));
-  const double log2e = 1.4426950408889634;
-  args.log_scale = static_cast<float>(log2e / (std::sqrt(static_cast<double>(p.head_dim)) * p.epsilon));
-  args.clamp = p.mode == Mode::reference ? static_cast<float>(kReferenceClamp * log2e / p.epsilon)
+  args.log_scale =
+      static_cast<float>(rules::kLog2e / (std::sqrt(static_cast<double>(p.head_dim)) * p.epsilon));
+  args.clamp = p.mode == Mode::reference ? static_cast<float>(rules::published_bound(p.epsilon))
                                          : std::numeric_limits<float>::infinity();
   args.splits = plan.splits;
   args.steps = static_cast<int>(steps_of(p));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Shared memory of a CTA, and the reduction of one number a column over all rows of a cluster.
 //
-// thread: its rows in order -> warp: exchange tree -> CTA: warps in order -> every CTA writes its sums into its own slot at *every* peer,
-// one cluster barrier, every CTA adds the slots in the order of the ranks. So all CTAs hold the same bits and take the same decisions.
-// Slots alternate by the parity of the reduction: a peer can be at most one reduction behind.
+// thread: its rows in order -> warp: exchange tree -> CTA: warps in order -> every CTA writes its sums into
+// its own slot at *every* peer, one cluster barrier, every CTA adds the slots in the order of the ranks. So
+// all CTAs hold the same bits and take the same decisions. Slots alternate by the parity of the reduction: a
+// peer can be at most one reduction behind.
 #pragma once
 
 #include "layout.h"
@@ -14,9 +15,15 @@ constexpr int kScalars = 2;  // numbers that are reduced beside the columns
 
 /// State of the solver that all threads read (newton.h).
 struct Control {
-  float residual, best, dual, divergence, omega;
-  float kappa;  // 0 where the pivot marginal is held, and where it is free
-  int sinkhorn, failures, passes, active, accepted, flagged, free;
+  rules::Course<float> course;
+  // Of the accepted point; sure: what a Sinkhorn step from there is sure to add to the dual.
+  float residual, dual, sure;
+  // The smallest residual of all passes; its point is Shared::lowest.
+  float lowest;
+  // 0 where the pivot marginal is held, and where it is free.
+  float kappa;
+  // active: steps go on; returning: the next trial is the point of the smallest residual, to end there.
+  int passes, active, accepted, returning, flagged, free;
 };
 
 /// epsilon / rho of a side: 0 its pivot marginal is held, infinity it is free.
@@ -35,6 +42,7 @@ struct Shared {
   float sigma[L::R];     // 0 from the true number of pivots on
   float h[L::R];         // potentials: the accepted point, or the trajectory's
   float trial[L::R];     // potentials under evaluation
+  float lowest[L::R];    // potentials of the smallest residual of all passes
   float weight[L::R];    // 2^(trial - max trial), 0 at padded columns
   float shift[L::R];     // log domain: added to exponents of a starving column
   float marginal[L::R];  // c of the accepted point
@@ -111,8 +119,9 @@ PIVOT_DEVICE float warp_column(float x) {
   return x;
 }
 
-/// shared.total[j] = reduction of `values` over all rows of the cluster; total[R], total[R + 1] those of the scalars, of which each row
-/// has one (the lanes that share a row hold equal copies). Ends with a CTA barrier.
+/// shared.total[j] = reduction of `values` over all rows of the cluster; total[R], total[R + 1] those of the
+/// scalars, of which each row has one (the lanes that share a row hold equal copies). Ends with a CTA
+/// barrier.
 template <class L, class Op>
 PIVOT_DEVICE void reduce_columns(Cta<L>& cta, const float (&values)[L::kCols], float first, float second) {
   Shared<L>& sm = cta.shared;
@@ -152,8 +161,8 @@ PIVOT_DEVICE float* partial_sums(const Cta<L>& cta, const PivotArgs& p, int inde
   return p.partial + static_cast<int64_t>(index) * cta.ranks * L::R * widest;
 }
 
-/// Adds the CTAs' partial results [ranks, count] in the order of the ranks into `result` [count], both in global memory. Everybody may
-/// read `result`, and write `partial` again, afterwards.
+/// Adds the CTAs' partial results [ranks, count] in the order of the ranks into `result` [count], both in
+/// global memory. Everybody may read `result`, and write `partial` again, afterwards.
 template <class L>
 PIVOT_DEVICE void reduce_partials(const Cta<L>& cta, const float* partial, float* result, int count) {
   cluster_sync();

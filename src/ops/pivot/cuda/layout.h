@@ -8,6 +8,7 @@
 #pragma once
 
 #include "device_api.h"
+#include "ops/pivot/newton_rules.h"
 #include "params.h"
 
 namespace lotformer::ops::pivot::cuda {
@@ -16,7 +17,7 @@ constexpr int kMaxCluster = 8;
 constexpr int kMaxHeadDim = 64;
 constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
 constexpr int kResidentValues = 64;  // scores a thread of the resident solver keeps
-constexpr float kLn2 = 0.6931471805599453f;
+constexpr float kLn2 = static_cast<float>(rules::kLn2);
 constexpr int kRowPadding =
     4;  // floats after each row in shared memory: no bank conflicts in either direction
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Decisions of the solver, taken by warp 0 of every CTA on equal bits (the definition is src/ops/pivot/aten/solver.cpp; docs/lotformer.md).
-// All potentials in powers of two, and with them the dual and the divergence.
+// Decisions of the solver by the rules of ../newton_rules.h, taken by warp 0 of every CTA on equal bits
+// (docs/lotformer.md). All potentials in powers of two, and with them the dual and the divergence.
 #pragma once
 
 #include "system.h"
@@ -8,10 +8,7 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-constexpr float kDualNoise = 1e-4f;     // below it a difference of duals is rounding
-constexpr float kLeastDamping = 1e-5f;  // smallest 1 - theta with a meaning in float32
-constexpr float kLongestStep = 100;     // of a Sinkhorn step on a pivot that received no mass
-constexpr float kLeastProgress = 0.99f;
+using Limits = rules::Limits<float, rules::PowersOfTwo, float>;
 
 PIVOT_DEVICE float safe_log2(float x) {
   return log2f(fmaxf(x, kTiny));
@@ -30,7 +27,8 @@ PIVOT_DEVICE void set_trial(const Cta<L>& cta, int pivots, bool resident, F valu
   if (cta.lane == 0 && resident && !(high - low < kWidestSpread)) sm.control.flagged = 1;
 }
 
-/// What c(h) is to become: sigma where the marginal is held, b_j = sigma_j 2^(-kappa h_j) / sum where it is relaxed.
+/// What c(h) is to become: sigma where the marginal is held, b_j = sigma_j 2^(-kappa h_j) / sum where it is
+/// relaxed.
 struct Target {
   float kappa, lowest, log_mass;  // log2 sum_j sigma_j 2^(-kappa (h_j - lowest))
 
@@ -43,8 +41,8 @@ struct Target {
   PIVOT_DEVICE float dual() const { return lowest - log_mass / kappa; }
 };
 
-/// At potentials value(j). Two forms of the sum, each where it is accurate: a small kappa divides the rounding of differences from 1.
-/// Warp 0 only.
+/// At potentials value(j). Two forms of the sum, each where it is accurate: a small kappa divides the
+/// rounding of differences from 1. Warp 0 only.
 template <class L, class F>
 PIVOT_DEVICE Target target_at(const Cta<L>& cta, int pivots, F value) {
   const Shared<L>& sm = cta.shared;
@@ -64,20 +62,17 @@ PIVOT_DEVICE Target target_at(const Cta<L>& cta, int pivots, F value) {
 /// log2(b / c) of the accepted point.
 template <class L>
 PIVOT_DEVICE float log_ratio(const Shared<L>& sm, int j) {
-  return fminf(sm.log_b[j] - safe_log2(sm.marginal[j]), kLongestStep);
+  return sm.log_b[j] - safe_log2(sm.marginal[j]);
 }
 
-/// What a Sinkhorn step from the evaluated trial is sure to add to the dual (docs/lotformer.md). Warp 0 only.
+/// What a Sinkhorn step from the accepted point is sure to add to the dual (docs/lotformer.md). Warp 0 only.
 template <class L>
-PIVOT_DEVICE float sure_gain(const Cta<L>& cta, int pivots, const Target& target) {
+PIVOT_DEVICE float sure_gain(const Cta<L>& cta, int pivots) {
   const Shared<L>& sm = cta.shared;
-  const auto ratio = [&](int j) {
-    return fminf(target.log_b(sm, j, sm.trial[j]) - fmaxf(sm.log_c[j], -kLongestStep), kLongestStep);
-  };
-  const float kappa = target.kappa;
-  if (!(kappa > 0)) return column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * ratio(j); });
+  const float kappa = sm.control.kappa;
+  if (!(kappa > 0)) return column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * log_ratio(sm, j); });
   const float loss = column_sum(cta, pivots, [&](int j) {
-    return exp2f(target.log_b(sm, j, sm.trial[j])) * expm1f(-kLn2 * kappa / (1 + kappa) * ratio(j));
+    return exp2f(sm.log_b[j]) * expm1f(-kLn2 * kappa / (1 + kappa) * log_ratio(sm, j));
   });
   return -(1 + kappa) / kappa * log1pf(loss) / kLn2;
 }
@@ -89,67 +84,92 @@ PIVOT_DEVICE void set_right_side(const Cta<L>& cta, int pivots) {
   for_columns(cta, pivots, [&](int j) { sm.x[j] = sm.marginal[j] * log_ratio(sm, j); });
 }
 
-/// shared.trial := accepted point + step, mean zero. Warp 0 only.
+enum class Step { newton, sinkhorn, back };
+
+/// shared.trial := accepted point + step, mean zero, or back: the point of the smallest residual, bit for
+/// bit. Warp 0 only.
 template <class L>
-PIVOT_DEVICE void propose(const Cta<L>& cta, int pivots, bool resident, bool newton) {
+PIVOT_DEVICE void propose(const Cta<L>& cta, int pivots, bool resident, Step step) {
   Shared<L>& sm = cta.shared;
-  const auto moved = [&](int j) {
-    return sm.h[j] + (newton ? sm.x[j] : log_ratio(sm, j) / (1 + sm.control.kappa));
-  };
-  const float mean = column_sum(cta, pivots, moved) / static_cast<float>(pivots);
-  set_trial(cta, pivots, resident, [&](int j) { return moved(j) - mean; });
+  const float constant =
+      step == Step::newton ? column_sum(cta, pivots, [&](int j) { return sm.marginal[j] * sm.x[j]; }) : 0.0f;
+  for_columns(cta, pivots, [&](int j) {
+    const float moved = step == Step::newton ? rules::bounded<Limits>(sm.x[j] - constant)
+                                             : log_ratio(sm, j) / (1 + sm.control.kappa);
+    sm.x[j] = step == Step::back ? sm.lowest[j] : sm.h[j] + moved;
+  });
+  const float sum = column_sum(cta, pivots, [&](int j) { return sm.x[j]; });
+  const float mean = step == Step::back ? 0.0f : sum / static_cast<float>(pivots);
+  set_trial(cta, pivots, resident, [&](int j) { return sm.x[j] - mean; });
+  // News only where Newton's system was not solved. Whoever read the decisions has passed its barriers then.
+  if (cta.lane == 0 && step == Step::sinkhorn) sm.control.course.sinkhorn = 1;
 }
 
-/// Accepts or rejects the evaluated trial and sets the damping. Warp 0 only; a CTA barrier must follow.
+/// The evaluated trial.
+struct Measured {
+  float dual, residual;
+};
+
 template <class L>
-PIVOT_DEVICE void decide(const Cta<L>& cta, int pivots, bool resident, float tolerance) {
-  Shared<L>& sm = cta.shared;
-  Control next = sm.control;
+PIVOT_DEVICE Measured measure(const Cta<L>& cta, int pivots, bool resident, const Target& target) {
+  const Shared<L>& sm = cta.shared;
   const float high = resident ? column_max(cta, pivots, [&](int j) { return sm.trial[j]; }) : 0.0f;
-  const Target target = target_at(cta, pivots, [&](int j) { return sm.trial[j]; });
   const bool relaxed = target.kappa > 0;
   const float linear =
       relaxed ? target.dual() : column_sum(cta, pivots, [&](int j) { return sm.sigma[j] * sm.trial[j]; });
-  const float dual = linear - high - sm.total[L::R];
   const float distance = column_sum(cta, pivots, [&](int j) {
     return fabsf(exp2f(sm.log_c[j]) - (relaxed ? exp2f(target.log_b(sm, j, sm.trial[j])) : sm.sigma[j]));
   });
-  const float residual = next.free ? 0.0f : distance;  // one evaluation is all that a free side needs
-  const bool first = next.passes == 0;
-  const bool gained = next.divergence > kDualNoise ? dual - next.dual >= next.divergence
-                                                   : residual <= kLeastProgress * next.residual;
-  const bool accepted = first || next.sinkhorn || residual <= 0.5f * next.best || gained;
-  next.passes += 1;
-  next.accepted = accepted;
-  if (accepted) {
+  // One evaluation is all that a free side needs.
+  return {linear - high - sm.total[L::R], sm.control.free ? 0.0f : distance};
+}
+
+/// Accepts or rejects the evaluated trial, sets the damping, and says how it goes on. Warp 0 only; a CTA
+/// barrier must follow.
+template <class L>
+PIVOT_DEVICE void decide(const Cta<L>& cta, const PivotArgs& p, bool resident) {
+  Shared<L>& sm = cta.shared;
+  const int pivots = p.pivots;
+  Control next = sm.control;
+  const Target target = target_at(cta, pivots, [&](int j) { return sm.trial[j]; });
+  const Measured at = measure(cta, pivots, resident, target);
+  const bool first = next.passes == 0, back = next.returning;
+  const rules::Trial<float> trial{at.residual, at.dual - next.dual, next.sure, next.course.sinkhorn != 0};
+  next.accepted = first || back || rules::accepts<Limits>(next.course, trial, next.residual, p.tolerance);
+  if (!back) next.passes += 1;
+  if (first || rules::lowers(at.residual, next.lowest)) {
+    next.lowest = at.residual;
+    for_columns(cta, pivots, [&](int j) { sm.lowest[j] = sm.trial[j]; });
+  }
+  if (first) {
+    next.course = rules::first_course(at.residual, /*cold=*/true);
+  } else if (next.accepted) {
+    rules::note_accepted(next.course, trial);
+  } else {
+    rules::note_rejected(next.course);
+  }
+  if (rules::sinkhorn_only(p.max_passes, static_cast<float>(cta.rows.real), pivots)) next.course.sinkhorn = 1;
+  if (next.accepted) {
     for_columns(cta, pivots, [&](int j) {
       sm.h[j] = sm.trial[j];
       sm.marginal[j] = exp2f(sm.log_c[j]);
       sm.log_b[j] = target.log_b(sm, j, sm.trial[j]);
     });
-    next.divergence = sure_gain(cta, pivots, target);
-    next.dual = dual;
-    next.residual = residual;
-    next.best = first ? residual : fminf(next.best, residual);
-    next.omega = first ? 0.1f : next.sinkhorn ? fminf(next.omega, 0.3f) : 0.1f * next.omega;
-    next.sinkhorn = first;  // a cold start begins with a Sinkhorn step
-    next.failures = 0;
-  } else {
-    const float raised = 10 * fmaxf(next.omega, 1e-3f);
-    next.sinkhorn = raised >= 1;
-    next.omega = raised >= 1 ? 0.3f : raised;
-    next.failures += 1;
+    next.sure = sure_gain(cta, pivots);
+    next.dual = at.dual;
+    next.residual = at.residual;
   }
-  // The floor of the precision: h itself carries a relative error of machine epsilon, and c follows it.
-  const float spread =
-      column_max(cta, pivots, [&](int j) { return fabsf(accepted ? sm.trial[j] : sm.h[j]); });
-  const bool stalled = next.failures >= 2 && next.residual <= 16 * 1.2e-7f * (1 + spread);
-  next.active = next.residual > tolerance && !stalled;  // false for NaN: such a problem is over
+  // Not const: the front end of nvcc 13.0 gives up over a const float that a lambda made and that a rule
+  // takes.
+  float highest = column_max(cta, pivots, [&](int j) { return fabsf(sm.h[j]); });
+  next.active = !back && next.passes < p.max_passes && rules::unsolved(next.residual, p.tolerance) &&
+                !rules::stalled<Limits>(next.course, next.residual, highest);
+  next.returning = !back && !next.active && rules::lowers(next.lowest, next.residual);
   if (cta.lane == 0) sm.control = next;
 }
 
-/// The constant in h, which c does not see, such that log2 c + kappa h = log2 sigma itself holds at the solution; the gradient of kappa
-/// needs it. Warp 0 only; a CTA barrier must follow.
+/// The constant in h, which c does not see, such that log2 c + kappa h = log2 sigma itself holds at the
+/// solution; the gradient of kappa needs it. Warp 0 only; a CTA barrier must follow.
 template <class L>
 PIVOT_DEVICE void place_constant(const Cta<L>& cta, int pivots) {
   Shared<L>& sm = cta.shared;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster a side of a problem.
+// F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster a side of
+// a problem.
 //
-//   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i p_ij / n;   exact: c(h) = sigma by damped Newton steps (newton.h);
-//   truncated, reference: h <- h + log2(sigma / c(h)), a fixed number of times, every h kept for the backward pass.
+//   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i p_ij / n;   exact: c(h) = sigma by damped
+//   Newton steps (newton.h); truncated, reference: h <- h + log2(sigma / c(h)), a fixed number of times,
+//   every h kept for the backward pass.
 //
-// Memory: scores once (resident) or again each sweep (tiles.h), nothing of size n x R written. Equal bits for equal inputs, whatever the
-// batch: sums in fixed order, no atomics.
+// Memory: scores once (resident) or again each sweep (tiles.h), nothing of size n x R written. Equal bits for
+// equal inputs, whatever the batch: sums in fixed order, no atomics.
 #pragma once
 
 #include "newton.h"
@@ -40,7 +42,8 @@ PIVOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int
   cta_sync();
 }
 
-/// One evaluation at shared.trial: log2 c into shared.log_c, the normalisers' mean into shared.total[R]. Ends with a barrier.
+/// One evaluation at shared.trial: log2 c into shared.log_c, the normalisers' mean into shared.total[R]. Ends
+/// with a barrier.
 template <class L, bool kResident>
 PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
   Shared<L>& sm = cta.shared;
@@ -82,7 +85,8 @@ PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) 
   cta_sync();
 }
 
-/// The first half-iteration of the key side, pivots before tokens: h_j = log2 sigma_j - log2 sum_k 2^S_kj. Tiles still hold scores.
+/// The first half-iteration of the key side, pivots before tokens: h_j = log2 sigma_j - log2 sum_k 2^S_kj.
+/// Tiles still hold scores.
 template <class L, bool kResident>
 PIVOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
   Shared<L>& sm = cta.shared;
@@ -119,7 +123,8 @@ PIVOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, in
   cta_sync();
 }
 
-/// sum_i a_i p_i. u_i. at the point that was evaluated last, over the cluster, into `result` [R][columns]. `source` null: u = p.
+/// sum_i a_i p_i. u_i. at the point that was evaluated last, over the cluster, into `result` [R][columns].
+/// `source` null: u = p.
 template <class L, bool kResident, int kMaxColumns, bool kGram>
 PIVOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
                                const RowSource* source, int columns, float* result) {
@@ -137,22 +142,20 @@ template <class L, bool kResident>
 PIVOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps) {
   Shared<L>& sm = cta.shared;
   float* gram = p.gram + static_cast<int64_t>(ps) * L::R * L::R;
-  if (cta.warp == 0) decide(cta, p.pivots, kResident, p.tolerance);
+  if (cta.warp == 0) decide(cta, p, kResident);
   cta_sync();
   const Control now = sm.control;
-  const bool last = !now.active || now.passes >= p.max_passes;
-  if (now.accepted && (last || !now.sinkhorn))
+  const bool last = !now.active && !now.returning;
+  bool newton = now.active && !now.course.sinkhorn;
+  if (now.accepted && (last || newton))
     weighted_sum<L, kResident, L::R, true>(cta, tiles, p, ps, nullptr, L::R, gram);
   if (last) return false;
-  bool newton = !now.sinkhorn;
   if (newton) {
     if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
-    newton = solve_system(cta, gram, 1 - fmaxf(now.omega, kLeastDamping), now.kappa, p.pivots);
+    newton = solve_system(cta, gram, rules::theta<Limits>(now.course.omega), now.kappa, p.pivots);
   }
-  if (cta.warp == 0) {
-    if (cta.lane == 0) sm.control.sinkhorn = !newton;
-    propose(cta, p.pivots, kResident, newton);
-  }
+  if (cta.warp == 0)
+    propose(cta, p.pivots, kResident, now.returning ? Step::back : newton ? Step::newton : Step::sinkhorn);
   cta_sync();
   return true;
 }
@@ -164,7 +167,8 @@ PIVOT_DEVICE void keep_potentials(const Cta<L>& cta, const PivotArgs& p, int ps,
       cta.shared.h[thread_index()];
 }
 
-/// A fixed number of half-iterations: the pivot update number t after an evaluation. False when it was the last.
+/// A fixed number of half-iterations: the pivot update number t after an evaluation. False when it was the
+/// last.
 template <class L>
 PIVOT_DEVICE bool truncated_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident,
                                  const Schedule& schedule) {
@@ -213,7 +217,7 @@ PIVOT_DEVICE void clear_shared(const Cta<L>& cta, const PivotArgs& p, int side, 
   Shared<L>& sm = cta.shared;
   for (int j = thread_index(); j < L::R; j += L::kThreads) {
     sm.sigma[j] = j < p.pivots ? p.sigma[h * p.pivots + j] : 0.0f;
-    sm.h[j] = sm.trial[j] = sm.shift[j] = sm.log_c[j] = sm.log_b[j] = sm.x[j] = 0;
+    sm.h[j] = sm.trial[j] = sm.lowest[j] = sm.shift[j] = sm.log_c[j] = sm.log_b[j] = sm.x[j] = 0;
     sm.marginal[j] = sm.sigma[j];
   }
   if (thread_index() == 0) {
@@ -249,7 +253,8 @@ PIVOT_DEVICE void keep_nothing(const Cta<L>& cta, const PivotArgs& p, int ps) {
     p.gram[static_cast<int64_t>(ps) * L::R * L::R + e] = 0;
 }
 
-/// CTAs that share a multiprocessor, as far as registers go without spills: one computes while another waits in the exchange.
+/// CTAs that share a multiprocessor, as far as registers go without spills: one computes while another waits
+/// in the exchange.
 template <class L, bool kResident>
 constexpr int kSolveCtas = kResident&& L::R <= 16 ? 2 : 1;
 

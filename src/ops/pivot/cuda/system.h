@@ -9,8 +9,8 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-constexpr float kTiny = 1e-30f;
-constexpr float kJitter = 1e-6f;
+constexpr float kTiny = static_cast<float>(rules::Precision<float>::kTiny);
+constexpr float kJitter = static_cast<float>(rules::Precision<float>::kJitter);
 
 template <class L>
 constexpr int kSlots = (L::R + kWarp - 1) / kWarp;  // columns a lane of warp 0 owns: j = slot * 32 + lane
