@@ -94,7 +94,8 @@ CoreChoice choose_core(const PivotCall& call) {
     return {PivotCore::aten,
             concat(name_of(call.core), " does not serve tensors on ", call.q.device().str())};
   }
-  // Truncated modes stay with aten unless a core is named: a core does not survive learned masses that underflow.
+  // Truncated modes stay with aten unless a core is named: a core does not survive learned masses that
+  // underflow.
   if (call.core == PivotCore::automatic && call.mode != PivotMode::exact) return {PivotCore::aten, {}};
   std::string refusal = refusal_of_own_core(call);
   return refusal.empty() ? CoreChoice{own, {}} : CoreChoice{PivotCore::aten, std::move(refusal)};

@@ -39,12 +39,14 @@ struct PivotSetting {
 
 /// What there is to know of a device's core.
 struct CoreTraits {
-  bool bf16 = false;  ///< q, k, v may be bf16 beside float32 pivots and masses
+  /// q, k, v may be bf16 beside float32 pivots and masses.
+  bool bf16 = false;
   /// Why this call is not served, one sentence without a full stop; empty: it is. Null: everything is.
   std::string (*refusal)(const PivotArguments& arguments, const PivotSetting& setting) = nullptr;
 };
 CoreTraits& core_traits(c10::DeviceType device);
-/// Builds with CUDA only. Stands beside the registration of the CUDA kernels: whoever asks for traits links them.
+/// Builds with CUDA only. Stands beside the registration of the CUDA kernels: whoever asks for traits links
+/// them.
 CoreTraits cuda_core_traits();
 
 /// An operator's arguments together.
@@ -62,7 +64,8 @@ at::Tensor empty_heads(const at::Tensor& like);
 /// Shapes of a call; ValueError.
 void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                   const at::Tensor& masses, const Optional& kappa, const Optional& lengths);
-/// Shapes, dtypes and lengths of a CPU call; ValueError, TypeError. A core that is told a wrong length reads beyond the tensor.
+/// Shapes, dtypes and lengths of a CPU call; ValueError, TypeError. A core that is told a wrong length reads
+/// beyond the tensor.
 void check_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                   const at::Tensor& masses, const Optional& kappa, const Optional& lengths);
 /// Masses of tokens beside q: [B, H, N], of the type and on the device of the pivots; ValueError, TypeError.
@@ -71,7 +74,8 @@ void check_masses(const TokenMasses& masses, const at::Tensor& q, const at::Tens
 at::ScalarType transport_type(const at::Tensor& q);
 /// float32 at least, for autocast: small differences of exponents do not survive bf16.
 at::Tensor raised_to_float(const at::Tensor& x, c10::DeviceType device);
-/// q, k, v for a core under autocast: bf16 stays where the core computes float32 scores from it, all else is raised.
+/// q, k, v for a core under autocast: bf16 stays where the core computes float32 scores from it, all else is
+/// raised.
 std::array<at::Tensor, 3> autocast_tokens(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 bool wants_gradient(at::TensorList tensors);
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
-// What the CPU and the CUDA core decide alike when they solve for the pivot potentials: which trial is accepted, how the damping moves,
-// when a problem is over and at which point it ends. Plain scalars, for host and device; no other header, because every core includes this
-// one. The definition in words is aten/solver.h; aten/solver.cpp states the same rules a second time, on tensors, and is the oracle.
+// What the CPU and the CUDA core decide alike when they solve for the pivot potentials: which trial is
+// accepted, how the damping moves, when a problem is over and at which point it ends. Plain scalars, for host
+// and device; no other header, because every core includes this one. The definition in words is
+// aten/solver.h; aten/solver.cpp states the same rules a second time, on tensors, and is the oracle.
 //
-// A core brings two types: T of the tokens, whose rounding sets the limits, and F in which it counts its scalars. And a unit, in which its
-// potentials, their steps and the dual are: natural logarithms (CPU) or powers of two (CUDA).
+// A core brings two types: T of the tokens, whose rounding sets the limits, and F in which it counts its
+// scalars. And a unit, in which its potentials, their steps and the dual are: natural logarithms (CPU) or
+// powers of two (CUDA).
 #pragma once
 
-// Functions have internal linkage: the CPU core is compiled for several instruction sets, and none may be merged with another's.
+// Functions have internal linkage: the CPU core is compiled for several instruction sets, and none may be
+// merged with another's.
 #if defined(__CUDACC__)
 #define PIVOT_RULE static __host__ __device__ __forceinline__
 #else
@@ -62,8 +65,8 @@ struct Precision<double> {
 template <class T, class Unit, class F>
 struct Limits {
   using Number = F;
-  /// A longer Newton step of a component says that the quadratic model has failed there. It would starve a pivot below the smallest
-  /// exponent, from where it comes back by as much a pass.
+  /// A longer Newton step of a component says that the quadratic model has failed there. It would starve a
+  /// pivot below the smallest exponent, from where it comes back by as much a pass.
   static constexpr F kLongestStep = static_cast<F>(40 * Unit::kPerNat);
   static constexpr F kDualNoise = static_cast<F>(Precision<T>::kDualNoise * Unit::kPerNat);
   static constexpr F kLeastDamping = static_cast<F>(Precision<T>::kLeastDamping);
@@ -73,7 +76,8 @@ struct Limits {
   static constexpr F kNats = static_cast<F>(1 / Unit::kPerNat);
 };
 
-/// What the steps behind leave for those ahead. No members but numbers, so that it can stand in shared memory.
+/// What the steps behind leave for those ahead. No members but numbers, so that it can stand in shared
+/// memory.
 template <class F>
 struct Course {
   /// The smallest residual of an accepted point.
@@ -96,7 +100,8 @@ struct Trial {
   bool sinkhorn;
 };
 
-/// Rejected Newton trials would not pay for themselves: all steps are Sinkhorn steps. `tokens` counts as many as weigh alike.
+/// Rejected Newton trials would not pay for themselves: all steps are Sinkhorn steps. `tokens` counts as many
+/// as weigh alike.
 template <class F, class Count>
 PIVOT_RULE bool sinkhorn_only(Count max_passes, F tokens, Count pivots) {
   return max_passes < 4 || (max_passes < 16 && tokens < static_cast<F>(8 * pivots));
@@ -133,7 +138,8 @@ PIVOT_RULE bool accepts(const Course<typename L::Number>& course, const Trial<ty
                         typename L::Number residual, typename L::Number tolerance) {
   using F = typename L::Number;
   const bool halved = trial.residual <= static_cast<F>(0.5) * course.best;
-  // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual says enough.
+  // Where the guaranteed gain of the dual drowns in rounding, the solution is near and a smaller residual
+  // says enough.
   const bool gained = trial.sure > L::kDualNoise ? trial.gained >= trial.sure
                                                  : trial.residual <= static_cast<F>(0.99) * residual;
   return trial.sinkhorn || halved || gained || trial.residual <= tolerance;
@@ -159,15 +165,16 @@ PIVOT_RULE void note_rejected(Course<F>& course) {
   ++course.failures;
 }
 
-/// The floor of the precision is reached: two trials in a row without progress there. `residual` and `highest`, the largest |h|, are those
-/// of the accepted point.
+/// The floor of the precision is reached: two trials in a row without progress there. `residual` and
+/// `highest`, the largest |h|, are those of the accepted point.
 template <class L>
 PIVOT_RULE bool stalled(const Course<typename L::Number>& course, typename L::Number residual,
                         typename L::Number highest) {
   return course.failures >= 2 && residual <= L::kFloor * (1 + L::kNats * highest);
 }
 
-/// Of the residual of a point and the smallest so far: a problem ends at the point of its smallest residual, accepted or not.
+/// Of the residual of a point and the smallest so far: a problem ends at the point of its smallest residual,
+/// accepted or not.
 template <class F>
 PIVOT_RULE bool lowers(F residual, F lowest) {
   return residual < lowest;

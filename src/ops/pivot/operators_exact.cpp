@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// lotformer::pivot_exact. The function that calls it stands in this file too, so that a program which uses it cannot be linked without
-// its registration.
+// lotformer::pivot_exact. The function that calls it stands in this file too, so that a program which uses it
+// cannot be linked without its registration.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
@@ -50,7 +50,8 @@ const c10::TypedOperatorHandle<ExactBackwardSignature>& exact_backward_operator(
   return handle;
 }
 
-/// Numbers in the state of the CPU core: potentials, marginal, summary, and last the Gram matrices where they are kept.
+/// Numbers in the state of the CPU core: potentials, marginal, summary, and last the Gram matrices where they
+/// are kept.
 c10::SymInt state_size(const at::Tensor& q, const at::Tensor& pivots, bool keep_gram) {
   const auto r = pivots.sym_size(1), rows = q.sym_size(0) * q.sym_size(1) * r;
   return rows * (4 + q.sym_size(3) + (keep_gram ? 2 * r : c10::SymInt(0)));

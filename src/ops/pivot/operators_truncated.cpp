@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// lotformer::pivot_truncated: T half-iterations a side, truncated or with the published arithmetic. As in operators_exact.cpp, registration and
-// calling function stand in one file.
+// lotformer::pivot_truncated: T half-iterations a side, truncated or with the published arithmetic. As in
+// operators_exact.cpp, registration and calling function stand in one file.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>

@@ -17,7 +17,8 @@ namespace lotformer::test {
 inline constexpr const char* kNames[] = {
     "out", "d_q", "d_k", "d_v", "d_pivots", "d_mass_logits", "d_token_logits (first)", "(second)"};
 
-/// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token), absolute.
+/// `tolerance` relative to the largest entry; where that is rounding noise itself (one pivot, one token),
+/// absolute.
 inline void check_close(const PivotResult& actual, const PivotResult& expected, double tolerance) {
   for (size_t i = 0; i < actual.tensors.size(); ++i) {
     INFO(kNames[i]);
@@ -33,7 +34,8 @@ inline void check_same(const PivotResult& a, const PivotResult& b) {
   }
 }
 
-/// NaN in the padding of x (whose lengths are given) changes no bit of what `call` gives, and padding gets zeros.
+/// NaN in the padding of x (whose lengths are given) changes no bit of what `call` gives, and padding gets
+/// zeros.
 inline void check_padding(const PivotCase& x, const std::function<PivotResult(const PivotCase&)>& call) {
   const PivotResult clean = call(x);
   PivotCase dirty = x;

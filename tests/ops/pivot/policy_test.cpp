@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// One policy, three solvers: the tensor operations (aten/solver.cpp, which states the rules for itself), the CPU core and the CUDA core on
-// the emulator (both by newton_rules.h) take the same course through the same problems, all in float32.
+// One policy, three solvers: the tensor operations (aten/solver.cpp, which states the rules for itself), the
+// CPU core and the CUDA core on the emulator (both by newton_rules.h) take the same course through the same
+// problems, all in float32.
 //
-// What rounding allows. The three add up c in different orders and with different exponentials, so their points differ by the floor of
-// float32, times what the problem amplifies. A residual next to a threshold (half the best, the tolerance) can then fall on either side of
-// it. Newton's residual is squared by a step near the solution, so where the path itself is not torn apart that costs one pass, and a
-// problem that takes several safeguarded steps two. A rule that is missing or has another constant costs more: without the bound of a step
-// the starved and sharp problems below take 15 to 26 passes more.
+// What rounding allows. The three add up c in different orders and with different exponentials, so their
+// points differ by the floor of float32, times what the problem amplifies. A residual next to a threshold
+// (half the best, the tolerance) can then fall on either side of it. Newton's residual is squared by a step
+// near the solution, so where the path itself is not torn apart that costs one pass, and a problem that takes
+// several safeguarded steps two. A rule that is missing or has another constant costs more: without the bound
+// of a step the starved and sharp problems below take 15 to 26 passes more.
 #include <ATen/ATen.h>
 
 #include <array>
@@ -94,7 +96,8 @@ Outcome by_cuda_core(const Inputs& in, void (*change)(cuda::Plan&) = nullptr) {
   return {{got.passes[0], got.passes[1]}, {got.residual[0], got.residual[1]}};
 }
 
-/// Scores of `sharpness` epsilons, masses exp(mass_std x) of a normal x; `starved` > 0: the last pivot's scores that many epsilons below 0.
+/// Scores of `sharpness` epsilons, masses exp(mass_std x) of a normal x; `starved` > 0: the last pivot's
+/// scores that many epsilons below 0.
 Inputs problem(int64_t tokens, int64_t pivots, double sharpness, double mass_std, double starved,
                unsigned seed) {
   Inputs in = cuda::test::random_inputs({1, 1, tokens, pivots, 8}, cuda::Mode::exact, sharpness, false, seed);
@@ -155,8 +158,8 @@ TEST_CASE("policy: relaxed marginals take as many passes") {
   }
 }
 
-/// Residuals agree to 1e-3 of themselves while the residual is far above the floor, because the course up to there is the same; that a
-/// few sharp steps amplify rounding is what the rest of the hundredth is for.
+/// Residuals agree to 1e-3 of themselves while the residual is far above the floor, because the course up to
+/// there is the same; that a few sharp steps amplify rounding is what the rest of the hundredth is for.
 void check_same_residual(const Outcome& core, const Outcome& aten) {
   for (size_t side = 0; side < 2; ++side) {
     INFO("side " << side << ": " << core.residual[side] << ", tensors " << aten.residual[side]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pivot attention in plain tensor operations: any device, float32 and float64. q, k and v of a call have one of these types here.
+// Pivot attention in plain tensor operations: any device, float32 and float64. q, k and v of a call have one
+// of these types here.
 #pragma once
 
 #include "lotformer/ops/pivot.h"

@@ -62,8 +62,9 @@ at::Tensor if_held(const Relaxed& relaxed, const at::Tensor& x, const at::Tensor
   return relaxed.held.defined() ? at::where(relaxed.held, x, otherwise) : x;
 }
 
-/// lambda of ((1 + kappa) diag(c) - G) lambda = tau; 0 where h does not move. Where the matrix is singular beyond the jitter every p_i
-/// is one-hot; the softmax derivative p (w - p.w) then vanishes together with tau and 0 is the answer.
+/// lambda of ((1 + kappa) diag(c) - G) lambda = tau; 0 where h does not move. Where the matrix is singular
+/// beyond the jitter every p_i is one-hot; the softmax derivative p (w - p.w) then vanishes together with tau
+/// and 0 is the answer.
 at::Tensor multipliers(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& tau,
                        const Relaxed& relaxed) {
   at::Tensor solved;
@@ -112,7 +113,8 @@ struct Pooled {
   at::Tensor values;  // U [P, r, D]
 };
 
-/// U = weighted means of V, the weights of each pivot summing to 1 because they are divided by their own mass.
+/// U = weighted means of V, the weights of each pivot summing to 1 because they are divided by their own
+/// mass.
 Pooled pool(const at::Tensor& p, const at::Tensor& marginal, const at::Tensor& rounding, const at::Tensor& v,
             const TokenMarginal& tokens) {
   const at::Tensor summed = tokens.mean_product(p, v);  // Y [P, r, D]
@@ -171,9 +173,9 @@ KeyGradients free_key_gradients(const at::Tensor& d_pooled, const at::Tensor& ow
           {}};
 }
 
-/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r], kappa [2P] or empty, token masses [P, N] of a side
-/// or empty. Values at padding are finite, upstream gradients there are zero. First half of a stacked tensor = query side, second half =
-/// key side.
+/// P problems; q, k, v [P, N, D], z = pivots D^(-1/2) / epsilon [P, r, D], sigma [P, r], kappa [2P] or empty,
+/// token masses [P, N] of a side or empty. Values at padding are finite, upstream gradients there are zero.
+/// First half of a stacked tensor = query side, second half = key side.
 struct PivotAttention : torch::autograd::Function<PivotAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const at::Tensor& z, const at::Tensor& sigma,
@@ -270,8 +272,8 @@ at::Tensor kappa_of_problems(const PivotMarginals& marginals, const at::Tensor& 
   return at::cat({side(marginals.query_kappa), keys});
 }
 
-/// Masses [B, H, N] of a side as [P, N], zero at padding; a sequence without a token has them all at its first place, where they carry
-/// nothing but keep the problem an ordinary one.
+/// Masses [B, H, N] of a side as [P, N], zero at padding; a sequence without a token has them all at its
+/// first place, where they carry nothing but keep the problem an ordinary one.
 at::Tensor masses_of_problems(const at::Tensor& masses, const at::Tensor& mask) {
   if (!masses.defined()) return masses;
   if (!mask.defined()) return flatten_heads(masses);

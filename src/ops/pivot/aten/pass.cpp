@@ -41,7 +41,8 @@ at::Tensor log_target(const at::Tensor& sigma, const at::Tensor& potentials, con
   return at::where(kappa > 0, at::log_softmax(log_sigma - kappa * potentials, -1), log_sigma);
 }
 
-/// Two forms, each where it is accurate: differences from 1 for small exponents, logsumexp where a mass could drown beside 1.
+/// Two forms, each where it is accurate: differences from 1 for small exponents, logsumexp where a mass could
+/// drown beside 1.
 at::Tensor mass_term(const at::Tensor& sigma, const at::Tensor& potentials, const at::Tensor& kappa) {
   const at::Tensor s = sigma.to(at::kDouble), h = potentials.to(at::kDouble);
   const at::Tensor constraint = (s * h).sum(-1);

@@ -25,8 +25,9 @@ at::Tensor log_target(const at::Tensor& sigma, const at::Tensor& potentials, con
 at::Tensor mass_term(const at::Tensor& sigma, const at::Tensor& potentials, const at::Tensor& kappa);
 
 /// What a Sinkhorn step x = (log b - log c) / (1 + kappa) is sure to add to the dual:
-/// -((1 + kappa) / kappa) log M with M = sum_j b_j exp(-kappa x_j) = sum_j c_j exp(x_j), because the first term
-/// of the dual gains -(1/kappa) log M and the second at least -log M (Jensen). kappa -> 0: KL(sigma || c).
+/// -((1 + kappa) / kappa) log M with M = sum_j b_j exp(-kappa x_j) = sum_j c_j exp(x_j), because the first
+/// term of the dual gains -(1/kappa) log M and the second at least -log M (Jensen). kappa -> 0: KL(sigma ||
+/// c).
 at::Tensor sure_gain(const at::Tensor& sigma, const at::Tensor& log_b, const at::Tensor& log_ratio,
                      const at::Tensor& kappa);
 

@@ -29,8 +29,8 @@ using pivot::aten::precision_of;
 using pivot::aten::sure_gain;
 
 constexpr int64_t kFewPasses = 16, kFewTokens = 8;
-/// A longer step of a component says that the quadratic model has failed there. It would starve a pivot below the
-/// smallest exponent, from where it comes back by as much a pass.
+/// A longer step of a component says that the quadratic model has failed there. It would starve a pivot below
+/// the smallest exponent, from where it comes back by as much a pass.
 constexpr double kLargestStep = 40;
 
 /// The problems still worked on, all tensors with the same leading size.
@@ -202,8 +202,8 @@ void finish(Working w, const at::Tensor& over, PivotSolution& solution) {
 at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
                               const at::Tensor& theta, at::Tensor& solved, const at::Tensor& kappa) {
   const Precision& precision = precision_of(marginal);
-  // Scaled symmetrically to unit diagonal (1 + kappa); theta q q^T lifts the eigenvector q = sqrt(c), which is
-  // the null vector of the constraint, and leaves the rest as it is.
+  // Scaled symmetrically to unit diagonal (1 + kappa); theta q q^T lifts the eigenvector q = sqrt(c), which
+  // is the null vector of the constraint, and leaves the rest as it is.
   const at::Tensor q = marginal.clamp_min(precision.tiny).sqrt();
   const at::Tensor scale = q.reciprocal();
   at::Tensor matrix = q.unsqueeze(-1) * q.unsqueeze(-2) - (scale.unsqueeze(-1) * gram) * scale.unsqueeze(-2);

@@ -5,7 +5,8 @@
 // logits A = scores / epsilon, the token potential is eliminated exactly and one r-vector h (potential /
 // epsilon, defined up to a constant) remains:
 //
-//   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)      plan a_i p_ij: the token marginal holds by construction
+//   p_ij = exp(A_ij + h_j) / sum_l exp(A_il + h_l)      plan a_i p_ij: the token marginal holds by
+//                                                       construction
 //   c_j(h) = sum_i a_i p_ij                             solve c(h) = sigma
 //   D(h) = sigma.h - sum_i a_i logsumexp_j(A_ij + h_j)  concave, gradient sigma - c, Hessian -(diag(c) - G)
 //   G_jl = sum_i a_i p_ij p_il
@@ -16,9 +17,10 @@
 // no result depends on what else is in the batch.
 //
 // A problem that runs out of passes shall not be worse off than under as many Sinkhorn passes from h = 0. Two
-// rules see to it: the point with the smallest residual of all passes is handed out; and where rejected Newton
-// trials do not pay for themselves (fewer than 4 passes, or fewer than 16 with fewer than 8 r tokens) all steps are
-// Sinkhorn steps. An observation, not a theorem: no violation in 24,000 small problems, nor in the families of the tests.
+// rules see to it: the point with the smallest residual of all passes is handed out; and where rejected
+// Newton trials do not pay for themselves (fewer than 4 passes, or fewer than 16 with fewer than 8 r tokens)
+// all steps are Sinkhorn steps. An observation, not a theorem: no violation in 24,000 small problems, nor in
+// the families of the tests.
 //
 // Relaxed pivot marginals (unbalanced transport, Chizat et al. 2018): the constraint c = sigma becomes a
 // penalty rho KL(c || sigma). With kappa = epsilon / rho
@@ -41,10 +43,13 @@ namespace lotformer::ops {
 
 /// Token marginals a of P problems.
 struct TokenMarginal {
-  at::Tensor real;   ///< [P, 1, N], 1 at real tokens and 0 at padding, in the dtype of the logits; undefined:
-                     ///< all real
-  at::Tensor share;  ///< [P, 1], 1 / number of real tokens
-  at::Tensor masses = {};  ///< [P, 1, N], sums 1, 0 at padding; undefined: a_i = share on real tokens
+  /// [P, 1, N], 1 at real tokens and 0 at padding, in the dtype of the logits; undefined:
+  /// all real.
+  at::Tensor real;
+  /// [P, 1], 1 / number of real tokens.
+  at::Tensor share;
+  /// [P, 1, N], sums 1, 0 at padding; undefined: a_i = share on real tokens.
+  at::Tensor masses = {};
 
   /// a, [P, 1, N] or what broadcasts to it.
   at::Tensor a() const;
@@ -57,14 +62,22 @@ struct TokenMarginal {
 };
 
 struct PivotSolution {
-  at::Tensor potentials;       ///< h [P, r]; mean zero, with kappa > 0 the solution of the equation itself
-  at::Tensor marginal;         ///< c at h [P, r]
-  at::Tensor gram;             ///< G at h [P, r, r]
-  at::Tensor residual;         ///< |c - sigma|_1 [P]; relaxed |c - b|_1
-  at::Tensor passes;           ///< int64 [P]
-  int64_t longest = 0;         ///< most passes of any problem
-  int64_t problem_passes = 0;  ///< sum of passes over the problems
-  int64_t capped = 0;          ///< problems that ended above the tolerance
+  /// H [P, r]; mean zero, with kappa > 0 the solution of the equation itself.
+  at::Tensor potentials;
+  /// C at h [P, r].
+  at::Tensor marginal;
+  /// G at h [P, r, r].
+  at::Tensor gram;
+  /// |c - sigma|_1 [P]; relaxed |c - b|_1.
+  at::Tensor residual;
+  /// int64 [P].
+  at::Tensor passes;
+  /// Most passes of any problem.
+  int64_t longest = 0;
+  /// Sum of passes over the problems.
+  int64_t problem_passes = 0;
+  /// Problems that ended above the tolerance.
+  int64_t capped = 0;
 };
 
 /// p [P, r, N] at potentials h [P, r]; zero at padding. Every user of a solution evaluates p here, with the
@@ -85,8 +98,9 @@ PivotSolution solve_pivot_potentials(const at::Tensor& logits, const TokenMargin
 /// Solves ((1 + kappa) diag(c) - theta G) x = rhs for x [P, r]; theta [P, 1] or undefined for 1, kappa [P, 1]
 /// finite or undefined for 0. The constant vector spans the null space at theta = 1, kappa = 0 and is an
 /// eigenvector in any case, so rhs is projected first and x is determined up to a constant: mean zero, with
-/// kappa defined c . x = 0. c [P, r], G [P, r, r]. A problem whose matrix is not numerically positive definite
-/// (for instance when every p_i is one-hot) is marked false in `solved` [P] and holds arbitrary numbers.
+/// kappa defined c . x = 0. c [P, r], G [P, r, r]. A problem whose matrix is not numerically positive
+/// definite (for instance when every p_i is one-hot) is marked false in `solved` [P] and holds arbitrary
+/// numbers.
 at::Tensor solve_pivot_system(const at::Tensor& marginal, const at::Tensor& gram, const at::Tensor& rhs,
                               const at::Tensor& theta, at::Tensor& solved, const at::Tensor& kappa = {});
 

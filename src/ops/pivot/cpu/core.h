@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Pivot-transport attention on a CPU: raw pointers, no torch. The same source is compiled for several instruction sets (core.inl);
-// `core()` is the one this machine runs. docs/lotformer.md has the mathematics, README.md the layout.
+// Pivot-transport attention on a CPU: raw pointers, no torch. The same source is compiled for several
+// instruction sets (core.inl); `core()` is the one this machine runs. docs/lotformer.md has the mathematics,
+// README.md the layout.
 //
-// Results depend on the inputs and the instruction set alone: not on the number of threads, nor on what else is in the batch.
+// Results depend on the inputs and the instruction set alone: not on the number of threads, nor on what else
+// is in the batch.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +25,8 @@ struct Executor {
   int64_t threads = 1;
   /// task(context, 0) ... task(context, count - 1), in any order, at the same time.
   void (*run)(int64_t count, void (*task)(void*, int64_t), void* context) = nullptr;
-  void* (*allocate)(std::size_t bytes) = nullptr;  ///< 64 bytes aligned
+  /// 64 bytes aligned.
+  void* (*allocate)(std::size_t bytes) = nullptr;
   void (*release)(void* memory) = nullptr;
 };
 
@@ -38,28 +41,38 @@ struct Masses {
 template <class T>
 struct Problem {
   int64_t batch = 0, heads = 0, tokens = 0, dim = 0, pivots = 0;
-  const int64_t* lengths = nullptr;  ///< [B], 0 ... N; null: every token is real
+  /// [B], 0 ... N; null: every token is real.
+  const int64_t* lengths = nullptr;
   View<const T> q, k, v;
-  const T* z = nullptr;      ///< [H, r, D]
-  const T* sigma = nullptr;  ///< [H, r], sums 1
+  /// [H, r, D].
+  const T* z = nullptr;
+  /// [H, r], sums 1.
+  const T* sigma = nullptr;
   double epsilon = 1;
 };
 
 /// The converged map. Per side (0 = queries, 1 = keys) and problem: h, c, G at the accepted point.
 template <class T>
 struct ExactState {
-  T* potentials = nullptr;    ///< [2, B, H, r]
-  T* marginal = nullptr;      ///< [2, B, H, r]
-  T* gram = nullptr;          ///< [2, B, H, r, r]; null in a forward call: no gradient will be asked for
-  T* summary = nullptr;       ///< U [B, H, r, D]
-  T* residual = nullptr;      ///< [2, B, H]
-  int64_t* passes = nullptr;  ///< [2, B, H]; sweeps over all tokens
+  /// [2, B, H, r].
+  T* potentials = nullptr;
+  /// [2, B, H, r].
+  T* marginal = nullptr;
+  /// [2, B, H, r, r]; null in a forward call: no gradient will be asked for.
+  T* gram = nullptr;
+  /// U [B, H, r, D].
+  T* summary = nullptr;
+  /// [2, B, H].
+  T* residual = nullptr;
+  /// [2, B, H]; sweeps over all tokens.
+  int64_t* passes = nullptr;
 };
 
 template <class T>
 struct ExactForward {
   Problem<T> problem;
-  const T* kappa = nullptr;  ///< [2, H] epsilon / rho, 0: marginal held, infinity: free; null: zeros
+  /// [2, H] epsilon / rho, 0: marginal held, infinity: free; null: zeros.
+  const T* kappa = nullptr;
   Masses<const T> masses[2];
   double tolerance = 1e-4;
   int64_t max_passes = 32;
@@ -72,8 +85,10 @@ template <class T>
 struct Gradients {
   View<const T> out;
   View<T> q, k, v;
-  T* z = nullptr;      ///< [H, r, D]
-  T* sigma = nullptr;  ///< [H, r]
+  /// [H, r, D].
+  T* z = nullptr;
+  /// [H, r].
+  T* sigma = nullptr;
 };
 
 template <class T>
@@ -81,28 +96,35 @@ struct ExactBackward {
   Problem<T> problem;
   const T* kappa = nullptr;
   Masses<const T> masses[2];
-  ExactState<T> state;  ///< read only
+  /// Read only.
+  ExactState<T> state;
   Gradients<T> gradients;
-  T* d_kappa = nullptr;   ///< [2, H], where kappa is given
-  Masses<T> d_masses[2];  ///< where masses are given; zero at padding
+  /// [2, H], where kappa is given.
+  T* d_kappa = nullptr;
+  /// Where masses are given; zero at padding.
+  Masses<T> d_masses[2];
 };
 
-/// T half-iterations a side. `reference`: the published arithmetic (scores clamped, padding takes part, rows sum to about r^-2).
+/// T half-iterations a side. `reference`: the published arithmetic (scores clamped, padding takes part, rows
+/// sum to about r^-2).
 template <class T>
 struct TruncatedForward {
   Problem<T> problem;
   int64_t half_iterations = 1;
   bool reference = false;
   View<T> out;
-  T* trajectory =
-      nullptr;  ///< [2, B, H, T/2 + 1, 2, r]: h_t and c(h_t); the key side's first h is its opening update
-  T* summary = nullptr;  ///< U [B, H, r, D]
+  /// [2, B, H, T/2 + 1, 2, r]: h_t and c(h_t); the key side's first h is its opening update.
+  T* trajectory = nullptr;
+  /// U [B, H, r, D].
+  T* summary = nullptr;
 };
 
 template <class T>
 struct TruncatedBackward {
-  TruncatedForward<T> forward;  ///< trajectory and summary are read only, out is not used
-  Gradients<T> gradients;       ///< `sigma` with respect to log sigma
+  /// Trajectory and summary are read only, out is not used.
+  TruncatedForward<T> forward;
+  /// `sigma` with respect to log sigma.
+  Gradients<T> gradients;
 };
 
 template <class T>

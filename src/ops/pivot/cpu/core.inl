@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The core, once more for every instruction set: the including file says which by PIVOT_CORE (name of the function that hands it out)
-// and PIVOT_VECTOR_BYTES.
+// The core, once more for every instruction set: the including file says which by PIVOT_CORE (name of the
+// function that hands it out) and PIVOT_VECTOR_BYTES.
+#include "cores.h"
 #include "exact_backward.h"
 #include "exact_forward.h"
-#include "cores.h"
-#include "truncated_forward.h"
 #include "truncated_backward.h"
+#include "truncated_forward.h"
 
 namespace lotformer::ops::pivot::cpu {
 

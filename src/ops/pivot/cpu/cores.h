@@ -6,7 +6,9 @@
 namespace lotformer::ops::pivot::cpu {
 
 const Core* portable_core();
-const Core* avx2_core();    ///< and FMA
-const Core* avx512_core();  ///< F, BW, DQ, VL
+/// And FMA.
+const Core* avx2_core();
+/// F, BW, DQ, VL.
+const Core* avx512_core();
 
 }  // namespace lotformer::ops::pivot::cpu

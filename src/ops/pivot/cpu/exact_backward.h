@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The converged map, backward: implicit differentiation, two sweeps a side (docs/lotformer.md). Only for core.inl.
+// The converged map, backward: implicit differentiation, two sweeps a side (docs/lotformer.md). Only for
+// core.inl.
 #pragma once
 
 #include "shared_gradients.h"
@@ -139,8 +140,9 @@ inline void BackwardProblem<T>::open_side(int side, const View<const T>& x, cons
   }
 }
 
-/// lambda of ((1 + kappa) diag(c) - G) lambda = tau. Where the matrix is singular beyond the jitter every p_i is one-hot; the softmax
-/// derivative p (w - p.w) then vanishes together with tau and 0 is the answer, as it is where the marginal is free.
+/// lambda of ((1 + kappa) diag(c) - G) lambda = tau. Where the matrix is singular beyond the jitter every p_i
+/// is one-hot; the softmax derivative p (w - p.w) then vanishes together with tau and 0 is the answer, as it
+/// is where the marginal is free.
 template <class T>
 inline void BackwardProblem<T>::solve_side(int side) {
   const int64_t r = shape_.r;
@@ -213,9 +215,9 @@ inline void BackwardProblem<T>::first_sweep(int side, const Use& use) {
       });
 }
 
-/// d logits = scale p (w - p.w), and from them the gradients of tokens and pivots. With masses a: on the query side w_ij loses
-/// a_i lambda_j and the gradient of a_i is -p_i . lambda; on the key side the scale is a_k and the gradient of a_k is p_k . w_k, because
-/// there a mass multiplies all that p does.
+/// d logits = scale p (w - p.w), and from them the gradients of tokens and pivots. With masses a: on the
+/// query side w_ij loses a_i lambda_j and the gradient of a_i is -p_i . lambda; on the key side the scale is
+/// a_k and the gradient of a_k is p_k . w_k, because there a mass multiplies all that p does.
 template <class T>
 inline void BackwardProblem<T>::second_sweep(int side, const View<const T>& x, const View<T>& d_x, T scale) {
   const T* rows = at(x, place_);

@@ -7,7 +7,8 @@
 namespace lotformer::ops::pivot::cpu {
 namespace {
 
-/// A first solution on every kCoarseStep-th token costs a sixteenth of a pass and saves one or two passes over all.
+/// A first solution on every kCoarseStep-th token costs a sixteenth of a pass and saves one or two passes
+/// over all.
 constexpr int64_t kCoarseStep = 16;
 constexpr int64_t kCoarseTokens = 1024;  // fewer tokens in all: not worth it
 constexpr double kCoarseTolerance = 1e-2;
@@ -85,7 +86,8 @@ class ForwardProblem {
   Side<T> side_of(int side) const {
     return {s_.packed, tokens_, s_.z, 0, masses(side) ? s_.masses : nullptr};
   }
-  /// Every kCoarseStep-th token, in s_.coarse; false where these carry too little or too much of the mass to stand for all.
+  /// Every kCoarseStep-th token, in s_.coarse; false where these carry too little or too much of the mass to
+  /// stand for all.
   bool coarse_side(int side, const View<const T>& x, Side<T>& coarse);
   /// 1 / sum a_i^2, the number of tokens where all count alike.
   double effective_tokens(int side) const;
@@ -164,8 +166,8 @@ inline void ForwardProblem<T>::store_point(int side, int64_t passes, double resi
   bias_of(s_.mass, shape_.r, s_.bias);
 }
 
-/// use(buffers with p of a tile, a p in w where the side has masses, first token, tokens), add(buffers); G on the way, where a gradient
-/// will want it.
+/// use(buffers with p of a tile, a p in w where the side has masses, first token, tokens), add(buffers); G on
+/// the way, where a gradient will want it.
 template <class T>
 template <class Use, class Add>
 inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& add) {
@@ -198,7 +200,8 @@ inline void ForwardProblem<T>::final_sweep(int side, const Use& use, const Add& 
   if (call_.state.gram) convert(point.gram, r * r, call_.state.gram + place_.of_side(side) * r * r);
 }
 
-/// Key side: U = weighted means of V, the weights of each pivot summing to 1 because they are divided by their own mass.
+/// Key side: U = weighted means of V, the weights of each pivot summing to 1 because they are divided by
+/// their own mass.
 template <class T>
 inline void ForwardProblem<T>::pool() {
   const int64_t r = shape_.r, width = shape_.d_padded;

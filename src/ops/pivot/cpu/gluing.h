@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What happens between the two sides, on r pivots: rounding, summary values, and their gradients. Only for core.inl.
+// What happens between the two sides, on r pivots: rounding, summary values, and their gradients. Only for
+// core.inl.
 #pragma once
 
 #include "solver.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tiles in the log domain, for a fixed number of half-iterations: those must follow a pivot whose mass is far below the range of
-// float. Everything base 2; [r][kTile] as in tile.h. Only for core.inl.
+// Tiles in the log domain, for a fixed number of half-iterations: those must follow a pivot whose mass is far
+// below the range of float. Everything base 2; [r][kTile] as in tile.h. Only for core.inl.
 #pragma once
 
 #include "sweep.h"
@@ -79,7 +79,8 @@ inline void power_tile(const T* x, const T* shift, T bound, int64_t r, int64_t c
   }
 }
 
-/// Running log-sum-exp over tokens, a maximum and a sum for every pivot and lane: `maxima`, `sums` [r][lanes].
+/// Running log-sum-exp over tokens, a maximum and a sum for every pivot and lane: `maxima`, `sums`
+/// [r][lanes].
 template <class T>
 inline void add_to_columns(const T* x, T bound, int64_t r, int64_t count, T* maxima, T* sums) {
   const Vec<T> none = broadcast<T>(T(kNoMass));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The linear system of the Newton step and of the implicit gradient, r x r, in double; constants of the token types. Only for core.inl.
+// The linear system of the Newton step and of the implicit gradient, r x r, in double; constants of the token
+// types. Only for core.inl.
 #pragma once
 
 #include "ops/pivot/newton_rules.h"
@@ -32,7 +33,8 @@ PIVOT_INLINE void subtract_row(double* to, const double* from, double factor, in
   for (; i < last; ++i) to[i] -= factor * from[i];
 }
 
-/// M = U^T U in the upper half of `m` [r][r]; false where M is not positive definite. Two rows of U at a time.
+/// M = U^T U in the upper half of `m` [r][r]; false where M is not positive definite. Two rows of U at a
+/// time.
 inline bool factorise(double* m, int64_t r) {
   for (int64_t k = 0; k < r; ++k) {
     double* row = m + k * r;
@@ -57,8 +59,9 @@ inline void substitute(const double* m, int64_t r, double* x) {
   }
 }
 
-/// ((1 + kappa) diag(c) - theta G) x = rhs - c sum(rhs); x is determined up to a constant, c . x = 0 up to rounding. Scaled to unit
-/// diagonal; theta q q^T, q = sqrt(c), lifts the null vector. `matrix` [r][r] and `root` [r] are scratch. False: not solved.
+/// ((1 + kappa) diag(c) - theta G) x = rhs - c sum(rhs); x is determined up to a constant, c . x = 0 up to
+/// rounding. Scaled to unit diagonal; theta q q^T, q = sqrt(c), lifts the null vector. `matrix` [r][r] and
+/// `root` [r] are scratch. False: not solved.
 inline bool solve_system(const double* c, const double* gram, const double* rhs, double theta, double kappa,
                          double jitter, double tiny, int64_t r, double* matrix, double* root, double* x) {
   double total = 0;

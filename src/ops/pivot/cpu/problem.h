@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What forward and backward calls have in common: places of one problem in the tensors, prepared pivots, tasks. Only for core.inl.
+// What forward and backward calls have in common: places of one problem in the tensors, prepared pivots,
+// tasks. Only for core.inl.
 #pragma once
 
 #include "gluing.h"
@@ -35,7 +36,8 @@ inline void clear_tokens(const View<T>& view, const Place& place, int64_t first,
   for (int64_t t = first; t < last; ++t) std::memset(rows + t * view.token, 0, sizeof(T) * dim);
 }
 
-/// Every `step`-th of n masses times `scale`, zeros up to whole tiles; returns the sum of what was taken, unscaled.
+/// Every `step`-th of n masses times `scale`, zeros up to whole tiles; returns the sum of what was taken,
+/// unscaled.
 template <class T>
 inline double pack_masses(const T* masses, int64_t step, int64_t n, double scale, T* packed) {
   double sum = 0;
@@ -89,8 +91,8 @@ inline double row_dot(const T* a, const T* b, int64_t count) {
   return sum;
 }
 
-/// work(place, executor for the inside of a problem) for every problem: problems side by side while they suffice for the threads,
-/// else one after the other with its segments side by side.
+/// work(place, executor for the inside of a problem) for every problem: problems side by side while they
+/// suffice for the threads, else one after the other with its segments side by side.
 template <class T, class Work>
 inline void for_each_problem(const Problem<T>& problem, const Executor& executor, const Work& work) {
   const int64_t count = problem.batch * problem.heads;

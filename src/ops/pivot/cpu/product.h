@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Small matrix products in registers: C[m][n] = sum_k A[m][k] B[k][n], n across lanes, A broadcast. Only for core.inl.
+// Small matrix products in registers: C[m][n] = sum_k A[m][k] B[k][n], n across lanes, A broadcast. Only for
+// core.inl.
 #pragma once
 
 #include "vector.h"

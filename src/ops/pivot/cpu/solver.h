@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The safeguarded Newton iteration of aten/solver.h for one problem, in double whatever the tokens are; its decisions are those of
+// The safeguarded Newton iteration of aten/solver.h for one problem, in double whatever the tokens are; its
+// decisions are those of
 // ../newton_rules.h. Only for core.inl.
 #pragma once
 

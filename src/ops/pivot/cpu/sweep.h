@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sweeps over the tokens of one problem in a fixed partition: up to 16 segments, whose sums are added in order. One thread works
-// through them one after the other, or several take them side by side: the numbers are the same. Only for core.inl.
+// Sweeps over the tokens of one problem in a fixed partition: up to 16 segments, whose sums are added in
+// order. One thread works through them one after the other, or several take them side by side: the numbers
+// are the same. Only for core.inl.
 #pragma once
 
 #include <cstddef>

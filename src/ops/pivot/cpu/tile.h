@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// kTile tokens at a time: tokens across lanes, so that the softmax over pivots needs no sum across lanes. Tile matrices are
-// [r][kTile]. Only for core.inl.
+// kTile tokens at a time: tokens across lanes, so that the softmax over pivots needs no sum across lanes.
+// Tile matrices are [r][kTile]. Only for core.inl.
 #pragma once
 
 #include "product.h"
@@ -12,8 +12,8 @@ namespace {
 constexpr int64_t kFlushTiles = 8;  // sums in lanes go to double this often
 constexpr int64_t kFewPivots = 8;   // Gram matrix by products of lanes up to here, by a matrix product beyond
 
-/// Exponents (of 2) below this count as this: beside a maximum of 1 they are nothing, and no product of two results is subnormal
-/// enough to cost time.
+/// Exponents (of 2) below this count as this: beside a maximum of 1 they are nothing, and no product of two
+/// results is subnormal enough to cost time.
 template <class T>
 constexpr T kLowestExponent = sizeof(T) == 4 ? T(-86) : T(-952);
 
@@ -215,7 +215,8 @@ PIVOT_INLINE int64_t gram_size(const Shape<T>& shape) {
   return shape.r <= kFewPivots ? shape.r * (shape.r + 1) / 2 * kLanes<T> : shape.r * shape.r_padded;
 }
 
-/// Adds sum_t p_j w_l, w = p or a p: `gram` is [pairs l >= j][lanes] for few pivots, else [r][r_padded] of which the upper half counts.
+/// Adds sum_t p_j w_l, w = p or a p: `gram` is [pairs l >= j][lanes] for few pivots, else [r][r_padded] of
+/// which the upper half counts.
 template <class T>
 inline void add_gram(const T* p, const T* w, const Shape<T>& shape, T* by_token, T* gram) {
   constexpr int64_t L = kLanes<T>;

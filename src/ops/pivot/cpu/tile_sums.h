@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the softmax of a tile adds up on its way: normalisers for the dual, masses of the pivots, weighted scores. Only for core.inl.
+// What the softmax of a tile adds up on its way: normalisers for the dual, masses of the pivots, weighted
+// scores. Only for core.inl.
 #pragma once
 
 #include "vector.h"
@@ -85,7 +86,8 @@ struct PlainSums {
   }
 };
 
-/// or, with masses a [kTile] (zero beyond the last token), normalisers by mass, w = a p, and lanes[j][lane] += w.
+/// or, with masses a [kTile] (zero beyond the last token), normalisers by mass, w = a p, and lanes[j][lane]
+/// += w.
 template <class T>
 struct WeightedSums {
   const T* a;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The exact gradient of T half-iterations, from the stored potentials. With L = sum_ij P_ij w_ij over the plan P (in units of a_i),
-// p = p(g_s) and mu_j = a / sigma_j sum_i P_ij w_ij where pivots came last (else 0)
+// The exact gradient of T half-iterations, from the stored potentials. With L = sum_ij P_ij w_ij over the
+// plan P (in units of a_i), p = p(g_s) and mu_j = a / sigma_j sum_i P_ij w_ij where pivots came last (else 0)
 //   dA_ij = P_ij (w_ij - mu_j) - p_ij sum_l P_il (w_il - mu_l),         hbar_s = column sums of dA
 //   t = s-1 ... 0:  R_ij = a_i p_ij(g_t) / c_j(g_t),  v_i = sum_l R_il hbar_l
 //                   dA_ij -= R_ij hbar_j - p_ij(g_t) v_i,               hbar_t = sum_i p_ij(g_t) v_i
 //   keys:           dA_kj -= hbar_0j softmax_k(A)_kj
-// R and P are formed from logarithms: c may be far below the range of the type, R and P are not. First the hbar, one sweep each, then
-// one sweep for dA. Only for core.inl.
+// R and P are formed from logarithms: c may be far below the range of the type, R and P are not. First the
+// hbar, one sweep each, then one sweep for dA. Only for core.inl.
 #pragma once
 
 #include "plan_tile.h"

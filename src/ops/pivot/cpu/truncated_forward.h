@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// T half-iterations a side and their exact gradient (docs/lotformer.md). A side is a series of pivot potentials g_0 ... g_s; its plan is
+// T half-iterations a side and their exact gradient (docs/lotformer.md). A side is a series of pivot
+// potentials g_0 ... g_s; its plan is
 //   a_i p_ij(g_s)             where the last half-iteration was one of tokens,
 //   a_i p_ij(g_s) sigma_j / c_j(g_s)   where it was one of pivots.
-// Queries start at g_0 = 0; keys at their opening pivot update g_0 = log sigma - logsumexp_k A_kj. Only for core.inl.
+// Queries start at g_0 = 0; keys at their opening pivot update g_0 = log sigma - logsumexp_k A_kj. Only for
+// core.inl.
 #pragma once
 
 #include "log_tile.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Vectors of PIVOT_VECTOR_BYTES, by the compiler's vector extension. Only for core.inl: everything here has internal linkage, so that
-// code for one instruction set can never be merged with that for another.
+// Vectors of PIVOT_VECTOR_BYTES, by the compiler's vector extension. Only for core.inl: everything here has
+// internal linkage, so that code for one instruction set can never be merged with that for another.
 #pragma once
 
 #include <cstdint>
@@ -132,7 +132,8 @@ PIVOT_INLINE void split_exponent(Vec<T> x, Vec<T>& mantissa, IntVec<T>& exponent
   mantissa = (Vec<T>)((bits & ((one & 0) + ((decltype(P::kBias){1} << P::kFraction) - 1))) | one);
 }
 
-/// log2(x) for x >= 1, rounded to about the last bit: log2 m = (2 / ln 2) artanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)).
+/// log2(x) for x >= 1, rounded to about the last bit: log2 m = (2 / ln 2) artanh(s), s = (m - 1) / (m + 1), m
+/// in [sqrt(1/2), sqrt(2)).
 template <class T>
 PIVOT_INLINE Vec<T> logarithm_of_two(Vec<T> x) {
   constexpr int kTerms = sizeof(T) == 4 ? 5 : 10;  // the first left out is below 2e-9, 2e-17

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
-// B1 (queries) and B2 (keys, after B1): the r-vectors that carry the gradient through the solver. One cluster a problem.
+// B1 (queries) and B2 (keys, after B1): the r-vectors that carry the gradient through the solver. One cluster
+// a problem.
 //
-// With w_ij = dO_i . W_j on the query side and V_i . E_j / n on the key side (the gradient with respect to p_ij, multipliers held fixed)
+// With w_ij = dO_i . W_j on the query side and V_i . E_j / n on the key side (the gradient with respect to
+// p_ij, multipliers held fixed)
 //   h'_j = sum_i p_ij (y_ij - sum_l p_il y_il),  y_ij = w_ij - correction_j / n
-// exact                correction 0, then ((1 + kappa) diag(c) - G) lambda = h' (free marginal: lambda = 0); lambda is the correction
-//                      that the next kernel applies; keys whose mass c' is not held: U_j . E_j is added to both
-// truncated, reference correction_j = sum_i p_ij w_ij / c_j where the schedule ends with a pivot update; then backwards through the
-//                      updates: x_t = h' / c_t,  h'_j := sum_i p_ij(h_t) (p_i(h_t) . x_t) / n        (docs/lotformer.md, README.md)
-// Written: correction, x_t and the last h' into p.adjoint; the gradients of sigma and kappa; on the query side dW = sum_i p_ij dO_i.
+// exact:
+//   correction 0, then ((1 + kappa) diag(c) - G) lambda = h' (free marginal: lambda = 0); lambda is the
+//   correction that the next kernel applies; keys whose mass c' is not held: U_j . E_j is added to both
+// truncated, reference:
+//   correction_j = sum_i p_ij w_ij / c_j where the schedule ends with a pivot update; then backwards through
+//   the updates: x_t = h' / c_t,  h'_j := sum_i p_ij(h_t) (p_i(h_t) . x_t) / n  (docs/lotformer.md,
+//   README.md)
+//
+// Written: correction, x_t and the last h' into p.adjoint; the gradients of sigma and kappa; on the query
+// side dW = sum_i p_ij dO_i.
 #pragma once
 
 #include "output.h"
@@ -119,7 +126,8 @@ PIVOT_DEVICE void step_back(Cta<L>& cta, AdjointSide<L>& side, const float* h) {
   reduce_columns<L, Sum>(cta, sum, 0, 0);
 }
 
-/// Mode exact: correction, gradients of sigma and kappa. `by_mass` (keys; this thread's j) = U_j . E_j, what the loss loses by c'_j.
+/// Mode exact: correction, gradients of sigma and kappa. `by_mass` (keys; this thread's j) = U_j . E_j, what
+/// the loss loses by c'_j.
 template <class L>
 PIVOT_DEVICE void adjoint_exact(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int ps,
                                 float by_mass) {
@@ -166,7 +174,8 @@ PIVOT_DEVICE void adjoint_fixed(Cta<L>& cta, const PivotArgs& p, AdjointSide<L>&
   if (j < L::R && cta.rank == 0) kept[j] = correction;
   cta_sync();
   potential_gradient(cta, side);
-  // d log sigma: every pivot update adds log sigma; the plan of a last one is multiplied by it; the gluing divides by it once.
+  // d log sigma: every pivot update adds log sigma; the plan of a last one is multiplied by it; the gluing
+  // divides by it once.
   float d_log_sigma = (schedule.pivot_last ? weighted : 0.0f) - (which == 0 ? weighted : 0.0f);
   for (int t = schedule.at - 1; t >= 0; --t) {
     if (j < L::R) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// B3: gradients of the tokens from the vectors of adjoint.h, both sides in one launch, one sweep, no exchange. Grid: sides x splits.
+// B3: gradients of the tokens from the vectors of adjoint.h, both sides in one launch, one sweep, no
+// exchange. Grid: sides x splits.
 //
 //   dA_ij = p_ij (y_ij - sum_l p_il y_il),  y_ij = w_ij - correction_j / n
-//         - sum_t p_ij(h_t) (x_tj - p_i(h_t) . x_t) / n                      truncated, reference: t over the updates before the plan
-//         - h'_j 2^(S_kj + h_0j) / sigma_j                                   the same, keys: through the first pivot update
+//         - sum_t p_ij(h_t) (x_tj - p_i(h_t) . x_t) / n                      truncated, reference: t over the
+//                                                                            updates before the plan
+//         - h'_j 2^(S_kj + h_0j) / sigma_j                                   the same, keys: through the
+//                                                                            first pivot update
 //   dX_i = sum_j dA_ij z_j,  dZ_j = sum_i dA_ij x_i (a partial sum a CTA),  keys: dV_k = sum_j p_kj E_j / n
 // A clamped score passes nothing on. Rows of padding receive zeros.
 #pragma once

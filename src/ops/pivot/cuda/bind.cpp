@@ -90,7 +90,8 @@ void check(const PivotArguments& a, const PivotSetting& setting, const pivot::cu
   TORCH_CHECK_VALUE(reason.empty() || a.q.numel() == 0, "lotformer::pivot: ", reason);
 }
 
-/// A call's tensors, made ready and kept alive until its kernels have been enqueued; the allocator keeps the memory for the stream.
+/// A call's tensors, made ready and kept alive until its kernels have been enqueued; the allocator keeps the
+/// memory for the stream.
 struct Ready {
   Ready(const PivotArguments& a, const PivotSetting& setting)
       : q(with_rows(a.q)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The operators by the kernels of this folder: tensors in, pivot::cuda::Problem out. Nothing here speaks to a GPU itself, so that
-// the tests run it with the emulated kernels on CPU tensors; register.cpp registers it for CUDA.
+// The operators by the kernels of this folder: tensors in, pivot::cuda::Problem out. Nothing here speaks to a
+// GPU itself, so that the tests run it with the emulated kernels on CPU tensors; register.cpp registers it
+// for CUDA.
 #pragma once
 
 #include <string>
@@ -27,7 +28,8 @@ struct Forward {
 std::string refusal(const PivotArguments& arguments, const PivotSetting& setting,
                     const pivot::cuda::Device& device);
 
-/// Throws ValueError or TypeError for what cannot be, and for what is refused; c10::Error with what a launch said.
+/// Throws ValueError or TypeError for what cannot be, and for what is refused; c10::Error with what a launch
+/// said.
 Forward forward(const PivotArguments& arguments, const PivotSetting& setting, const Target& target);
 PivotGradients backward(const PivotArguments& arguments, const PivotSetting& setting, const at::Tensor& d_out,
                         const at::Tensor& state, const Target& target);

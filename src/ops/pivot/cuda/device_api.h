@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
-// What the kernels need from a machine, under names that do not belong to CUDA, so that one source has two back ends:
+// What the kernels need from a machine, under names that do not belong to CUDA, so that one source has two
+// back ends:
 //   device_cuda.h              intrinsics (nvcc)
 //   tests/ops/pivot/cuda/emulator.h  a fibre per thread on the CPU (g++, LOTFORMER_EMULATE_CUDA)
 // Each back end offers, in namespace lotformer::ops::pivot::cuda:
 //   thread_index, cta_index           threadIdx.x, blockIdx.x
-//   cluster_rank, cluster_size        place of the CTA in its cluster; 0 and 1 where the target has no clusters
-//   cta_sync, cluster_sync            barriers; cluster_sync orders shared memory of the cluster and global memory
+//   cluster_rank, cluster_size        place of the CTA in its cluster; 0 and 1 where the target has no
+//                                     clusters
+//   cta_sync, cluster_sync            barriers; cluster_sync orders shared memory of the cluster and global
+//                                     memory
 //   cluster_peer(p, rank)             the address that p, in shared memory, has in another CTA of the cluster
 //   shuffle_xor, shuffle_from         exchange inside a warp, all 32 lanes
 //   exp2_fast, log2_fast, divide_fast approximate, subnormal results are 0
-//   mma_bf16, pack_bf16               m16n8k16 product of bf16 pairs with float32 accumulation; round to nearest even
+//   mma_bf16, pack_bf16               m16n8k16 product of bf16 pairs with float32 accumulation; round to
+//                                     nearest even
 //   shared_memory                     dynamic shared memory of the CTA, 16-byte aligned
 #pragma once
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Between the two sides: from pooled values Y to what the queries average (W), and from dW back to what the keys see (E). A few R x D
-// numbers in shared memory, done again by every CTA that needs them.
+// Between the two sides: from pooled values Y to what the queries average (W), and from dW back to what the
+// keys see (E). A few R x D numbers in shared memory, done again by every CTA that needs them.
 //
-// exact      W = R U, U = (R'^T Y) / (R'^T c'), with the rounding matrices R_lj = s_l [l = j] + (1 - s_l) f_j, s = min(1, sigma / c),
-//            f = (sigma - c)^+ normalised: p R has pivot marginal exactly sigma (docs/lotformer.md). Primes: key side. A side with
-//            a relaxed or free marginal is not rounded: R is the identity.
-// truncated  W_j = e_j e'_j Y_j / sigma_j, e = sigma / c where the schedule ends with a pivot update, else 1
-// reference  the same with 1/r in the place of 1/sigma
+// exact:
+//   W = R U, U = (R'^T Y) / (R'^T c'), with the rounding matrices R_lj = s_l [l = j] + (1 - s_l) f_j,
+//   s = min(1, sigma / c), f = (sigma - c)^+ normalised: p R has pivot marginal exactly sigma
+//   (docs/lotformer.md). Primes: key side. A side with a relaxed or free marginal is not rounded: R is the
+//   identity.
+// truncated:
+//   W_j = e_j e'_j Y_j / sigma_j, e = sigma / c where the schedule ends with a pivot update, else 1
+// reference:
+//   the same with 1/r in the place of 1/sigma
 #pragma once
 
 #include "system.h"
@@ -16,8 +20,9 @@ namespace lotformer::ops::pivot::cuda {
 
 constexpr float kLeastMass = 1e-37f;  // a pivot mass that underflows passes on nothing instead of 0 / 0
 
-/// Loads sigma, and for mode exact c of both sides: query side into shared.marginal, key side into shared.extra[0]; else the product of
-/// both e and the gluing into shared.weight, e of the two sides into shared.extra. `problem` = batch * heads + head. Ends with a barrier.
+/// Loads sigma, and for mode exact c of both sides: query side into shared.marginal, key side into
+/// shared.extra[0]; else the product of both e and the gluing into shared.weight, e of the two sides into
+/// shared.extra. `problem` = batch * heads + head. Ends with a barrier.
 template <class L>
 PIVOT_DEVICE void load_gluing(const Cta<L>& cta, const PivotArgs& p, int problem) {
   Shared<L>& sm = cta.shared;

@@ -13,7 +13,8 @@ namespace lotformer::ops::pivot::cuda {
 
 enum class Scratch { none, stage, stage_or_system };
 
-/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the pivot system needs.
+/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the
+/// pivot system needs.
 template <class L, int Matrices, Scratch kScratch>
 std::size_t shared_bytes(int padded_dim) {
   const std::size_t row = padded_dim + kRowPadding;
@@ -51,7 +52,8 @@ KernelSet make_kernel_set() {
 
 }  // namespace lotformer::ops::pivot::cuda
 
-/// R pivots; warps of a CTA; warps of the resident solver where the cluster would otherwise be too large (the same: none).
+/// R pivots; warps of a CTA; warps of the resident solver where the cluster would otherwise be too large (the
+/// same: none).
 #define PIVOT_KERNEL_SET(R, WARPS, WIDE)                                                        \
   const lotformer::ops::pivot::cuda::KernelSet& lotformer::ops::pivot::cuda::kernel_set_##R() { \
     static const KernelSet set = make_kernel_set<Layout<R, WARPS>, Layout<R, WIDE, true>>();    \

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernels of one number of pivots R, as the host sees them: a row of the dispatch table. One R is one translation unit.
+// The kernels of one number of pivots R, as the host sees them: a row of the dispatch table. One R is one
+// translation unit.
 #pragma once
 
 #include <cstddef>

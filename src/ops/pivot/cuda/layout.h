@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Who owns which element of the n x R matrix of scores.
 //
-// R >= 16: the accumulator layout of mma.m16n8k16. A warp holds 16 rows; lane = 4 g + q owns of rows g and g + 8 the columns
+// R >= 16: the accumulator layout of mma.m16n8k16. A warp holds 16 rows; lane = 4 g + q owns of rows g and g
+// + 8 the columns
 //          8 t + 2 q and 8 t + 2 q + 1 of each tile t of 8 columns. Four lanes share a row.
 // R <= 8:  a thread owns a whole row.
-// A *block* is what a CTA holds at a time, one unit a thread. The resident solver keeps kUnits blocks, 64 numbers a thread.
+// A *block* is what a CTA holds at a time, one unit a thread. The resident solver keeps kUnits blocks, 64
+// numbers a thread.
 #pragma once
 
 #include "device_api.h"
@@ -21,7 +23,8 @@ constexpr float kLn2 = static_cast<float>(rules::kLn2);
 constexpr int kRowPadding =
     4;  // floats after each row in shared memory: no bank conflicts in either direction
 
-/// kInShared: the resident solver keeps the scores in shared memory, each thread its own: 16 warps have 128 registers a thread only.
+/// kInShared: the resident solver keeps the scores in shared memory, each thread its own: 16 warps have 128
+/// registers a thread only.
 template <int R_, int Warps_, bool kInShared_ = false>
 struct Layout {
   static constexpr bool kInShared = kInShared_;
@@ -77,7 +80,8 @@ PIVOT_DEVICE float warp_max(float x) {
   return x;
 }
 
-/// Rows [first, first + blocks * kBlockRows) of a CTA, of which those below `real` are tokens, those below `tokens` exist.
+/// Rows [first, first + blocks * kBlockRows) of a CTA, of which those below `real` are tokens, those below
+/// `tokens` exist.
 struct RowRange {
   int first, blocks, real, tokens;
 };
@@ -92,8 +96,8 @@ PIVOT_DEVICE RowRange share_of(int tokens, int real, int rank, int ranks, bool r
   return {rank * each * L::kBlockRows, left < 0 ? 0 : left < each ? left : each, real, tokens};
 }
 
-/// One matrix [tokens, head_dim] of a tensor. Rows from `real` on and columns from `dim` on read as 0 without being touched, so nothing
-/// that stands in padding can have an influence.
+/// One matrix [tokens, head_dim] of a tensor. Rows from `real` on and columns from `dim` on read as 0 without
+/// being touched, so nothing that stands in padding can have an influence.
 struct RowSource {
   const void* data;
   int64_t stride;
@@ -128,7 +132,8 @@ struct RowTarget {
 PIVOT_DEVICE char* matrix_at(const RowTensor& t, int b, int h, int bf16) {
   return static_cast<char*>(t.data) + (b * t.batch_stride + h * t.head_stride) * (bf16 ? 2 : 4);
 }
-/// Real tokens of example b. Nobody looked at the lengths on the host: no number in them leads out of the rows.
+/// Real tokens of example b. Nobody looked at the lengths on the host: no number in them leads out of the
+/// rows.
 PIVOT_DEVICE int real_tokens(const PivotArgs& p, int b) {
   if (!p.lengths) return p.tokens;
   const int64_t length = p.lengths[b];

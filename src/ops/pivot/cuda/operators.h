@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The operators' signatures around bind.h, and their registration. `Site` says where a call runs: constructed from q, it holds the
-// device for the call and has a `target`. The library has one for GPUs, the tests one for the emulated kernels.
+// The operators' signatures around bind.h, and their registration. `Site` says where a call runs: constructed
+// from q, it holds the device for the call and has a `target`. The library has one for GPUs, the tests one
+// for the emulated kernels.
 #pragma once
 
 #include <ATen/ops/empty.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Sums over tokens of outer products, out [R][N] += sum_i w_i. u_i. : pooled values, Gram matrix, gradient of the pivots.
+// Sums over tokens of outer products, out [R][N] += sum_i w_i. u_i. : pooled values, Gram matrix, gradient of
+// the pivots.
 //
-// kStageRows rows of w and u at a time go through shared memory; every warp owns some 16 x 8 tiles of `out` in registers and runs over
-// all rows in order. So the order of the sum is the order of the rows, and no reduction over warps is needed.
+// kStageRows rows of w and u at a time go through shared memory; every warp owns some 16 x 8 tiles of `out`
+// in registers and runs over all rows in order. So the order of the sum is the order of the rows, and no
+// reduction over warps is needed.
 #pragma once
 
 #include "products.h"
@@ -33,7 +35,8 @@ struct OuterSum {
   float tile[kTiles][4] = {};
   float element[kElements] = {};
 
-  /// Rows 16 `row` .. and columns 8 `column` .. of a tile; the tiles of a triangle are numbered row by row, 2 (row + 1) in each.
+  /// Rows 16 `row` .. and columns 8 `column` .. of a tile; the tiles of a triangle are numbered row by row, 2
+  /// (row + 1) in each.
   struct Place {
     int row, column;
   };
@@ -132,8 +135,9 @@ PIVOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const R
   }
 }
 
-/// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), u comes from `source`, or is the weight
-/// itself (`source` null: the Gram matrix). All threads of the CTA call it together.
+/// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), u comes from
+/// `source`, or is the weight itself (`source` null: the Gram matrix). All threads of the CTA call it
+/// together.
 template <class L, class Outer, class Write>
 PIVOT_DEVICE void add_block(const Cta<L>& cta, Outer& sum, int block, const RowSource* source, Write write) {
   Stage<L> stage = make_stage(cta);

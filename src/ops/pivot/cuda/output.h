@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// F2: O_i = p_i . W for the rows of one block, scores computed anew. Grid: problems x blocks. Padded rows are written as zeros; in mode
-// reference there are none.
+// F2: O_i = p_i . W for the rows of one block, scores computed anew. Grid: problems x blocks. Padded rows are
+// written as zeros; in mode reference there are none.
 #pragma once
 
 #include "glue.h"

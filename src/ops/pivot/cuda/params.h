@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The one argument structure of all kernels: plain numbers and device pointers.
 //
-// P = batch * heads problems with two sides each. "ps" is the index of one side of a problem: ps = side * P + batch * heads + head,
-// side 0 = queries, 1 = keys. R = pivots rounded up to 4, 8, 16, ..., 128; D = head_dim rounded up to a multiple of 32.
-// Potentials are in units of epsilon * ln 2, so that every exponential is a power of two.
+// P = batch * heads problems with two sides each. "ps" is the index of one side of a problem: ps = side * P +
+// batch * heads + head, side 0 = queries, 1 = keys. R = pivots rounded up to 4, 8, 16, ..., 128; D = head_dim
+// rounded up to a multiple of 32. Potentials are in units of epsilon * ln 2, so that every exponential is a
+// power of two.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@ namespace lotformer::ops::pivot::cuda {
 
 enum class Mode : int { exact, truncated, reference };
 
-/// [batch, heads, tokens, head_dim], strides in elements, last one 1; float32 or bf16 as PivotArgs::bf16 says.
+/// [batch, heads, tokens, head_dim], strides in elements, last one 1; float32 or bf16 as PivotArgs::bf16
+/// says.
 struct RowTensor {
   void* data;
   int64_t batch_stride, head_stride, token_stride;
@@ -60,13 +62,13 @@ struct PivotArgs {
   float* kappa_part;  // [2P], exact
 };
 
-/// What the fixed number of half-iterations comes to on one side. Keys begin with a pivot update, from which potentials[0] comes; then,
-/// as on the query side from potential 0, tokens and pivots alternate.
+/// What the fixed number of half-iterations comes to on one side. Keys begin with a pivot update, from which
+/// potentials[0] comes; then, as on the query side from potential 0, tokens and pivots alternate.
 struct Schedule {
-  int updates;  // pivot updates after potentials[0]
-  bool
-      pivot_last;  // the plan is p(potentials[at]) times sigma / c, the last update; else it is p(potentials[at])
-  int at;          // potentials of the plan
+  int updates;      // pivot updates after potentials[0]
+  bool pivot_last;  // the plan is p(potentials[at]) times sigma / c, the last update; else it is
+                    // p(potentials[at])
+  int at;           // potentials of the plan
 };
 
 }  // namespace lotformer::ops::pivot::cuda

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Products of token rows with a small matrix M [R][stride] in shared memory, float32-accurate on bf16 tensor cores.
+// Products of token rows with a small matrix M [R][stride] in shared memory, float32-accurate on bf16 tensor
+// cores.
 //
-// A float32 number is the sum of three bf16 numbers to 24 bits. Of the nine products of two such sums the six with i + j < 3 are kept
-// (the rest is below 2^-24); three when the left operand is a bf16 number to begin with.
+// A float32 number is the sum of three bf16 numbers to 24 bits. Of the nine products of two such sums the six
+// with i + j < 3 are kept (the rest is below 2^-24); three when the left operand is a bf16 number to begin
+// with.
 #pragma once
 
 #include "exchange.h"
@@ -90,7 +92,8 @@ PIVOT_DEVICE void token_products(const Cta<L>& cta, const RowSource& x, int bloc
   }
 }
 
-/// Rows of p M, [.., padded_dim], for the rows of one block: emit(i, column, pair) for columns `column` and the next of unit row i.
+/// Rows of p M, [.., padded_dim], for the rows of one block: emit(i, column, pair) for columns `column` and
+/// the next of unit row i.
 template <class L, class Emit>
 PIVOT_DEVICE void pivot_products(const Cta<L>& cta, const Unit<L>& p, const float* m, Emit emit) {
   const int dim = cta.stride - kRowPadding;
@@ -132,7 +135,8 @@ PIVOT_DEVICE void pivot_products(const Cta<L>& cta, const Unit<L>& p, const floa
   }
 }
 
-/// Fills a matrix in shared memory from `source` [pivots, head_dim] times `scale`; zeros beyond. The caller synchronises.
+/// Fills a matrix in shared memory from `source` [pivots, head_dim] times `scale`; zeros beyond. The caller
+/// synchronises.
 template <class L>
 PIVOT_DEVICE void load_matrix(const Cta<L>& cta, float* m, const float* source, int pivots, int dim,
                               float scale) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// B4: gradients that are shared by the batch: sums over batch, side and split in the order of the indices. A thread an element.
+// B4: gradients that are shared by the batch: sums over batch, side and split in the order of the indices. A
+// thread an element.
 #pragma once
 
 #include "layout.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The CUDA kernels of the operators. Everything runs on the caller's stream, and the host never looks at device memory, so
-// that graphs capture it.
+// The CUDA kernels of the operators. Everything runs on the caller's stream, and the host never looks at
+// device memory, so that graphs capture it.
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The r x r system of Newton's step and of the implicit gradient: ((1 + kappa) diag(c) - theta G) x = rhs, all CTAs of a cluster redundantly.
+// The r x r system of Newton's step and of the implicit gradient: ((1 + kappa) diag(c) - theta G) x = rhs,
+// all CTAs of a cluster redundantly.
 //
-// Scaled by q = sqrt(c) to the diagonal 1 + kappa; theta q q^T lifts the null vector q (at theta = 1) and leaves the rest as it is; a jitter
-// keeps float32 positive definite. L D L^T, one CTA barrier a column; triangular solves by warp 0, numbers in registers.
+// Scaled by q = sqrt(c) to the diagonal 1 + kappa; theta q q^T lifts the null vector q (at theta = 1) and
+// leaves the rest as it is; a jitter keeps float32 positive definite. L D L^T, one CTA barrier a column;
+// triangular solves by warp 0, numbers in registers.
 #pragma once
 
 #include "exchange.h"
@@ -99,8 +101,9 @@ PIVOT_DEVICE void substitute(const Cta<L>& cta, const float* m, int n, float (&v
   }
 }
 
-/// Solves for shared.x (in: right-hand side, out: solution with mean zero, c . x = 0 where kappa > 0); c in shared.marginal, G [R][R] in global memory. False, and
-/// shared.x = 0, when the matrix is not numerically positive definite. All threads of the CTA call it; ends with a barrier.
+/// Solves for shared.x (in: right-hand side, out: solution with mean zero, c . x = 0 where kappa > 0); c in
+/// shared.marginal, G [R][R] in global memory. False, and shared.x = 0, when the matrix is not numerically
+/// positive definite. All threads of the CTA call it; ends with a barrier.
 template <class L>
 PIVOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, float kappa, int n) {
   Shared<L>& sm = cta.shared;

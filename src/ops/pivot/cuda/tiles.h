@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The matrix of scores as the solver sees it, in one of two forms.
 //
-// Resident: K_ij = 2^(S_ij - max_l S_il) in registers (or shared memory) for the whole solve, potentials as factors b_j = 2^(h_j - max h) (scaling form):
-//           two multiply-adds an element and evaluation, no exponential. Out of range when potentials spread over more than 2^96 or a
-//           sum falls below 2^-100: the problem is flagged.
-// Streamed: S_ij computed anew, block by block, in each sweep, potentials added before the exponential (log domain): any number of
-//           tokens, any scores. It also redoes the flagged problems.
+// Resident:
+//   K_ij = 2^(S_ij - max_l S_il) in registers (or shared memory) for the whole solve, potentials as factors
+//   b_j = 2^(h_j - max h) (scaling form): two multiply-adds an element and evaluation, no exponential. Out of
+//   range when potentials spread over more than 2^96 or a sum falls below 2^-100: the problem is flagged.
+// Streamed:
+//   S_ij computed anew, block by block, in each sweep, potentials added before the exponential (log domain):
+//   any number of tokens, any scores. It also redoes the flagged problems.
 #pragma once
 
 #include "outer_sum.h"
@@ -18,7 +20,8 @@ constexpr float kWidestSpread = 96;
 template <class L, bool kResident>
 struct Tiles;
 
-/// In registers, or (L::kInShared) thread after thread in shared memory, from where a block at a time is in registers.
+/// In registers, or (L::kInShared) thread after thread in shared memory, from where a block at a time is in
+/// registers.
 template <class L>
 struct Tiles<L, true> {
   float k[L::kInShared ? 1 : L::kUnits][L::kUnitRows][L::kCols];

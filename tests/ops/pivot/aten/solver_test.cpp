@@ -99,7 +99,8 @@ TEST_CASE("pivot solver: hard families converge or stop at the cap, without a Na
 }
 
 TEST_CASE("pivot solver: float32 finishes where the dual is too coarse to judge a step") {
-  // Found by search: with the dual test alone this problem alternates between rejected and Sinkhorn steps beyond 100 passes.
+  // Found by search: with the dual test alone this problem alternates between rejected and Sinkhorn steps
+  // beyond 100 passes.
   const PivotSolution solution = solve(make_problems(1, 256, 32, 3.3, 0.05, 1, 22, at::kFloat), 1e-4, 60);
   CHECK(solution.capped == 0);
   CHECK(solution.residual.item<double>() < 2e-4);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The CUDA core behind its operators, autograd and the attention module, with emulated kernels: everything of the way from a tensor to a
-// kernel's argument except the GPU.
+// The CUDA core behind its operators, autograd and the attention module, with emulated kernels: everything of
+// the way from a tensor to a kernel's argument except the GPU.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 

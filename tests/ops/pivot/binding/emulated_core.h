@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The CUDA core's operators on CPU tensors: registered over the CPU core, with the emulated kernels behind them.
+// The CUDA core's operators on CPU tensors: registered over the CPU core, with the emulated kernels behind
+// them.
 #pragma once
 
 #include <torch/library.h>

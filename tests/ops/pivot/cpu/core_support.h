@@ -67,7 +67,8 @@ struct PivotResult {
   ops::PivotSolveStats stats;
 };
 
-/// Leaves q, k, v, pivots, mass logits, and those of the logits of token masses that the case has, queries first -> output.
+/// Leaves q, k, v, pivots, mass logits, and those of the logits of token masses that the case has, queries
+/// first -> output.
 using PivotRun = std::function<at::Tensor(const std::vector<at::Tensor>&, ops::PivotSolveStats*)>;
 
 inline PivotResult run_pivot(const PivotCase& x, const PivotRun& call) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The CPU core against the ATen path, for every instruction set of this machine: values, gradients, repeatability.
+// The CPU core against the ATen path, for every instruction set of this machine: values, gradients,
+// repeatability.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The solver inside the CPU core: passes of the study, never above Sinkhorn's, statistics; and the operators as such.
+// The solver inside the CPU core: passes of the study, never above Sinkhorn's, statistics; and the operators
+// as such.
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
@@ -15,7 +16,8 @@
 namespace lotformer::test {
 namespace {
 
-/// Tokens of the solver study: clusters of a vocabulary with noise, normalised; pivots random with a given std.
+/// Tokens of the solver study: clusters of a vocabulary with noise, normalised; pivots random with a given
+/// std.
 struct Study {
   at::Tensor q, pivots, sigma;
   double epsilon;
@@ -89,7 +91,8 @@ std::vector<double> sinkhorn_residuals(const Study& s, int64_t passes) {
   return residuals;
 }
 
-/// The stress families of the study and more of those that broke the property before the rules of aten/solver.h.
+/// The stress families of the study and more of those that broke the property before the rules of
+/// aten/solver.h.
 std::vector<Study> stress_families() {
   std::vector<Study> families = {study(600, 32, 1, 0.1, 1),       study(600, 64, 3.3, 0.05, 1, 2),
                                  study(600, 32, 3.3, 0.1, 3),     study(100, 128, 3.3, 0.1, 0, 3),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Masses of the tokens: the plans are couplings of two weighted measures, in the ATen path and in the CPU core.
+// Masses of the tokens: the plans are couplings of two weighted measures, in the ATen path and in the CPU
+// core.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -20,7 +21,8 @@
 namespace lotformer::test {
 namespace {
 
-/// x with logits of the masses, `sharpness` their standard deviation: at 3 a few tokens of a hundred have most of the mass.
+/// x with logits of the masses, `sharpness` their standard deviation: at 3 a few tokens of a hundred have
+/// most of the mass.
 PivotCase weighted(PivotCase x, bool queries, bool keys, double sharpness = 1.5) {
   at::Generator generator = at::detail::createCPUGenerator(77);
   const auto logits = [&] {
@@ -32,8 +34,8 @@ PivotCase weighted(PivotCase x, bool queries, bool keys, double sharpness = 1.5)
   return x;
 }
 
-/// The plan of marginals a [.., N] and sigma [.., r], from scores [.., N, r] over epsilon, by alternating scaling in logarithms and nothing
-/// else: what every solver has to agree with. Differentiable by autograd.
+/// The plan of marginals a [.., N] and sigma [.., r], from scores [.., N, r] over epsilon, by alternating
+/// scaling in logarithms and nothing else: what every solver has to agree with. Differentiable by autograd.
 at::Tensor dense_plan(const at::Tensor& logits, const at::Tensor& a, const at::Tensor& sigma,
                       int64_t iterations) {
   at::Tensor g = at::zeros_like(sigma).unsqueeze(-2), f;
@@ -188,7 +190,8 @@ TEST_CASE("token masses: NaN in padding changes no bit, nor does the number of t
       return run_pivot(c, core ? core_exact(c, {1e-5, 50}) : aten_exact(c, {1e-5, 50}));
     });
   }
-  // The masses themselves are leaves here: the softmax that makes them is torch's, whose bits depend on its threads.
+  // The masses themselves are leaves here: the softmax that makes them is torch's, whose bits depend on its
+  // threads.
   const ops::TokenMasses masses = masses_of_leaves(x, {{}, {}, {}, {}, {}, x.query_logits, x.key_logits});
   const auto run_on = [&](int threads) {
     const int before = at::get_num_threads();

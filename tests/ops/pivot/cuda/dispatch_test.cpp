@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every row of the dispatch table against the definition in float64, gradients against finite differences of it.
+// Every row of the dispatch table against the definition in float64, gradients against finite differences of
+// it.
 #include <functional>
 #include <limits>
 
@@ -16,7 +17,8 @@ const char* name_of(Mode mode) {
   return mode == Mode::exact ? "exact" : mode == Mode::truncated ? "truncated" : "reference";
 }
 
-/// What float32 and a residual of 1e-6 leave, relative to the largest entry; bf16: its own rounding of results.
+/// What float32 and a residual of 1e-6 leave, relative to the largest entry; bf16: its own rounding of
+/// results.
 struct Tolerance {
   double out, gradient;
 };

@@ -10,7 +10,8 @@
 
 namespace lotformer::ops::pivot::cuda::test {
 
-/// Numbers of one call on the host. Tensors [batch, heads, tokens, head_dim], float32; with bf16 they are rounded on the way in.
+/// Numbers of one call on the host. Tensors [batch, heads, tokens, head_dim], float32; with bf16 they are
+/// rounded on the way in.
 struct Inputs {
   int64_t batch = 1, heads = 1, tokens = 1, pivots = 1, head_dim = 2;
   bool bf16 = false;
@@ -31,8 +32,9 @@ struct Results {
 /// A part with clusters, and with the shared memory of the largest parts.
 constexpr Device kLargeDevice{8, 227 << 10};
 
-/// Tensors get an odd-looking layout (head_dim + 2 numbers a token, more rows than tokens) and NaN wherever nothing should be read; outputs
-/// and work memory begin as NaN. `change` may alter the plan. Throws std::runtime_error when the core refuses or writes beside a tensor.
+/// Tensors get an odd-looking layout (head_dim + 2 numbers a token, more rows than tokens) and NaN wherever
+/// nothing should be read; outputs and work memory begin as NaN. `change` may alter the plan. Throws
+/// std::runtime_error when the core refuses or writes beside a tensor.
 Results run_emulated(const Inputs& inputs, const Device& device = kLargeDevice,
                      void (*change)(Plan&) = nullptr);
 

@@ -68,7 +68,8 @@ std::vector<std::unique_ptr<Fiber>> pool;  // stacks are kept from launch to lau
 
 [[noreturn]] void run_next();
 
-// Under a sanitizer every switch is announced and done by ucontext; otherwise by longjmp, which saves a system call each.
+// Under a sanitizer every switch is announced and done by ucontext; otherwise by longjmp, which saves a
+// system call each.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kAnnounce = true;
 #else
@@ -335,8 +336,9 @@ uint32_t pack_bf16(float low, float high) {
   return round_to_bf16(low) | (round_to_bf16(high) << 16);
 }
 
-// Fragments of m16n8k16 (PTX manual): lane = 4 g + q. A: register 0 row g, columns 2q and 2q + 1; register 1 row g + 8; registers 2
-// and 3 the same at columns + 8. B: register 0 rows 2q and 2q + 1 of column g; register 1 rows + 8. C: row g and g + 8, columns 2q, 2q + 1.
+// Fragments of m16n8k16 (PTX manual): lane = 4 g + q. A: register 0 row g, columns 2q and 2q + 1; register 1
+// row g + 8; registers 2 and 3 the same at columns + 8. B: register 0 rows 2q and 2q + 1 of column g;
+// register 1 rows + 8. C: row g and g + 8, columns 2q, 2q + 1.
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
   const uint32_t* all = emulator::warp_exchange(mine, 6);

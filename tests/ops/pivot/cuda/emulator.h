@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A CUDA cluster on the CPU: one fibre a thread, one operating system thread, a fixed order. Runs the unchanged kernel source of
-// src/ops/pivot/cuda (device_api.h, LOTFORMER_EMULATE_CUDA). What it keeps of a GPU: the order of summation, warp exchange, fragment layouts of the
-// matrix instruction, barriers of warp, CTA and cluster, separate shared memories (filled with NaN). What it adds:
-//   - fibres run until they wait, first to last, all in step; or last to first, each CTA as far ahead as it can: two runs
-//     that differ show a missing barrier;
+// A CUDA cluster on the CPU: one fibre a thread, one operating system thread, a fixed order. Runs the
+// unchanged kernel source of src/ops/pivot/cuda (device_api.h, LOTFORMER_EMULATE_CUDA). What it keeps of a
+// GPU: the order of summation, warp exchange, fragment layouts of the matrix instruction, barriers of warp,
+// CTA and cluster, separate shared memories (filled with NaN). What it adds:
+//   - fibres run until they wait, first to last, all in step; or last to first, each CTA as far ahead as it
+//     can: two runs that differ show a missing barrier;
 //   - a barrier can be taken out by its place in the source, for the test that every one is needed;
 //   - a barrier that not all threads reach is an exception instead of a hang.
 // It is no race checker: inside a warp everything between two exchanges is one step.
@@ -32,15 +33,17 @@ using Site = std::pair<std::string, int>;
 
 struct Settings {
   Order order = Order::forward;
-  Site removed;           ///< this barrier does nothing
-  std::set<Site>* sites;  ///< when set: collects the barriers that were met
+  /// This barrier does nothing.
+  Site removed;
+  /// When set: collects the barriers that were met.
+  std::set<Site>* sites;
 };
 
 /// Settings of the launches that follow; a test resets them.
 Settings& settings();
 
-/// Runs `kernel` on every thread of `grid` CTAs, cluster after cluster. Throws std::runtime_error when fibres wait for each other
-/// for ever. grid is a multiple of cluster, threads of 32.
+/// Runs `kernel` on every thread of `grid` CTAs, cluster after cluster. Throws std::runtime_error when fibres
+/// wait for each other for ever. grid is a multiple of cluster, threads of 32.
 void launch(int grid, int cluster, int threads, size_t shared_bytes, const std::function<void()>& kernel);
 
 // What a fibre sees of itself.
@@ -51,7 +54,8 @@ int cluster_size();
 unsigned char* shared_memory(int rank);
 void cta_barrier(const char* file, int line);
 void cluster_barrier(const char* file, int line);
-/// Publishes `count` words of this lane, waits for the warp, returns the words of all lanes: word w of lane l at [l * kWarpWords + w].
+/// Publishes `count` words of this lane, waits for the warp, returns the words of all lanes: word w of lane l
+/// at [l * kWarpWords + w].
 const uint32_t* warp_exchange(const uint32_t* words, int count);
 constexpr int kWarpWords = 6;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Links the host interface with the compiled kernels, for every target they were compiled for, and asks it what needs no GPU.
+// Links the host interface with the compiled kernels, for every target they were compiled for, and asks it
+// what needs no GPU.
 #include <cstdio>
 #include <string>
 

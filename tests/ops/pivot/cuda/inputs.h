@@ -17,7 +17,8 @@ struct Shape {
   int64_t batch, heads, tokens, pivots, head_dim;
 };
 
-/// Normal inputs; scores have a standard deviation of `sharpness` times epsilon; masses spread by about a third (equal in mode reference).
+/// Normal inputs; scores have a standard deviation of `sharpness` times epsilon; masses spread by about a
+/// third (equal in mode reference).
 inline Inputs random_inputs(const Shape& shape, Mode mode, double sharpness, bool bf16, unsigned seed = 7) {
   Inputs in;
   in.batch = shape.batch;
@@ -46,7 +47,8 @@ inline Inputs random_inputs(const Shape& shape, Mode mode, double sharpness, boo
   return in;
 }
 
-/// Gives every token the same score, `depth` below 0 in units of epsilon, with the last pivot of each head: its column starves.
+/// Gives every token the same score, `depth` below 0 in units of epsilon, with the last pivot of each head:
+/// its column starves.
 inline void starve_last_pivot(Inputs& in, double depth) {
   for (std::vector<float>* x : {&in.q, &in.k}) {
     for (size_t i = 0; i < x->size(); i += in.head_dim) (*x)[i] = 1;

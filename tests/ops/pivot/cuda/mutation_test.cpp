@@ -12,8 +12,8 @@ using namespace lotformer::ops::pivot::cuda::test;
 
 namespace {
 
-/// Few small calls that between them meet every barrier. 64 pivots: more than a warp has lanes, so that those who write and who read
-/// are different warps, down to the last lane.
+/// Few small calls that between them meet every barrier. 64 pivots: more than a warp has lanes, so that those
+/// who write and who read are different warps, down to the last lane.
 std::vector<Inputs> calls() {
   std::vector<Inputs> result;
   result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::exact, 1.5, false));

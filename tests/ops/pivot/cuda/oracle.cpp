@@ -56,8 +56,9 @@ class Transport {
     }
     return change;
   }
-  /// Held: the pivot marginal becomes sigma. Relaxed: damped by 1 / (1 + kappa), then moved by the constant with which the masses
-  /// sigma exp(-kappa h) that are asked for sum to 1, as those of the plan do. Free: potentials stay 0.
+  /// Held: the pivot marginal becomes sigma. Relaxed: damped by 1 / (1 + kappa), then moved by the constant
+  /// with which the masses sigma exp(-kappa h) that are asked for sum to 1, as those of the plan do. Free:
+  /// potentials stay 0.
   double update_pivots() {
     double change = 0, asked = 0;
     if (std::isinf(kappa_)) return 0;
