@@ -120,7 +120,7 @@ Results both_orders(const Inputs& in, Change change, const Device& device = kLar
 
 }  // namespace
 
-TEST_CASE("Dispatch table: every row, mode and dtype, resident in a cluster of two and streamed") {
+TEST_CASE("Dispatch table: every row, mode and dtype, resident in a cluster of two and streamed", "[table]") {
   struct Case {
     int64_t pivots, head_dim;
   };
@@ -167,7 +167,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("Relaxed and free marginals: every row, resident and streamed") {
+TEST_CASE("Relaxed and free marginals: every row, resident and streamed", "[table]") {
   const float kFree = std::numeric_limits<float>::infinity();
   struct Case {
     int64_t pivots, head_dim;
@@ -224,7 +224,7 @@ TEST_CASE("Forward and reversed fibres leave the same bits") {
   }
 }
 
-TEST_CASE("Whole dispatch table: forward and reversed fibres, one token beside many") {
+TEST_CASE("Whole dispatch table: forward and reversed fibres, one token beside many", "[table]") {
   for (const int64_t pivots : {4, 8, 16, 32, 64, 128}) {
     for (const int64_t head_dim : {32, 64}) {
       for (const Mode mode : {Mode::exact, Mode::truncated, Mode::reference}) {
