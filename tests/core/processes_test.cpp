@@ -55,19 +55,27 @@ TEST_CASE("a lock is one process's, names it and ends with its holder") {
 
 TEST_CASE("a lock is waited for") {
   const File file("wait");
-  std::optional<FileLock> held = FileLock::try_now(file.path);
-  REQUIRE(held);
+  int go[2];
+  REQUIRE(::pipe(go) == 0);
+  // The child begins before the lock is taken: a lock belongs to the open file, which a child would inherit.
   const pid_t child = ::fork();
   if (child == 0) {
+    char byte = 0;
+    if (::read(go[0], &byte, 1) != 1) ::_exit(2);
     const FileLock lock = FileLock::wait(file.path, "a test");
     ::_exit(FileLock::owner(file.path) == std::to_string(::getpid()) ? 0 : 1);
   }
+  std::optional<FileLock> held = FileLock::try_now(file.path);
+  CHECK(held);
+  CHECK(::write(go[1], "x", 1) == 1);
   ::usleep(50'000);
   int status = -1;
   CHECK(::waitpid(child, &status, WNOHANG) == 0);  // it waits
   held.reset();
   ::waitpid(child, &status, 0);
   CHECK(status == 0);
+  ::close(go[0]);
+  ::close(go[1]);
 }
 
 TEST_CASE("a lock that cannot be made is an error with its path") {
@@ -78,30 +86,55 @@ TEST_CASE("a lock that cannot be made is an error with its path") {
   CHECK(FileLock::owner(folder.path / "absent").empty());
 }
 
-TEST_CASE("a signal is a question first and ends the process when it comes again") {
-  {
-    const StopSignals stop(StopSignals::Ignored::leave);
-    CHECK(StopSignals::received() == 0);
-    std::raise(SIGTERM);
-    CHECK(StopSignals::received() == SIGTERM);
-    CHECK(status_of_child([] { return std::raise(SIGTERM); }) == 128 + SIGTERM);
-  }
-  CHECK(status_of_child([] { return std::raise(SIGINT); }) == 128 + SIGINT);  // what was there is there again
-  const StopSignals stop(StopSignals::Ignored::leave);
-  CHECK(StopSignals::received() == 0);  // an old signal is forgotten
+/// status_of_child() as a program begins: the test's own handlers of signals are not there.
+template <class Body>
+int status_of_program(const Body& body) {
+  return status_of_child([&] {
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+    return body();
+  });
 }
 
-TEST_CASE("an ignored signal stays ignored unless it is asked for") {
-  const auto with = [](StopSignals::Ignored ignored) {
-    return status_of_child([ignored] {
-      std::signal(SIGINT, SIG_IGN);
+TEST_CASE("a signal is a question first and ends the process when it comes again") {
+  CHECK(status_of_program([] {
+          const StopSignals stop(StopSignals::Ignored::leave);
+          if (StopSignals::received() != 0) return 1;
+          std::raise(SIGTERM);
+          return StopSignals::received() == SIGTERM ? 0 : 2;
+        }) == 0);
+  CHECK(status_of_program([] {
+          const StopSignals stop(StopSignals::Ignored::leave);
+          std::raise(SIGTERM);
+          return std::raise(SIGTERM);
+        }) == 128 + SIGTERM);
+  // What was there before is there again, and an old signal is forgotten.
+  CHECK(status_of_program([] {
+          { const StopSignals stop(StopSignals::Ignored::leave); }
+          return std::raise(SIGINT);
+        }) == 128 + SIGINT);
+  CHECK(status_of_program([] {
+          {
+            const StopSignals stop(StopSignals::Ignored::leave);
+            std::raise(SIGINT);
+          }
+          const StopSignals stop(StopSignals::Ignored::leave);
+          return StopSignals::received();
+        }) == 0);
+}
+
+TEST_CASE("an ignored signal stays ignored unless it is asked for, a handled one is left alone") {
+  const auto with = [](StopSignals::Ignored ignored, void (*before)(int)) {
+    return status_of_program([=] {
+      std::signal(SIGINT, before);
       const StopSignals stop(ignored);
       std::raise(SIGINT);
       return StopSignals::received();
     });
   };
-  CHECK(with(StopSignals::Ignored::leave) == 0);
-  CHECK(with(StopSignals::Ignored::take) == SIGINT);
+  CHECK(with(StopSignals::Ignored::leave, SIG_IGN) == 0);
+  CHECK(with(StopSignals::Ignored::take, SIG_IGN) == SIGINT);
+  CHECK(with(StopSignals::Ignored::take, [](int) {}) == 0);
 }
 
 }  // namespace
