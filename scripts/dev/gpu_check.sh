@@ -6,7 +6,7 @@
 #   ... --program FILE                            this pivot_check (or pivot_check_emulated) instead of the one in build/release/bin
 # Builds the program where it is not there: that takes what scripts/deps.sh set up and, for the GPU, nvcc. With --program neither is needed,
 # so the program may have been built elsewhere; its libraries are then found by LD_LIBRARY_PATH. For developers: nothing here is needed to
-# build or run lotformer. Exit code 0: all passed; 1: something did not; 2: usage; 8: no GPU.
+# build or run lotformer. Exit code 0: all passed; 1: something did not; 2: usage; 8: no GPU or no nvcc.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -103,7 +103,8 @@ report=(python3 "$root/scripts/dev/gpu_report.py")
 if [[ -z $check ]]; then
   check=$bin/pivot_check${emulated:+_emulated}
   if [[ -z $emulated && -z $(find_nvcc) ]]; then
-    die "no CUDA compiler (nvcc) was found to build pivot_check with; --program takes one that was built elsewhere."
+    say "error: no CUDA compiler (nvcc) was found to build pivot_check with; --program takes one that was built elsewhere"
+    exit 8
   fi
   stage "build" configure_and_build
 fi
