@@ -166,7 +166,7 @@ data=$(setting data.root data/lra)
 check_disk
 stage "Installing what is missing" scripts/deps.sh
 use_own_cmake_if_needed
-stage "Configuring ($preset)" configure "$preset"
+stage "Configuring ($preset)" configure_for_use "$preset"
 stage "Building" build "$preset" "${programs[@]}"
 choose_training
 if [[ $kind == official && -z $(find_dataset) ]]; then

@@ -15,7 +15,7 @@ fi
 [[ -d $deps/torch-2.11.0 || -n ${CMAKE_PREFIX_PATH:-} ]] || need_disk 4000 "$root" "test.sh"
 stage "Installing what is missing" scripts/deps.sh
 use_own_cmake_if_needed
-stage "Configuring ($preset)" configure "$preset"
+stage "Configuring ($preset)" configure_for_use "$preset"
 stage "Building" build "$preset"
 say "==> Testing"
 exec ctest --preset "$preset" "$@"   # its summary is the last thing printed, its exit status ours

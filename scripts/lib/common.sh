@@ -97,6 +97,14 @@ configure() {
   grep -A 3 'CMake Warning' "$log" >&2 || true
 }
 
+# As configure, for those who use the programs: a new build folder compiles several files at once (a unity build), which takes half the
+# time. A folder that is there keeps its own setting.
+configure_for_use() {
+  local unity=()
+  [[ -e $root/build/$1/CMakeCache.txt ]] || unity=(-DCMAKE_UNITY_BUILD=ON)
+  configure "$@" "${unity[@]}"
+}
+
 # build PRESET [TARGETS...]
 build() {
   local name=$1 targets=()

@@ -24,7 +24,6 @@ namespace lotformer {
 namespace {
 
 constexpr double kSplitOffset = 0.01;  // halves of a split pivot start this far apart, relative to its length
-constexpr double kLeastMass = 1e-30;
 constexpr int64_t kMostGramEntries =
     int64_t{1} << 24;  // of one side, 128 MiB: many pivots are surveyed on fewer examples
 
@@ -128,7 +127,7 @@ Survey LotformerAttentionImpl::end_survey(uint64_t seed) {
   if (seen.query_grams.empty()) return survey;
   const at::Tensor query = at::cat(seen.query_grams), key = at::cat(seen.key_grams);  // [E, H, r, r]
 
-  const at::Tensor scale = sigma.clamp_min(kLeastMass).rsqrt();
+  const at::Tensor scale = sigma.clamp_min(kLeastPivotMass).rsqrt();
   const at::Tensor both_scales = scale.unsqueeze(-1) * scale.unsqueeze(-2);
   const at::Tensor values = map_singular_values(query * both_scales, key * both_scales);  // [E, H, r]
   const at::Tensor means = values.mean(at::IntArrayRef({0, 1})).cpu();
@@ -140,14 +139,14 @@ Survey LotformerAttentionImpl::end_survey(uint64_t seed) {
   // d loss / d logit_j = sigma_j (d loss / d sigma_j - mean): what a little more mass is worth is the
   // negative slope.
   if (change.merged == 0 && rank < rule.max)
-    change = split_change(-slope / sigma.clamp_min(kLeastMass), pivots.to(at::kDouble), seed);
+    change = split_change(-slope / sigma.clamp_min(kLeastPivotMass), pivots.to(at::kDouble), seed);
   if (change.gradient_map.defined()) {
     const at::Tensor shares =
         change.gradient_map * sigma.unsqueeze(1);  // mass that each new pivot has from each old one
     const at::Tensor masses = shares.sum(-1, /*keepdim=*/true);
-    at::Tensor z = at::matmul(shares / masses.clamp_min(kLeastMass), pivots.to(at::kDouble));
+    at::Tensor z = at::matmul(shares / masses.clamp_min(kLeastPivotMass), pivots.to(at::kDouble));
     if (change.offset.defined()) z = z + change.offset;
-    const at::Tensor log_masses = masses.squeeze(-1).clamp_min(kLeastMass).log();
+    const at::Tensor log_masses = masses.squeeze(-1).clamp_min(kLeastPivotMass).log();
     pivots.set_data(z.to(pivots.scalar_type()));
     pivot_logits.set_data(log_masses.to(pivot_logits.scalar_type()));
     survey.resized.push_back({"pivots", change.gradient_map});

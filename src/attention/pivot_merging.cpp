@@ -14,11 +14,9 @@
 namespace lotformer {
 namespace {
 
-constexpr double kLeastMass = 1e-30;
-
 /// diag(s)^(-1/2) G diag(s)^(-1/2)
 at::Tensor scaled(const at::Tensor& gram, const at::Tensor& masses) {
-  const at::Tensor scale = masses.clamp_min(kLeastMass).rsqrt();
+  const at::Tensor scale = masses.clamp_min(kLeastPivotMass).rsqrt();
   return scale.unsqueeze(-1) * gram * scale.unsqueeze(-2);
 }
 
@@ -39,7 +37,7 @@ at::Tensor map_singular_values(const at::Tensor& query_gram, const at::Tensor& k
 }
 
 at::Tensor merge_errors(const HeadGrams& grams, const at::Tensor& norms) {
-  const at::Tensor s = grams.masses.clamp_min(kLeastMass);
+  const at::Tensor s = grams.masses.clamp_min(kLeastPivotMass);
   const at::Tensor weight = s.unsqueeze(-1) * s.unsqueeze(-2) / (s.unsqueeze(-1) + s.unsqueeze(-2));
   const at::Tensor change =
       (distances(grams.query, s) * distances(grams.key, s)).sqrt() * weight;  // [E, r, r]
@@ -51,7 +49,10 @@ at::Tensor merge_errors(const HeadGrams& grams, const at::Tensor& norms) {
 Merges plan_merges(const HeadGrams& grams, int64_t least, double budget) {
   HeadGrams now = grams;
   const at::Tensor norms =  // |M|_F^2 = trace of the product of the scaled Grams
-      (scaled(now.query, now.masses) * scaled(now.key, now.masses)).sum({1, 2}).clamp_min(kLeastMass).sqrt();
+      (scaled(now.query, now.masses) * scaled(now.key, now.masses))
+          .sum({1, 2})
+          .clamp_min(kLeastPivotMass)
+          .sqrt();
   at::Tensor membership = at::eye(now.masses.size(0), now.masses.options());
   Merges merges;
   double spent = 0;

@@ -9,6 +9,9 @@
 
 namespace lotformer {
 
+/// Below it a pivot mass counts as this much.
+inline constexpr double kLeastPivotMass = 1e-30;
+
 /// Gram matrices G = sum_i a_i p_i p_i^T of both sides for E examples [E, r, r] and the pivot masses [r], all
 /// float64.
 struct HeadGrams {

@@ -10,7 +10,7 @@ namespace lotformer::config {
 namespace {
 
 constexpr size_t kMaxPrinted = 100;
-constexpr size_t kMaxWord = 64;  // longer ones are no misspelt keys, and the edit distance is quadratic
+constexpr size_t kMaxWord = 64;  // a longer one is shown cut, in quotes
 
 }  // namespace
 
@@ -57,11 +57,6 @@ std::string display_key(const std::string& key) {
   const bool plain = !key.empty() && key.size() <= kMaxWord &&
                      std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < '\x7f'; });
   return plain ? key : quoted(key);
-}
-
-std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {
-  const std::string best = word.size() > kMaxWord ? std::string() : nearest(word, candidates);
-  return best.empty() ? std::string() : "; did you mean '" + best + "'?";
 }
 
 }  // namespace lotformer::config

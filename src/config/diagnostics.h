@@ -46,7 +46,4 @@ bool before(const Place& a, const Place& b);
 /// A key for messages: as it is when it is printable and short, else quoted and cut.
 std::string display_key(const std::string& key);
 
-/// "; did you mean 'x'?" or "".
-std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);
-
 }  // namespace lotformer::config

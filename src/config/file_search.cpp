@@ -81,7 +81,7 @@ FoundFile find_config_file(const std::string& name, const fs::path& including_fo
   std::string problem = "file not found; looked for " + join(looked, ", ");
   const char* variable = std::getenv("LOTFORMER_CONFIG_DIR");
   if (variable == nullptr || *variable == '\0') problem += " ($LOTFORMER_CONFIG_DIR is not set)";
-  return {{}, problem + suggestion(name, known_names(folders))};
+  return {{}, problem + did_you_mean(name, known_names(folders))};
 }
 
 }  // namespace lotformer::config

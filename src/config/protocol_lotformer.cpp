@@ -7,7 +7,7 @@
 namespace lotformer::config {
 namespace {
 
-constexpr std::array kSettings = std::to_array<Setting>({
+constexpr std::array kLotformerSettings = std::to_array<Setting>({
     {"listops", "", "data.max_length", "2000"},
     {"listops", "", "data.pad_to", "2048"},      // every batch, whatever its longest sequence
     {"listops", "", "data.tokenizer", "alnum"},  // their tokeniser keeps letters and digits: "]" is lost
@@ -66,7 +66,7 @@ constexpr std::array kSettings = std::to_array<Setting>({
 }  // namespace
 
 const Protocol& lotformer_protocol() {
-  static constexpr Protocol kProtocol{"lotformer", kSettings, {}};
+  static constexpr Protocol kProtocol{"lotformer", kLotformerSettings, {}};
   return kProtocol;
 }
 

@@ -9,7 +9,7 @@
 namespace lotformer::config {
 namespace {
 
-constexpr std::array kSettings = std::to_array<Setting>({
+constexpr std::array kLraSettings = std::to_array<Setting>({
     // lra_benchmarks/listops/configs/base_listops_config.py and input_pipeline.py; dropout:
     // models/transformer/transformer.py.
     // Their rate is 0.05 * min(1, step / warmup) / sqrt(max(step, warmup)) (utils/train_utils.py): its peak
@@ -191,7 +191,7 @@ constexpr std::array kSettings = std::to_array<Setting>({
 }  // namespace
 
 const Protocol& lra_protocol() {
-  static constexpr Protocol kProtocol{"lra", kSettings, {}};
+  static constexpr Protocol kProtocol{"lra", kLraSettings, {}};
   return kProtocol;
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kTasks = {"listops", "text", "retrieval", "image", "pathfinder32"};
 
-constexpr std::array kSettings = std::to_array<Setting>({
+constexpr std::array kSkyformerSettings = std::to_array<Setting>({
     // src/config.py; data: src/preprocess/create_listops.py and lra_listops_input_pipeline.py.
     {"listops", "", "data.max_length", "2000"},
     {"listops", "", "data.pad_to", "2048"},
@@ -90,7 +90,7 @@ constexpr std::array kSettings = std::to_array<Setting>({
 }  // namespace
 
 const Protocol& skyformer_protocol() {
-  static constexpr Protocol kProtocol{"skyformer", kSettings, kTasks};
+  static constexpr Protocol kProtocol{"skyformer", kSkyformerSettings, kTasks};
   return kProtocol;
 }
 

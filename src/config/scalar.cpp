@@ -164,7 +164,7 @@ std::string parse_value(const Node& node, const FieldInfo& info, std::string& va
   if (!info.choices.empty()) {
     if (std::find(info.choices.begin(), info.choices.end(), node.text) == info.choices.end()) {
       const std::vector<std::string> choices(info.choices.begin(), info.choices.end());
-      return must_be(info, value) + ", got " + quoted(node.text) + suggestion(node.text, choices);
+      return must_be(info, value) + ", got " + quoted(node.text) + did_you_mean(node.text, choices);
     }
   } else {
     if (node.text.empty()) return "must be text, got an empty one; give a value or remove the key";

@@ -106,7 +106,7 @@ SectionMaps SectionReader::subsection(const std::string& name) {
 
 std::string SectionReader::unknown_key(const std::string& key, const std::string& owner) const {
   std::string message = "unknown key of " + owner;
-  if (std::string here = suggestion(key, known_); !here.empty()) return message + here;
+  if (std::string here = did_you_mean(key, known_); !here.empty()) return message + here;
   // The right word in the wrong section, or dots where YAML wants indentation.
   for (const std::string& path : context_.all_keys) {
     if (path == full(key) && !path_.empty())

@@ -85,6 +85,12 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  constexpr size_t kMaxWord = 64;  // longer ones are not misspelt, and the edit distance is quadratic
+  const std::string best = word.size() > kMaxWord ? std::string() : nearest(word, candidates);
+  return best.empty() ? std::string() : concat("; did you mean ", quoted(best, best.size()), "?");
+}
+
 std::string quoted(std::string_view text, size_t max_length) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string out = "'";

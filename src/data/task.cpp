@@ -46,9 +46,8 @@ const TaskSpec& find_task(const std::string& name) {
     if (spec.name == name) return spec;
     names.emplace_back(spec.name);
   }
-  const std::string near = nearest(name, names);
   throw Error(ErrorKind::usage, concat("task: there is no ", quoted(name), "; known: ", join(names, ", "),
-                                       near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+                                       did_you_mean(name, names)));
 }
 
 TaskKinds task_kinds() {

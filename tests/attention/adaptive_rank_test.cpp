@@ -15,8 +15,8 @@ using test::attention_inputs;
 using test::AttentionInputs;
 using test::lengths_of;
 
-LotformerOptions options_of(int64_t pivots, int64_t least, int64_t most, double budget,
-                            const std::string& masses = "learned") {
+LotformerOptions rank_options(int64_t pivots, int64_t least, int64_t most, double budget,
+                              const std::string& masses = "learned") {
   LotformerOptions options;
   options.pivots = pivots;
   options.epsilon = 0.5;
@@ -61,7 +61,7 @@ double number(const Survey& survey, const std::string& name) {
 TEST_CASE("adaptive rank: singular values are those of the dense map") {
   const AttentionInputs x = attention_inputs({1, 1, 40, 8}, at::kDouble, 3);
   for (const at::Tensor& lengths : {at::Tensor(), lengths_of({23})}) {
-    auto module = make_module(options_of(6, 6, 6, 0), 1, 8);
+    auto module = make_module(rank_options(6, 6, 6, 0), 1, 8);
     const at::Tensor map = test::dense_map(*module, x.q, x.k, lengths);
     const Survey found = survey(*module, x, lengths);
     const at::Tensor dense = at::linalg_svdvals(map[0][0]).narrow(0, 0, 6);
@@ -76,7 +76,7 @@ TEST_CASE("adaptive rank: singular values are those of the dense map") {
 TEST_CASE("adaptive rank: the error of a merge is the change of the dense map") {
   const AttentionInputs x = attention_inputs({3, 1, 30, 8}, at::kDouble, 4);
   const at::Tensor lengths = lengths_of({30, 17, 9});
-  auto module = make_module(options_of(5, 4, 5, 10), 1, 8);
+  auto module = make_module(rank_options(5, 4, 5, 10), 1, 8);
   const ops::PivotPlans plans = module->plans(x.q, x.k, lengths);
   const at::Tensor masses = at::softmax(module->pivot_logits.detach(), -1);
   const Survey found = survey(*module, x, lengths);
@@ -114,7 +114,7 @@ TEST_CASE("adaptive rank: duplicates merge for nothing, in every head its own, a
   const AttentionInputs x = attention_inputs({2, 2, 30, 8}, at::kDouble, 4);
   const at::Tensor lengths = lengths_of({30, 17});
   for (const std::string masses : {"learned", "uniform"}) {
-    auto module = make_module(options_of(6, 2, 6, 1e-4, masses), 2, 8);
+    auto module = make_module(rank_options(6, 2, 6, 1e-4, masses), 2, 8);
     const at::Tensor z = module->pivots.detach().clone();
     z[0][4] = z[0][1];
     z[1][2] = z[1][0];
@@ -137,7 +137,7 @@ TEST_CASE("adaptive rank: duplicates merge for nothing, in every head its own, a
 
 TEST_CASE("adaptive rank: where nothing can be spared the pivot whose mass is worth most is split") {
   const AttentionInputs x = attention_inputs({2, 2, 30, 8}, at::kDouble, 4);
-  auto module = make_module(options_of(4, 2, 5, 1e-6), 2, 8);
+  auto module = make_module(rank_options(4, 2, 5, 1e-6), 2, 8);
   const at::Tensor before = module->forward(x.q, x.k, x.v, {}).detach();
   // The slope of the loss along more mass of one pivot, by differences.
   const at::Tensor logits = module->pivot_logits.detach().clone(), mass = at::softmax(logits, -1);
@@ -171,7 +171,7 @@ TEST_CASE("adaptive rank: where nothing can be spared the pivot whose mass is wo
   }
   CHECK_RELATIVE(module->forward(x.q, x.k, x.v, {}), before, 0.05);
   // The halves are alike, so the next survey with a budget takes the split back.
-  LotformerOptions generous = options_of(5, 2, 5, 0.1);
+  LotformerOptions generous = rank_options(5, 2, 5, 0.1);
   auto copy = make_module(generous, 2, 8);
   copy->pivots.set_data(module->pivots.detach().clone());
   copy->pivot_logits.set_data(module->pivot_logits.detach().clone());
@@ -180,7 +180,8 @@ TEST_CASE("adaptive rank: where nothing can be spared the pivot whose mass is wo
 
 TEST_CASE("adaptive rank: surveys repeat themselves, and a module takes the shape of what is stored") {
   const AttentionInputs x = attention_inputs({2, 2, 30, 8}, at::kDouble, 4);
-  auto one = make_module(options_of(4, 2, 6, 1e-6), 2, 8), two = make_module(options_of(4, 2, 6, 1e-6), 2, 8);
+  auto one = make_module(rank_options(4, 2, 6, 1e-6), 2, 8),
+       two = make_module(rank_options(4, 2, 6, 1e-6), 2, 8);
   survey(*one, x, {});
   survey(*two, x, {});
   CHECK(test::same_bits(one->pivots, two->pivots));
@@ -189,7 +190,7 @@ TEST_CASE("adaptive rank: surveys repeat themselves, and a module takes the shap
   CHECK_FALSE(one->survey_due(0));
   CHECK_FALSE(one->survey_due(11));
 
-  auto fresh = make_module(options_of(4, 2, 6, 1e-6), 2, 8);
+  auto fresh = make_module(rank_options(4, 2, 6, 1e-6), 2, 8);
   const auto shape_of = [&](at::Tensor stored) {
     fresh->match_shapes([&](const std::string& name) { return name == "pivots" ? &stored : nullptr; });
     return fresh->pivots.size(1);
@@ -199,14 +200,14 @@ TEST_CASE("adaptive rank: surveys repeat themselves, and a module takes the shap
   CHECK(fresh->pivots.requires_grad());
   CHECK(shape_of(at::zeros({2, 7, 8})) == 5);  // beyond the bounds: left for the reader's error
   CHECK(shape_of(at::zeros({2, 3, 4})) == 5);
-  LotformerOptions still = options_of(4, 2, 6, 1e-6);
+  LotformerOptions still = rank_options(4, 2, 6, 1e-6);
   still.adaptive_rank.every = 0;
   CHECK_FALSE(LotformerAttentionImpl(still, AttentionShape{.heads = 2, .head_dim = 8}).survey_due(10));
 }
 
 TEST_CASE("adaptive rank: a survey knows of the batches that it is shown, and of no other") {
   const AttentionInputs x = attention_inputs({2, 2, 30, 8}, at::kDouble, 4);
-  auto module = make_module(options_of(4, 2, 6, 10), 2, 8);
+  auto module = make_module(rank_options(4, 2, 6, 10), 2, 8);
   const at::Tensor before = module->forward(x.q, x.k, x.v, {}).detach();
   module->begin_survey();
   CHECK(test::same_bits(module->forward(x.q, x.k, x.v, {}).detach(), before));
@@ -221,13 +222,13 @@ TEST_CASE("adaptive rank: options that do not go together") {
     const auto found = options.conflicts();
     return found.empty() ? std::string() : found.front().keys.front();
   };
-  CHECK(key(options_of(4, 2, 6, 0.1)).empty());
-  CHECK(key(options_of(8, 2, 6, 0.1)) == "adaptive_rank.max");
-  CHECK(key(options_of(2, 3, 6, 0.1)) == "adaptive_rank.max");
-  LotformerOptions relaxed = options_of(4, 2, 6, 0.1);
+  CHECK(key(rank_options(4, 2, 6, 0.1)).empty());
+  CHECK(key(rank_options(8, 2, 6, 0.1)) == "adaptive_rank.max");
+  CHECK(key(rank_options(2, 3, 6, 0.1)) == "adaptive_rank.max");
+  LotformerOptions relaxed = rank_options(4, 2, 6, 0.1);
   relaxed.relaxation = "1";
   CHECK(key(relaxed) == "adaptive_rank.every");
-  LotformerOptions truncated = options_of(4, 2, 6, 0.1);
+  LotformerOptions truncated = rank_options(4, 2, 6, 0.1);
   truncated.mode = "truncated";
   CHECK(key(truncated) == "adaptive_rank.every");
 }

@@ -31,7 +31,7 @@ std::shared_ptr<LotformerAttentionImpl> make_module(LotformerOptions options, At
   return module;
 }
 
-LotformerOptions options_of(const std::string& mode, const std::string& masses = "uniform") {
+LotformerOptions mode_options(const std::string& mode, const std::string& masses = "uniform") {
   LotformerOptions options;
   options.mode = mode;
   options.masses = masses;
@@ -54,7 +54,7 @@ TEST_CASE("lotformer: gradients against finite differences in float64") {
         if (mode == "reference" && masses == "learned") continue;
         if (mode == "exact" && half_iterations != 7) continue;
         INFO(mode << ", " << masses << " masses, T = " << half_iterations);
-        LotformerOptions options = options_of(mode, masses);
+        LotformerOptions options = mode_options(mode, masses);
         options.half_iterations = half_iterations;
         auto module = make_module(options, {.heads = 2, .head_dim = 4});
         std::vector<at::Tensor> inputs = {x.q, x.k, x.v, module->pivots};
@@ -76,7 +76,7 @@ TEST_CASE("lotformer: exact is the limit of truncated, values and gradients") {
   const at::Tensor lengths = lengths_of({33, 20});
   const AttentionInputs x = attention_inputs({2, 2, 33, 8}, at::kDouble, 8);
   const auto run = [&](const std::string& mode) {
-    LotformerOptions options = options_of(mode, "learned");
+    LotformerOptions options = mode_options(mode, "learned");
     options.half_iterations = 800;
     auto module = make_module(options, {.heads = 2, .head_dim = 8});
     std::vector<at::Tensor> leaves = {x.q.clone().requires_grad_(), x.k.clone().requires_grad_(),
@@ -98,7 +98,7 @@ TEST_CASE("lotformer: the exact map is doubly stochastic even where the solver w
   const at::Tensor lengths = lengths_of({40, 23, 1});
   for (const auto type : {at::kDouble, at::kFloat}) {
     for (const int64_t cap : {1, 2, 3, 50}) {
-      LotformerOptions options = options_of("exact", "learned");
+      LotformerOptions options = mode_options("exact", "learned");
       options.epsilon = 0.02;
       options.pivots = 6;
       options.max_passes = cap;
@@ -123,7 +123,7 @@ TEST_CASE("lotformer: the exact map is doubly stochastic even where the solver w
 TEST_CASE("lotformer: plans have the stated marginals and reproduce the output") {
   const at::Tensor lengths = lengths_of({12, 5});
   const AttentionInputs x = attention_inputs({2, 2, 12, 4}, at::kDouble, 2);
-  auto module = make_module(options_of("exact", "learned"), {.heads = 2, .head_dim = 4});
+  auto module = make_module(mode_options("exact", "learned"), {.heads = 2, .head_dim = 4});
   at::NoGradGuard no_grad;
   const ops::PivotPlans plans = module->plans(x.q, x.k, lengths);
   const at::Tensor sigma = at::softmax(module->pivot_logits, -1);
@@ -139,7 +139,7 @@ TEST_CASE("lotformer: plans have the stated marginals and reproduce the output")
 }
 
 TEST_CASE("lotformer: statistics of the latest call") {
-  LotformerOptions options = options_of("exact");
+  LotformerOptions options = mode_options("exact");
   options.tolerance = 1e-4;
   options.eval_tolerance = 1e-10;
   auto module = make_module(options, {.heads = 2, .head_dim = 8});
@@ -180,7 +180,7 @@ TEST_CASE("lotformer: pivot initialisation and parameters") {
 TEST_CASE("lotformer: vanishing pivot masses and one-hot plans stay finite, gradients too") {
   for (const auto type : {at::kDouble, at::kFloat}) {
     for (const std::string mode : {"exact", "truncated"}) {
-      LotformerOptions options = options_of(mode, "learned");
+      LotformerOptions options = mode_options(mode, "learned");
       options.epsilon = 0.01;
       options.tolerance = 1e-4;
       options.max_passes = 32;

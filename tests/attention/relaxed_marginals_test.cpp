@@ -23,8 +23,8 @@ using test::lengths_of;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-LotformerOptions options_of(const std::string& marginals, const std::string& relaxation = "inf",
-                            bool learned = false, const std::string& free_keys = "tokens") {
+LotformerOptions marginal_options(const std::string& marginals, const std::string& relaxation = "inf",
+                                  bool learned = false, const std::string& free_keys = "tokens") {
   LotformerOptions options;
   options.pivots = 3;
   options.epsilon = 0.5;
@@ -151,18 +151,18 @@ TEST_CASE("relaxed marginals: gradients against finite differences, penalties in
   const at::Tensor lengths = lengths_of({9, 4, 1});
   const AttentionInputs x = attention_inputs({3, 2, 9, 4}, at::kDouble, 3);
   const at::Tensor weight = attention_inputs({3, 2, 9, 4}, at::kDouble, 4).q;
-  const std::vector<LotformerOptions> variants = {options_of("query"),
-                                                  options_of("key"),
-                                                  options_of("none"),
-                                                  options_of("query", "inf", false, "pivots"),
-                                                  options_of("none", "inf", false, "pivots"),
-                                                  options_of("both", "0.4"),
-                                                  options_of("both", "0.4/inf"),
-                                                  options_of("both", "inf/0.4"),
-                                                  options_of("both", "1", true),
-                                                  options_of("query", "1", true),
-                                                  options_of("query", "1", true, "pivots"),
-                                                  options_of("key", "1", true)};
+  const std::vector<LotformerOptions> variants = {marginal_options("query"),
+                                                  marginal_options("key"),
+                                                  marginal_options("none"),
+                                                  marginal_options("query", "inf", false, "pivots"),
+                                                  marginal_options("none", "inf", false, "pivots"),
+                                                  marginal_options("both", "0.4"),
+                                                  marginal_options("both", "0.4/inf"),
+                                                  marginal_options("both", "inf/0.4"),
+                                                  marginal_options("both", "1", true),
+                                                  marginal_options("query", "1", true),
+                                                  marginal_options("query", "1", true, "pivots"),
+                                                  marginal_options("key", "1", true)};
   for (const LotformerOptions& options : variants) {
     INFO(options.record_name("lotformer") << ", relaxation " << options.relaxation << ", free keys "
                                           << options.free_keys << ", learned " << options.relaxation_learned);
@@ -206,18 +206,18 @@ TEST_CASE("relaxed marginals: the ends of the penalty are both and none, values 
     LotformerOptions near, end;
   };
   const std::vector<Pair> pairs = {
-      {options_of("both", "1e9"), options_of("both")},
-      {options_of("both", "1e-9"), options_of("none", "inf", false, "pivots")},
-      {options_of("both", "1e9/1e-9"), options_of("query", "inf", false, "pivots")},
-      {options_of("both", "1e-9/inf"), options_of("key")}};
+      {marginal_options("both", "1e9"), marginal_options("both")},
+      {marginal_options("both", "1e-9"), marginal_options("none", "inf", false, "pivots")},
+      {marginal_options("both", "1e9/1e-9"), marginal_options("query", "inf", false, "pivots")},
+      {marginal_options("both", "1e-9/inf"), marginal_options("key")}};
   for (const Pair& pair : pairs) {
     INFO(pair.near.relaxation << " against " << pair.end.marginals);
     const auto near = run(pair.near), end = run(pair.end);
     for (size_t i = 0; i < near.size(); ++i) CHECK_RELATIVE(near[i], end[i], 1e-7);
   }
   // And in between it is neither.
-  CHECK_FALSE(
-      test::relative_difference(run(options_of("both", "0.5"))[0], run(options_of("both"))[0], 1e-2) == "");
+  CHECK_FALSE(test::relative_difference(run(marginal_options("both", "0.5"))[0],
+                                        run(marginal_options("both"))[0], 1e-2) == "");
 }
 
 TEST_CASE("relaxed marginals: none is a softmax over pivots after one over tokens") {
@@ -229,13 +229,13 @@ TEST_CASE("relaxed marginals: none is a softmax over pivots after one over token
            (2 * 0.5);  // [B, H, N, r], sqrt(D) = 2, epsilon = 0.5
   };
   const at::Tensor padding = at::arange(12).unsqueeze(0).ge(lengths.unsqueeze(1)).view({2, 1, 12, 1});
-  auto none = make_module(options_of("none"), 4);
+  auto none = make_module(marginal_options("none"), 4);
   const at::Tensor over_tokens = at::softmax(scores(*none, x.k).masked_fill(padding, -kInfinity), 2);
   const at::Tensor over_pivots = at::softmax(scores(*none, x.q), 3);
   const at::Tensor expected = at::matmul(over_pivots, at::matmul(over_tokens.transpose(2, 3), x.v));
   CHECK_NEAR(none->forward(x.q, x.k, x.v, lengths), expected.masked_fill(padding, 0), 1e-13);
 
-  auto pivots = make_module(options_of("none", "inf", false, "pivots"), 4);
+  auto pivots = make_module(marginal_options("none", "inf", false, "pivots"), 4);
   at::Tensor shares = at::softmax(scores(*pivots, x.k), 3).masked_fill(padding, 0);
   shares = shares / shares.sum(2, true);
   const at::Tensor clustered = at::matmul(over_pivots, at::matmul(shares.transpose(2, 3), x.v));
@@ -248,8 +248,9 @@ TEST_CASE("relaxed marginals: rows sum to 1, columns only where both sides are h
   const at::Tensor real =
       at::arange(30).unsqueeze(0).lt(lengths.unsqueeze(1)).to(at::kDouble).unsqueeze(1).expand({3, 2, 30});
   for (const LotformerOptions& options :
-       {options_of("both"), options_of("query"), options_of("key"), options_of("none"),
-        options_of("both", "0.3"), options_of("key", "0.3"), options_of("none", "inf", false, "pivots")}) {
+       {marginal_options("both"), marginal_options("query"), marginal_options("key"),
+        marginal_options("none"), marginal_options("both", "0.3"), marginal_options("key", "0.3"),
+        marginal_options("none", "inf", false, "pivots")}) {
     for (const int64_t cap : {2, 100}) {
       LotformerOptions capped = options;
       capped.max_passes = cap;
@@ -273,8 +274,8 @@ TEST_CASE("relaxed marginals: padding changes nothing, bit for bit, normalised s
   const at::Tensor lengths = lengths_of({12, 5});
   const at::Tensor padded = at::arange(12).unsqueeze(0).ge(lengths.unsqueeze(1)).view({2, 1, 12, 1});
   const AttentionInputs x = attention_inputs({2, 2, 12, 4}, at::kFloat, 2);
-  for (LotformerOptions options :
-       {options_of("none"), options_of("query", "0.5"), options_of("both", "0.5"), options_of("both")}) {
+  for (LotformerOptions options : {marginal_options("none"), marginal_options("query", "0.5"),
+                                   marginal_options("both", "0.5"), marginal_options("both")}) {
     options.qk_norm = "l2";
     options.eval_tolerance = options.tolerance = 1e-5;
     auto module = make_module(options, 4, at::kFloat);
@@ -303,7 +304,7 @@ TEST_CASE("qk_norm: scores are cosines, with their gradient; the solver's passes
   const at::Tensor lengths = lengths_of({9, 4});
   const AttentionInputs x = attention_inputs({2, 2, 9, 4}, at::kDouble, 3);
   for (const std::string mode : {"exact", "truncated"}) {
-    LotformerOptions options = options_of("both");
+    LotformerOptions options = marginal_options("both");
     options.mode = mode;
     options.half_iterations = 8;
     options.qk_norm = "l2";
@@ -324,7 +325,7 @@ TEST_CASE("qk_norm: scores are cosines, with their gradient; the solver's passes
   }
   const AttentionInputs sharp = attention_inputs({4, 2, 200, 16}, at::kFloat, 3, 10);
   const auto passes = [&](const std::string& norm) {
-    LotformerOptions options = options_of("both");
+    LotformerOptions options = marginal_options("both");
     options.pivots = 16;
     options.epsilon = 0.1;
     options.tolerance = 1e-4;
@@ -339,39 +340,39 @@ TEST_CASE("qk_norm: scores are cosines, with their gradient; the solver's passes
 }
 
 TEST_CASE("relaxed marginals: names in records and options that do not go together") {
-  CHECK(options_of("both").record_name("lotformer") == "lotformer");
-  CHECK(options_of("both", "0.5").record_name("lotformer") == "lotformer-relaxed");
-  CHECK(options_of("both", "inf/0.5").record_name("lotformer") == "lotformer-relaxed");
-  CHECK(options_of("query").record_name("lotformer") == "lotformer-query");
-  CHECK(options_of("query", "inf/0.5").record_name("lotformer") == "lotformer-query");
-  CHECK(options_of("key", "0.5").record_name("lotformer") == "lotformer-key-relaxed");
-  CHECK(options_of("none").record_name("lotformer") == "lotformer-none");
+  CHECK(marginal_options("both").record_name("lotformer") == "lotformer");
+  CHECK(marginal_options("both", "0.5").record_name("lotformer") == "lotformer-relaxed");
+  CHECK(marginal_options("both", "inf/0.5").record_name("lotformer") == "lotformer-relaxed");
+  CHECK(marginal_options("query").record_name("lotformer") == "lotformer-query");
+  CHECK(marginal_options("query", "inf/0.5").record_name("lotformer") == "lotformer-query");
+  CHECK(marginal_options("key", "0.5").record_name("lotformer") == "lotformer-key-relaxed");
+  CHECK(marginal_options("none").record_name("lotformer") == "lotformer-none");
   const auto key = [](LotformerOptions options) {
     const auto found = options.conflicts();
     return found.empty() ? std::string() : found.front().keys.front();
   };
-  CHECK(key(options_of("both", "0.5")).empty());
-  CHECK(key(options_of("query", "0.5", true)).empty());
+  CHECK(key(marginal_options("both", "0.5")).empty());
+  CHECK(key(marginal_options("query", "0.5", true)).empty());
   for (const char* text : {"0", "-1", "nan", "1/", "/1", "1/2/3", "1 2", "", "1e999"}) {
     INFO(text);
-    CHECK(key(options_of("both", text)) == "relaxation");
+    CHECK(key(marginal_options("both", text)) == "relaxation");
   }
-  CHECK(key(options_of("none", "0.5")) == "relaxation");
-  CHECK(key(options_of("both", "inf", true)) == "relaxation_learned");
-  CHECK(key(options_of("both", "1/inf", true)) == "relaxation_learned");
-  CHECK(key(options_of("key", "inf", false, "pivots")) == "free_keys");
+  CHECK(key(marginal_options("none", "0.5")) == "relaxation");
+  CHECK(key(marginal_options("both", "inf", true)) == "relaxation_learned");
+  CHECK(key(marginal_options("both", "1/inf", true)) == "relaxation_learned");
+  CHECK(key(marginal_options("key", "inf", false, "pivots")) == "free_keys");
   for (const std::string mode : {"truncated", "reference"}) {
-    LotformerOptions options = options_of("query");
+    LotformerOptions options = marginal_options("query");
     options.masses = "uniform";
     options.mode = mode;
     CHECK(key(options) == "marginals");
     CHECK_THROWS_AS(LotformerAttentionImpl(options, AttentionShape{.heads = 2, .head_dim = 4}), Error);
-    options = options_of("both", "0.5");
+    options = marginal_options("both", "0.5");
     options.masses = "uniform";
     options.mode = mode;
     CHECK(key(options) == "relaxation");
   }
-  LotformerOptions none = options_of("none");
+  LotformerOptions none = marginal_options("none");
   none.masses = "learned";
   CHECK(key(none) == "masses");
 }

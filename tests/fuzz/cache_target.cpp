@@ -47,11 +47,6 @@ void mend(std::vector<uint8_t>& file, data::CacheFooter& footer) {
 constexpr int64_t kClasses = 10;
 constexpr uint64_t kIds = 17;  // beyond the offset
 
-/// A promise of the cache, which programs use as an index or a size without another look.
-void demand(bool holds) {
-  if (!holds) std::abort();
-}
-
 /// Looks at everything that a reader of rows may look at, and uses it as programs do: labels, ids and ranks
 /// are indices, the number of pixels is a size.
 uint64_t read_all(const data::Dataset& dataset, const data::CacheFooter& footer,

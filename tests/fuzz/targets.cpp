@@ -34,11 +34,6 @@ std::string_view text_of(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// A promise that a reader made about what it hands on.
-void demand(bool holds) {
-  if (!holds) std::abort();
-}
-
 template <class Body>
 void expect_data_error(const Body& body) {
   try {

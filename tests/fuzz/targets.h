@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@ void png(std::span<const uint8_t> bytes);
 void metadata(std::span<const uint8_t> bytes);
 void cache_header(std::span<const uint8_t> bytes);
 void provenance(std::span<const uint8_t> bytes);
+
+/// A promise that a reader made about what it hands on, which programs use without another look.
+inline void demand(bool holds) {
+  if (!holds) std::abort();
+}
 
 struct Target {
   const char* name;

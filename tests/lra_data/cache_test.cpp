@@ -14,12 +14,6 @@
 namespace lotformer::data::test {
 namespace {
 
-DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
 Dataset open_train(const DataOptions& options) {
   return open_task("listops", options)->open(Split::train);
 }
@@ -32,14 +26,14 @@ fs::path cache_file(const fs::path& root) {
 std::string log_after(const std::function<void(std::string&)>& harm) {
   TemporaryFolder folder;
   small_listops(folder.path());
-  const Dataset before = open_train(options_for(folder.path()));
+  const Dataset before = open_train(options_at(folder.path()));
   std::string bytes = read_text(cache_file(folder.path()));
   const std::string intact = bytes;
   harm(bytes);
   fs::remove(cache_file(folder.path()));  // `before` keeps its mapping of the old file
   write_text(cache_file(folder.path()), bytes);
   LogObserver log;
-  const Dataset after = open_train(options_for(folder.path()));
+  const Dataset after = open_train(options_at(folder.path()));
   CHECK(ids(after, 0) == ids(before, 0));
   CHECK(after.label(1) == before.label(1));
   CHECK(after.fingerprint() == before.fingerprint());
@@ -54,7 +48,7 @@ TEST_CASE("cache: a valid one is used as it is") {
 TEST_CASE("cache: a damaged byte is noticed wherever it lies") {
   TemporaryFolder folder;
   small_listops(folder.path());
-  open_train(options_for(folder.path()));
+  open_train(options_at(folder.path()));
   const size_t size = read_text(cache_file(folder.path())).size();
   for (size_t place = 0; place < size; place += place < 40 ? 3 : 23) {
     INFO("byte " << place << " of " << size);
@@ -102,10 +96,10 @@ TEST_CASE(
 TEST_CASE("cache: follows its source") {
   TemporaryFolder folder;
   small_listops(folder.path());
-  const std::string before = open_train(options_for(folder.path())).fingerprint();
+  const std::string before = open_train(options_at(folder.path())).fingerprint();
   small_listops(folder.path(), "Source\tTarget\n3\t3\n");
   LogObserver log;
-  const Dataset changed = open_train(options_for(folder.path()));
+  const Dataset changed = open_train(options_at(folder.path()));
   CHECK(changed.size() == 1);
   CHECK(changed.fingerprint() != before);
   CHECK(log.has("is not used: the data files or the reader have changed"));
@@ -114,7 +108,7 @@ TEST_CASE("cache: follows its source") {
       fs::last_write_time(folder.path() / "basic_train.tsv");  // same size, other contents, other time
   small_listops(folder.path(), "Source\tTarget\n4\t4\n");
   fs::last_write_time(folder.path() / "basic_train.tsv", time + std::chrono::seconds(1));
-  CHECK(open_train(options_for(folder.path())).label(0) == 4);
+  CHECK(open_train(options_at(folder.path())).label(0) == 4);
 }
 
 TEST_CASE("cache: equal examples have equal fingerprints wherever they lie") {
@@ -123,17 +117,17 @@ TEST_CASE("cache: equal examples have equal fingerprints wherever they lie") {
   std::string crlf = kTwoRows;
   for (size_t at = 0; (at = crlf.find('\n', at)) != std::string::npos; at += 2) crlf.insert(at, "\r");
   small_listops(other.path() / "listops-1000", crlf);
-  const std::string fingerprint = open_train(options_for(one.path())).fingerprint();
+  const std::string fingerprint = open_train(options_at(one.path())).fingerprint();
   CHECK(fingerprint.size() == 32);
-  CHECK(open_train(options_for(other.path())).fingerprint() == fingerprint);
+  CHECK(open_train(options_at(other.path())).fingerprint() == fingerprint);
   small_listops(one.path(), "Source\tTarget\n( ( ( [MAX 3 ) 4 ) ] )\t4\n( ( ( [SM 7 ) 6 ) ] )\t3\n");
-  CHECK(open_train(options_for(one.path())).fingerprint() != fingerprint);
+  CHECK(open_train(options_at(one.path())).fingerprint() != fingerprint);
 }
 
 TEST_CASE("cache: one that never saw the labels verified does not hide a wrong label") {
   TemporaryFolder folder;
   small_listops(folder.path(), "Source\tTarget\n( ( ( [MAX 3 ) 4 ) ] )\t3\n");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   CHECK(open_train(options).label(0) == 3);
   options.verify_labels = true;
   CHECK(contains(error_of([&] { open_train(options); }),
@@ -143,7 +137,7 @@ TEST_CASE("cache: one that never saw the labels verified does not hide a wrong l
 TEST_CASE("cache: rebuild_cache reads the files again") {
   TemporaryFolder folder;
   small_listops(folder.path());
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   open_train(options);
   const auto time = fs::last_write_time(folder.path() / "basic_train.tsv");
   small_listops(folder.path(), "Source\tTarget\n( ( ( [MAX 3 ) 4 ) ] )\t4\n( ( ( [SM 7 ) 5 ) ] )\t3\n");
@@ -159,15 +153,15 @@ TEST_CASE("cache: elsewhere when it cannot lie beside the data") {
   write_text(folder.path() / ".lotformer-cache", "a file where the folder should be");
   ::setenv("XDG_CACHE_HOME", elsewhere.path().c_str(), 1);
   LogObserver log;
-  CHECK(open_train(options_for(folder.path())).size() == 2);
+  CHECK(open_train(options_at(folder.path())).size() == 2);
   CHECK(log.has("cannot be written; caches go to " + (elsewhere.path() / "lotformer").string()));
-  CHECK(open_train(options_for(folder.path())).size() == 2);
+  CHECK(open_train(options_at(folder.path())).size() == 2);
   CHECK(log.text().find("caches go to") == log.text().rfind("caches go to"));  // said once
   ::unsetenv("XDG_CACHE_HOME");
   const fs::path temporary = elsewhere.path() / "tmp";
   fs::create_directory(temporary);
   ::setenv("TMPDIR", temporary.c_str(), 1);
-  CHECK(open_train(options_for(folder.path())).size() == 2);
+  CHECK(open_train(options_at(folder.path())).size() == 2);
   ::unsetenv("TMPDIR");
   CHECK(!fs::is_empty(temporary));
 }
@@ -179,18 +173,18 @@ TEST_CASE("cache: a link in the place of its folder or lock is not followed") {
   ::setenv("XDG_CACHE_HOME", elsewhere.path().c_str(), 1);
   {
     LogObserver log;
-    CHECK(open_train(options_for(folder.path())).size() == 2);
+    CHECK(open_train(options_at(folder.path())).size() == 2);
     CHECK(log.has(".lotformer-cache is a link, which is not followed; caches go to " +
                   (elsewhere.path() / "lotformer").string()));
   }
   ::unsetenv("XDG_CACHE_HOME");
   CHECK(fs::is_empty(outside.path()));
   fs::remove(folder.path() / ".lotformer-cache");
-  open_train(options_for(folder.path()));
+  open_train(options_at(folder.path()));
   const fs::path lock = folder.path() / ".lotformer-cache/lock";
   REQUIRE(fs::remove(lock));
   fs::create_symlink(outside.path() / "made", lock);
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   options.rebuild_cache = true;
   CHECK(contains(error_of([&] { open_train(options); }), "cannot be created"));
   CHECK(fs::is_empty(outside.path()));
@@ -199,7 +193,7 @@ TEST_CASE("cache: a link in the place of its folder or lock is not followed") {
 TEST_CASE("cache: a stale one beside data that cannot be written says why it is not used") {
   TemporaryFolder folder, elsewhere;
   small_listops(folder.path());
-  open_train(options_for(folder.path()));
+  open_train(options_at(folder.path()));
   write_text(folder.path() / "basic_train.tsv", kTwoRows + "( ( ( [MAX 3 ) 5 ) ] )\t5\n");
   // Nothing can be written there by anybody: the folder is a link, which is read but not written through.
   const fs::path caches = folder.path() / ".lotformer-cache";
@@ -207,7 +201,7 @@ TEST_CASE("cache: a stale one beside data that cannot be written says why it is 
   fs::create_directory_symlink("moved", caches);
   ::setenv("XDG_CACHE_HOME", elsewhere.path().c_str(), 1);
   LogObserver log;
-  CHECK(open_train(options_for(folder.path())).size() == 3);
+  CHECK(open_train(options_at(folder.path())).size() == 3);
   ::unsetenv("XDG_CACHE_HOME");
   CHECK(log.has(
       ".lotformer-cache/train-default-2000.cache is not used: the data files or the reader have changed; it "
@@ -219,7 +213,7 @@ TEST_CASE("cache: a folder in its place is named") {
   small_listops(folder.path());
   const fs::path cache = cache_file(folder.path());
   fs::create_directories(cache);
-  CHECK(error_of([&] { open_train(options_for(folder.path())); }) ==
+  CHECK(error_of([&] { open_train(options_at(folder.path())); }) ==
         concat("5: ", cache.string(), ": a folder lies where a cache belongs; remove it"));
 }
 
@@ -229,7 +223,7 @@ TEST_CASE("cache: leftovers of killed builds go, foreign files stay") {
   const fs::path directory = folder.path() / ".lotformer-cache";
   write_text(directory / "train-default-2000.cache.tmp-99999", "half");
   write_text(directory / "notes", "mine");
-  open_train(options_for(folder.path()));
+  open_train(options_at(folder.path()));
   CHECK(!fs::exists(directory / "train-default-2000.cache.tmp-99999"));
   CHECK(fs::exists(directory / "notes"));
 }
@@ -245,7 +239,7 @@ TEST_CASE("cache: two processes at once") {
     if (child == 0) {
       bool good = false;
       try {
-        const Dataset train = open_train(options_for(folder.path()));
+        const Dataset train = open_train(options_at(folder.path()));
         good = train.size() == 20000 && train.length(19999) == 4;
       } catch (...) {
       }

@@ -18,7 +18,7 @@ namespace {
 
 const std::array<std::string, 3> kFiles = {"basic_train.tsv", "basic_val.tsv", "basic_test.tsv"};
 
-DataOptions options_for(const fs::path& root) {
+DataOptions generator_options(const fs::path& root) {
   DataOptions options;
   options.root = root;
   options.verify_labels = true;
@@ -75,7 +75,7 @@ TEST_CASE("generator: 6,000 official trees have the statistics of the contract")
   p.train = 5998;
   p.val = p.test = 1;
   const ListopsGeneration made = generate_listops(folder.path(), p);
-  const Statistics s = measure(open_task("listops", options_for(folder.path()))->open(Split::train));
+  const Statistics s = measure(open_task("listops", generator_options(folder.path()))->open(Split::train));
   const auto rows = static_cast<double>(s.rows);
   // Tolerances: about four standard errors of 6,000 rows on both sides of the comparison.
   CHECK(6000.0 / static_cast<double>(made.candidates) == Catch::Approx(0.082).margin(0.006));
@@ -116,7 +116,7 @@ TEST_CASE("generator: format of the files, split sizes, distinct trees, labels t
   CHECK(made.directory == folder.path() / "listops-1000");
   CHECK(!made.already_there);
   CHECK(made.rows == 390);
-  const auto task = open_task("listops", options_for(folder.path()));
+  const auto task = open_task("listops", generator_options(folder.path()));
   std::set<std::vector<int>> trees;
   for (const Split split : {Split::train, Split::val, Split::test}) {
     const Dataset dataset = task->open(split);
@@ -153,7 +153,7 @@ TEST_CASE("generator: official shape keeps the official reference lines, whateve
   p.train = 20;
   p.val = p.test = 2;
   generate_listops(folder.path(), p);
-  const auto references = open_task("listops", options_for(folder.path()))->references();
+  const auto references = open_task("listops", generator_options(folder.path()))->references();
   CHECK(references[0].name == "always 0");
   CHECK(references[0].accuracy == 0.178);
   CHECK(references[1].accuracy == 0.367);
@@ -205,7 +205,7 @@ TEST_CASE("generator: nothing that it did not make is touched") {
   write_text(killed.path() / ".listops-1000.partial/basic_train.tsv", "half");
   fs::create_directories(killed.path() / "listops-1000");
   generate_listops(killed.path(), small_parameters());
-  CHECK(open_task("listops", options_for(killed.path()))->open(Split::val).size() == 40);
+  CHECK(open_task("listops", generator_options(killed.path()))->open(Split::val).size() == 40);
 }
 
 TEST_CASE("generator: parameters that cannot be satisfied end at once with the reason") {
@@ -234,7 +234,7 @@ TEST_CASE("generator: parameters that cannot be satisfied end at once with the r
   CHECK(refusal([](auto& p) { p.max_depth = 2, p.max_args = 2, p.min_length = 0, p.train = 320; }) ==
         "no error");
   std::set<std::vector<int>> trees;
-  const auto task = open_task("listops", options_for(folder.path()));
+  const auto task = open_task("listops", generator_options(folder.path()));
   for (const Split split : {Split::train, Split::val, Split::test}) {
     const Dataset dataset = task->open(split);
     for (int64_t row = 0; row < dataset.size(); ++row) trees.insert(ids(dataset, row));

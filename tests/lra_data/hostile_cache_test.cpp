@@ -14,18 +14,6 @@
 namespace lotformer::data::test {
 namespace {
 
-DataOptions at(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
-DataOptions any_count(const fs::path& root) {
-  DataOptions options = at(root);
-  options.strict_counts = false;
-  return options;
-}
-
 /// The bytes of a cache, where its sections begin, and its footer.
 struct Parts {
   std::string bytes;
@@ -87,7 +75,7 @@ std::string log_after(const std::string& task, const fs::path& directory, const 
   return log.text();
 }
 
-void write_cifar(const fs::path& directory) {
+void write_two_records_a_file(const fs::path& directory) {
   for (const char* name :
        {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"})
     write_text(directory / concat(name, ".bin"), std::string(3073, '\x01') + std::string(3073, '\x02'));
@@ -107,15 +95,15 @@ TEST_CASE("hostile cache: labels outside the classes") {
   for (const int32_t label : {10, 1000000000, -1, -5000000}) {
     INFO(label);
     TemporaryFolder folder;
-    write_cifar(folder.path());
+    write_two_records_a_file(folder.path());
     const std::string wanted =
         concat("is not used: label ", label, " of row 3 outside 0..9; it is made anew");
-    CHECK(contains(log_after("image", folder.path(), any_count(folder.path()),
+    CHECK(contains(log_after("image", folder.path(), options_of_any_count(folder.path()),
                              [&](Parts& parts) { parts.set_label(3, label); }),
                    wanted));
     TemporaryFolder other;
     small_listops(other.path());
-    CHECK(contains(log_after("listops", other.path(), at(other.path()),
+    CHECK(contains(log_after("listops", other.path(), options_at(other.path()),
                              [&](Parts& parts) { parts.set_label(1, label); }),
                    concat("label ", label, " of row 1 outside 0..9")));
   }
@@ -125,7 +113,7 @@ TEST_CASE("hostile cache: ranks that are no permutation, counts of pixels beyond
   TemporaryFolder folder;
   write_pathfinder(folder.path());
   for (const std::string split : {"tfds", "torch42"}) {
-    DataOptions options = any_count(folder.path());
+    DataOptions options = options_of_any_count(folder.path());
     options.split = split;
     const auto log = [&](size_t property, uint32_t value) {
       return log_after("pathfinder32", folder.path(), options,
@@ -146,7 +134,7 @@ TEST_CASE("hostile cache: ranks that are no permutation, counts of pixels beyond
 TEST_CASE("hostile cache: ids beyond the vocabulary, documents of no or too many tokens") {
   TemporaryFolder folder;
   small_listops(folder.path());
-  DataOptions options = at(folder.path());
+  DataOptions options = options_at(folder.path());
   for (const uint8_t id : {uint8_t{17}, uint8_t{255}}) {
     CHECK(contains(log_after("listops", folder.path(), options, [&](Parts& parts) { parts.put(2, id); }),
                    concat("is not used: it has id ", static_cast<int>(id), ", but there are 17 ids")));
@@ -167,7 +155,7 @@ TEST_CASE("hostile cache: a table of characters that is none, and labels of pair
     write_text(folder.path() / split / "neg/0_2.txt", std::string(20, 'a') + std::string(20, 'b'));
     write_text(folder.path() / split / "pos/0_7.txt", std::string(20, 'b'));
   }
-  DataOptions options = at(folder.path());
+  DataOptions options = options_at(folder.path());
   options.tokenizer = "char";
   const auto log = [&](size_t extra, uint64_t value) {
     return log_after("text", folder.path(), options,
@@ -184,9 +172,9 @@ TEST_CASE("hostile cache: a table of characters that is none, and labels of pair
   TemporaryFolder pairs;
   for (const char* name : {"train", "eval", "test"})
     write_text(pairs.path() / concat("new_aan_pairs.", name, ".tsv"), "1\tA\tB\talpha\tbeta\n");
-  CHECK(contains(
-      log_after("retrieval", pairs.path(), at(pairs.path()), [](Parts& parts) { parts.set_label(0, 2); }),
-      "label 2 of row 0 outside 0..1"));
+  CHECK(contains(log_after("retrieval", pairs.path(), options_at(pairs.path()),
+                           [](Parts& parts) { parts.set_label(0, 2); }),
+                 "label 2 of row 0 outside 0..1"));
 }
 
 }  // namespace

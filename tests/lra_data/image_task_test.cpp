@@ -10,13 +10,6 @@
 namespace lotformer::data::test {
 namespace {
 
-DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  options.strict_counts = false;
-  return options;
-}
-
 std::string record(int label, uint8_t red, uint8_t green, uint8_t blue) {
   return std::string(1, static_cast<char>(label)) + std::string(1024, static_cast<char>(red)) +
          std::string(1024, static_cast<char>(green)) + std::string(1024, static_cast<char>(blue));
@@ -57,7 +50,7 @@ TEST_CASE("image: grey values of the contract") {
 TEST_CASE("image: file order, a tenth of the training files for validation") {
   TemporaryFolder folder;
   write_cifar(folder.path() / "cifar-10-batches-bin");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   options.split = "sequential";
   const auto task = open_task("image", options);
   const Dataset train = task->open(Split::train), val = task->open(Split::val),
@@ -81,7 +74,7 @@ TEST_CASE("image: file order, a tenth of the training files for validation") {
 TEST_CASE("image: black pixels as padding") {
   TemporaryFolder folder;
   write_cifar(folder.path());
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   options.split = "sequential";
   const Dataset plain = open_task("image", options)->open(Split::train);
   options.mask_zero_pixels = true;
@@ -101,7 +94,7 @@ TEST_CASE("image: black pixels as padding") {
 TEST_CASE("image: counts are the official ones unless a record or an option says otherwise") {
   TemporaryFolder folder;
   write_cifar(folder.path());
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   options.strict_counts = true;
   CHECK(contains(
       error_of([&] { open_task("image", options); }),
@@ -115,7 +108,7 @@ TEST_CASE("image: class names") {
     TemporaryFolder folder;
     write_cifar(folder.path());
     write_text(folder.path() / "batches.meta.txt", names);
-    return error_of([&] { open_task("image", options_for(folder.path())); });
+    return error_of([&] { open_task("image", options_of_any_count(folder.path())); });
   };
   CHECK(error("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n") == "no error");
   CHECK(error("a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nbig truck\r\n") == "no error");
@@ -130,7 +123,7 @@ TEST_CASE("image: huge files allocate nothing, and odd things are named") {
   write_cifar(folder.path());
   const fs::path path = folder.path() / "data_batch_3.bin";
   fs::resize_file(path, uintmax_t{1} << 40);  // sparse
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   CHECK(contains(error_of([&] { open_task("image", options); }),
                  "3: data_batch_3.bin: has 1099511627776 bytes, not a multiple"));
   fs::resize_file(path, uintmax_t{3073} << 28);
@@ -149,7 +142,7 @@ TEST_CASE("image: options that do not apply") {
   TemporaryFolder folder;
   write_cifar(folder.path());
   const auto refusal = [&](const std::function<void(DataOptions&)>& change) {
-    DataOptions options = options_for(folder.path());
+    DataOptions options = options_of_any_count(folder.path());
     change(options);
     return error_of([&] { open_task("image", options); });
   };
@@ -157,8 +150,8 @@ TEST_CASE("image: options that do not apply") {
       refusal([](DataOptions& o) { o.max_length = 1000; }),
       "2: data.max_length: max_length 1000 would cut the examples of image, which have always 1024"));
   CHECK(contains(refusal([](DataOptions& o) { o.pad_to = 1000; }), "2: data.pad_to"));
-  CHECK(contains(refusal([](DataOptions& o) { o.grey = "pill"; }), "did you mean pil?"));
-  CHECK(contains(refusal([](DataOptions& o) { o.split = "tdfs"; }), "did you mean tfds?"));
+  CHECK(contains(refusal([](DataOptions& o) { o.grey = "pill"; }), "did you mean 'pil'?"));
+  CHECK(contains(refusal([](DataOptions& o) { o.split = "tdfs"; }), "did you mean 'tfds'?"));
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "char"; }), "2: data.tokenizer"));
   CHECK(contains(refusal([](DataOptions& o) { o.verify_labels = true; }), "2: data.verify_labels"));
   CHECK(contains(refusal([](DataOptions& o) { o.skip_empty_images = true; }), "2: data.skip_empty_images"));

@@ -85,7 +85,7 @@ TEST_CASE("listops options: what does not exist or contradicts itself") {
   };
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnm"; }),
                  "2: data.tokenizer: tokenizer alnm is no value of listops"));
-  CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnm"; }), "did you mean alnum?"));
+  CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "alnm"; }), "did you mean 'alnum'?"));
   CHECK(contains(refusal([](DataOptions& o) { o.tokenizer = "char"; }), "use default or alnum"));
   CHECK(contains(refusal([](DataOptions& o) { o.vocab = "x"; }), "2: data.vocab"));
   CHECK(contains(refusal([](DataOptions& o) { o.strict_counts = false; }), "2: data.strict_counts"));
@@ -99,7 +99,7 @@ TEST_CASE("listops options: what does not exist or contradicts itself") {
   CHECK(refusal([](DataOptions& o) { o.max_length = 100, o.pad_to = 100; }) == "no error");
   CHECK(contains(error_of([] { open_task("listop", {}); }),
                  "2: task: there is no 'listop'; known: listops, text, retrieval, image, pathfinder32, "));
-  CHECK(contains(error_of([] { open_task("listop", {}); }), "(did you mean listops?)"));
+  CHECK(contains(error_of([] { open_task("listop", {}); }), "; did you mean 'listops'?"));
 }
 
 TEST_CASE(

@@ -16,13 +16,6 @@ namespace {
 const fs::path kFixture =
     fs::path(LOTFORMER_TEST_DATA) / "fixtures/lra_release/lra_release/pathfinder32/curv_contour_length_14";
 
-DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  options.strict_counts = false;
-  return options;
-}
-
 /// A set of `images` images in one batch; labels 0 1 0 1.
 void write_set(const fs::path& directory, int images) {
   fs::create_directories(directory / "imgs/0");
@@ -39,7 +32,8 @@ std::string error_with(const std::string& metadata) {
   TemporaryFolder folder;
   write_set(folder.path(), 3);
   write_text(folder.path() / "metadata/0.npy", metadata);
-  return error_of([&] { open_task("pathfinder32", options_for(folder.path()))->open(Split::train); });
+  return error_of(
+      [&] { open_task("pathfinder32", options_of_any_count(folder.path()))->open(Split::train); });
 }
 
 TEST_CASE("pathfinder: found at every level and under its other name") {
@@ -49,26 +43,26 @@ TEST_CASE("pathfinder: found at every level and under its other name") {
     INFO(place);
     TemporaryFolder folder;
     write_set(folder.path() / place, 10);
-    const auto task = open_task("pathfinder32", options_for(folder.path()));
+    const auto task = open_task("pathfinder32", options_of_any_count(folder.path()));
     CHECK(task->open(Split::train).size() == 8);
     CHECK(task->open(Split::val).size() == 1);
     CHECK(task->open(Split::test).size() == 1);
     fs::resize_file(folder.path() / place / "imgs/0/sample_4.png", 100);
-    DataOptions again = options_for(folder.path());
+    DataOptions again = options_of_any_count(folder.path());
     again.rebuild_cache = true;
     const std::string prefix = place == "." ? "" : place + "/";
     CHECK(contains(error_of([&] { open_task("pathfinder32", again)->open(Split::val); }),
                    "3: " + prefix + "imgs/0/sample_4.png: PNG cannot be decoded: the file ends early"));
   }
   TemporaryFolder empty;
-  CHECK(contains(error_of([&] { open_task("pathx", options_for(empty.path())); }),
+  CHECK(contains(error_of([&] { open_task("pathx", options_of_any_count(empty.path())); }),
                  "3: pathfinder128/curv_contour_length_14/metadata: not found; looked in "));
 }
 
 TEST_CASE("pathfinder: each difficulty has its folder, and a folder of another is no slip unnoticed") {
   TemporaryFolder folder;
   write_set(folder.path() / "pathfinder32/curv_baseline", 10);
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   CHECK(contains(error_of([&] { open_task("pathfinder32", options); }), "difficulty hard"));
   options.difficulty = "easy";
   CHECK(open_task("pathfinder32", options)->open(Split::train).size() == 8);
@@ -83,7 +77,7 @@ TEST_CASE("pathfinder: every image is in one split, in each way of dividing") {
   write_set(folder.path(), 45);
   for (const std::string split : {"default", "torch42", "tfds", "sequential"}) {
     INFO(split);
-    DataOptions options = options_for(folder.path());
+    DataOptions options = options_of_any_count(folder.path());
     options.split = split;
     LogObserver log;
     const auto task = open_task("pathfinder32", options);
@@ -134,7 +128,9 @@ TEST_CASE("pathfinder: metadata lines") {
 TEST_CASE("pathfinder: an image or a number of metadata that is there twice") {
   TemporaryFolder folder;
   write_set(folder.path(), 4);
-  const auto open = [&] { open_task("pathfinder32", options_for(folder.path()))->open(Split::train); };
+  const auto open = [&] {
+    open_task("pathfinder32", options_of_any_count(folder.path()))->open(Split::train);
+  };
   for (const std::string path : {"imgs/0 sample_1.png", "imgs/./0 sample_1.png", "imgs 0/sample_1.png"}) {
     write_text(folder.path() / "metadata/3.npy", "imgs/0 sample_9.png 9 1\n" + path + " 1 0\n");
     CHECK(error_of(open) == "3: metadata/3.npy:2: image imgs/0/sample_1.png is listed twice");
@@ -150,7 +146,9 @@ TEST_CASE("pathfinder: nothing beside the metadata is passed over") {
     TemporaryFolder folder;
     write_set(folder.path(), 4);
     write_text(folder.path() / "metadata" / name, "imgs/0 sample_9.png 9 1\n");
-    const auto open = [&] { open_task("pathfinder32", options_for(folder.path()))->open(Split::train); };
+    const auto open = [&] {
+      open_task("pathfinder32", options_of_any_count(folder.path()))->open(Split::train);
+    };
     CHECK(error_of(open) == concat("3: metadata/", name, ": file name is not <number>.npy"));
   }
 }
@@ -167,7 +165,7 @@ TEST_CASE("pathfinder: links and pipes") {
   write_set(folder.path(), 4);
   write_set(outside.path(), 4);
   const auto open = [&] {
-    DataOptions options = options_for(folder.path());
+    DataOptions options = options_of_any_count(folder.path());
     options.rebuild_cache = true;
     open_task("pathfinder32", options)->open(Split::train);
   };
@@ -191,7 +189,7 @@ TEST_CASE("pathfinder: empty images") {
   const fs::path set = folder.path() / "pathfinder32/curv_baseline";
   write_set(set, 200);
   fs::resize_file(set / "imgs/0/sample_172.png", 0);
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_of_any_count(folder.path());
   options.difficulty = "easy";
   {
     LogObserver log;
@@ -221,7 +219,7 @@ TEST_CASE("pathfinder: the cache follows metadata and the number of images, and 
   TemporaryFolder folder;
   write_set(folder.path(), 10);
   const auto fingerprint = [&] {
-    return open_task("pathfinder32", options_for(folder.path()))->open(Split::train).fingerprint();
+    return open_task("pathfinder32", options_of_any_count(folder.path()))->open(Split::train).fingerprint();
   };
   const std::string before = fingerprint();
   const fs::path cache = folder.path() / ".lotformer-cache/images.cache";
@@ -248,7 +246,7 @@ TEST_CASE("pathfinder: two processes at once") {
     if (child == 0) {
       bool good = false;
       try {
-        good = open_task("pathfinder32", options_for(folder.path()))->open(Split::test).size() == 40;
+        good = open_task("pathfinder32", options_of_any_count(folder.path()))->open(Split::test).size() == 40;
       } catch (...) {
       }
       ::_exit(good ? 0 : 1);
@@ -265,10 +263,10 @@ TEST_CASE("pathfinder: two processes at once") {
 TEST_CASE("pathfinder: so few images that splits are empty") {
   TemporaryFolder folder;
   write_set(folder.path(), 4);
-  const auto task = open_task("pathfinder32", options_for(folder.path()));
+  const auto task = open_task("pathfinder32", options_of_any_count(folder.path()));
   CHECK(task->open(Split::train).size() == 4);
   CHECK(task->open(Split::val).size() == 0);
-  const Json summary = check_task("pathfinder32", options_for(folder.path()));
+  const Json summary = check_task("pathfinder32", options_of_any_count(folder.path()));
   CHECK(summary["splits"]["test"]["examples"] == 0);
   CHECK(contains(describe_check(summary), "val: no examples"));
 }
@@ -276,9 +274,10 @@ TEST_CASE("pathfinder: so few images that splits are empty") {
 TEST_CASE("pathfinder: sizes by name") {
   TemporaryFolder folder;
   write_set(folder.path(), 1);
-  CHECK(contains(error_of([&] { open_task("pathfinder64", options_for(folder.path()))->open(Split::train); }),
-                 "3: imgs/0/sample_0.png: is 32 x 32 pixels, 64 x 64 wanted"));
-  DataOptions options = options_for(folder.path());
+  CHECK(contains(
+      error_of([&] { open_task("pathfinder64", options_of_any_count(folder.path()))->open(Split::train); }),
+      "3: imgs/0/sample_0.png: is 32 x 32 pixels, 64 x 64 wanted"));
+  DataOptions options = options_of_any_count(folder.path());
   const auto name = [&](const std::string& task) { return open_task(task, options)->name(); };
   CHECK(name("pathx") == "pathx");
   CHECK(open_task("pathx", options)->max_length() == 16384);

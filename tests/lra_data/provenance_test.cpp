@@ -18,15 +18,9 @@ void write_reviews(const fs::path& directory) {
   }
 }
 
-DataOptions at(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
 std::string origin(const std::string& task, const fs::path& root) {
   std::string result;
-  const std::string error = error_of([&] { result = open_task(task, at(root))->data_origin(); });
+  const std::string error = error_of([&] { result = open_task(task, options_at(root))->data_origin(); });
   return error == "no error" ? result : error;
 }
 
@@ -109,7 +103,7 @@ std::string checked(const std::string& name, const std::string& entry,
   write_text(set / "SYNTHETIC.json",
              concat(R"({"task": "text", "folders": {")", name, R"(": )", entry, "}}"));
   change(set);
-  return error_of([&] { check_task("text", at(folder.path())); });
+  return error_of([&] { check_task("text", options_at(folder.path())); });
 }
 
 TEST_CASE("provenance: files and bytes of the folders are compared by the check") {
@@ -162,7 +156,7 @@ TEST_CASE("data that may not be read are not missing") {
     std::string result;
     {
       const OtherUser other;
-      DataOptions options = at(folder.path());
+      DataOptions options = options_at(folder.path());
       options.generate_missing = task == "listops";
       options.strict_counts = task != "pathfinder32";
       result = error_of([&] { open_task(task, options)->open(Split::train); });

@@ -17,12 +17,6 @@ void write_pairs(const fs::path& directory, const std::string& train, const std:
   write_text(directory / "new_aan_pairs.test.tsv", test);
 }
 
-DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
 std::string document(const Dataset& dataset, int64_t row, int64_t sequence) {
   const auto bytes = dataset.bytes(row, sequence);
   return {bytes.begin(), bytes.end()};
@@ -33,7 +27,7 @@ TEST_CASE("retrieval: a document is stored once, whatever its id") {
   write_pairs(
       folder.path() / "aan",
       "1\tA\tB\talpha\tbeta\n0.0\tB\tA\tbeta\talpha\n1.0\tA\tA\talpha\talpha\n0\tA\tC\tother\tbeta\n");
-  const auto task = open_task("retrieval", options_for(folder.path()));
+  const auto task = open_task("retrieval", options_at(folder.path()));
   const Dataset train = task->open(Split::train);
   REQUIRE(train.size() == 4);
   CHECK(train.sequences() == 2);
@@ -52,7 +46,7 @@ TEST_CASE("retrieval: quotes, blanks and control bytes are ordinary; the cut cou
   TemporaryFolder folder;
   const std::string odd = " \"a\"\"\x01\x7f\xff'b\" ";
   write_pairs(folder.path(), "1\t\t\t" + odd + "\t\"\r\n0\tA\tB\tlonger text\tx");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   const Dataset train = open_task("retrieval", options)->open(Split::train);
   CHECK(document(train, 0, 0) == odd);
   CHECK(document(train, 0, 1) == "\"");
@@ -71,7 +65,7 @@ TEST_CASE("retrieval: labels are numbers that are 0 or 1") {
   const auto label_of = [](const std::string& label) {
     TemporaryFolder folder;
     write_pairs(folder.path(), label + "\tA\tB\talpha\tbeta\n");
-    return error_of([&] { open_task("retrieval", options_for(folder.path()))->open(Split::train); });
+    return error_of([&] { open_task("retrieval", options_at(folder.path()))->open(Split::train); });
   };
   for (const std::string good : {"0", "1", "0.0", "1.0", "1.", "1e0", "-0.0"})
     CHECK(label_of(good) == "no error");
@@ -85,14 +79,14 @@ TEST_CASE("retrieval: labels are numbers that are 0 or 1") {
 TEST_CASE("retrieval: the release without texts is named") {
   TemporaryFolder folder;
   write_text(folder.path() / "tsv_data/new_aan_pairs.train.only_ids.tsv", "1\tA\tB\n");
-  CHECK(contains(error_of([&] { open_task("retrieval", options_for(folder.path())); }),
+  CHECK(contains(error_of([&] { open_task("retrieval", options_at(folder.path())); }),
                  "the texts are missing"));
 }
 
 TEST_CASE("retrieval: characters, counted once for each pair") {
   TemporaryFolder folder;
   write_pairs(folder.path(), "1\tA\tB\tbb\ta\n1\tA\tC\tbb\taac\n", "0\tX\tY\tabc\tz\xc3\xa9\n");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   options.tokenizer = "char";
   for (int run = 0; run < 2; ++run) {
     const auto task = open_task("retrieval", options);
@@ -115,7 +109,7 @@ TEST_CASE("retrieval: characters, counted once for each pair") {
 TEST_CASE("retrieval: a cache whose index leaves the documents is refused, right checksums or not") {
   TemporaryFolder folder;
   write_pairs(folder.path(), kPair);
-  const auto open = [&] { return open_task("retrieval", options_for(folder.path()))->open(Split::train); };
+  const auto open = [&] { return open_task("retrieval", options_at(folder.path()))->open(Split::train); };
   CHECK(document(open(), 0, 1) == "beta");
   const fs::path path = folder.path() / ".lotformer-cache/train-byte-4000.cache";
   std::string bytes = read_text(path);

@@ -50,6 +50,19 @@ inline std::string read_text(const fs::path& path) {
   return read_file(path, ErrorKind::data);
 }
 
+inline DataOptions options_at(const fs::path& root) {
+  DataOptions options;
+  options.root = root;
+  return options;
+}
+
+/// Of small sets: splits of any number of rows.
+inline DataOptions options_of_any_count(const fs::path& root) {
+  DataOptions options = options_at(root);
+  options.strict_counts = false;
+  return options;
+}
+
 /// Two rows that are right; every split of small_listops().
 inline const std::string kTwoRows = "Source\tTarget\n( ( ( [MAX 3 ) 4 ) ] )\t4\n( ( ( [SM 7 ) 5 ) ] )\t2\n";
 

@@ -79,7 +79,7 @@ TEST_CASE("task table: a rule reads the same in a configuration and for options 
   options = {};
   options.split = "tfd";
   CHECK(kinds.conflicts("image", options).at(0).message ==
-        "split tfd is no value of image; use default or tfds or torch42 or sequential (did you mean tfds?)");
+        "split tfd is no value of image; use default or tfds or torch42 or sequential; did you mean 'tfds'?");
   options = {};
   options.append_eos = true;
   CHECK(kinds.conflicts("custom", options).at(0).message ==

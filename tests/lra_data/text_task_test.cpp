@@ -9,12 +9,6 @@
 namespace lotformer::data::test {
 namespace {
 
-DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
 /// Twenty reviews of each class in both splits; "t" or "e" and the id tell them apart.
 void write_reviews(const fs::path& directory) {
   for (const std::string split : {"train", "test"}) {
@@ -42,7 +36,7 @@ TEST_CASE("text: found at every level, and the message says where it was looked 
     INFO(level);
     TemporaryFolder folder;
     write_reviews(folder.path() / level);
-    const auto task = open_task("text", options_for(folder.path()));
+    const auto task = open_task("text", options_at(folder.path()));
     CHECK(task->open(Split::train).size() == 40);
     CHECK(task->data_origin() == "official");
     CHECK(task->class_names() == std::vector<std::string>{"neg", "pos"});
@@ -50,11 +44,11 @@ TEST_CASE("text: found at every level, and the message says where it was looked 
     CHECK(task->max_length() == 4000);
     write_text(folder.path() / level / "test/pos/7_8.txt", "");
     const std::string prefix = level == "." ? "" : level + "/";
-    CHECK(contains(error_of([&] { open_task("text", options_for(folder.path()))->open(Split::test); }),
+    CHECK(contains(error_of([&] { open_task("text", options_at(folder.path()))->open(Split::test); }),
                    "3: " + prefix + "test/pos/7_8.txt: review is empty"));
   }
   TemporaryFolder empty;
-  const std::string error = error_of([&] { open_task("text", options_for(empty.path())); });
+  const std::string error = error_of([&] { open_task("text", options_at(empty.path())); });
   CHECK(contains(error, "3: aclImdb/train/neg: not found; looked in "));
   CHECK(contains(error, (empty.path() / "lra_release/lra_release/aclImdb").string()));
 }
@@ -63,7 +57,7 @@ TEST_CASE("text: white space goes at both ends only, and rows are cut at max_len
   TemporaryFolder folder;
   write_reviews(folder.path());
   write_text(folder.path() / "train/neg/0_1.txt", " \t\n\v\f\r a<br />\n b \xff\xc3 \r\n");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   const Dataset whole = open_task("text", options)->open(Split::train);
   CHECK(text_of(whole, 0) == "a<br />\n b \xff\xc3");
   CHECK(whole.id_offset() == 1);
@@ -82,7 +76,7 @@ TEST_CASE("text: white space goes at both ends only, and rows are cut at max_len
 TEST_CASE("text: validation is the test set, and says so, or a holdout") {
   TemporaryFolder folder;
   write_reviews(folder.path());
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   {
     LogObserver log;
     const auto task = open_task("text", options);
@@ -123,7 +117,7 @@ TEST_CASE("text: characters by frequency, from the training files, with an end t
   for (int i = 0; i < 16; ++i) train += treble;
   write_text(folder.path() / "train/neg/0_1.txt", train);
   write_text(folder.path() / "test/neg/0_1.txt", " b" + treble + euro + e_acute + "q ");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   options.tokenizer = "char";
   for (int run = 0; run < 2; ++run) {  // the second time the numbering comes from the cache
     const auto task = open_task("text", options);
@@ -156,7 +150,7 @@ TEST_CASE("text: what is not UTF-8, for characters only") {
     TemporaryFolder folder;
     write_reviews(folder.path());
     write_text(folder.path() / "test/pos/3_10.txt", text);
-    DataOptions options = options_for(folder.path());
+    DataOptions options = options_at(folder.path());
     CHECK(open_task("text", options)->open(Split::test).size() == 40);
     options.tokenizer = "char";
     const auto task = open_task("text", options);
@@ -167,7 +161,7 @@ TEST_CASE("text: what is not UTF-8, for characters only") {
 TEST_CASE("text: one id and rating may not come twice; one id with two ratings may") {
   TemporaryFolder folder;
   write_reviews(folder.path());
-  const auto open = [&] { open_task("text", options_for(folder.path()))->open(Split::train); };
+  const auto open = [&] { open_task("text", options_at(folder.path()))->open(Split::train); };
   write_text(folder.path() / "train/pos/0_8.txt", "another");
   CHECK(error_of(open) == "no error");
   write_text(folder.path() / "train/pos/00_7.txt", "the same");
@@ -180,7 +174,7 @@ TEST_CASE("text: links may not leave the folder") {
   write_text(outside.path() / "secret", "secret");
   const fs::path link = folder.path() / "train/pos/99_9.txt";
   fs::create_symlink(outside.path() / "secret", link);
-  const auto open = [&] { open_task("text", options_for(folder.path()))->open(Split::train); };
+  const auto open = [&] { open_task("text", options_at(folder.path()))->open(Split::train); };
   CHECK(contains(error_of(open), "3: train/pos/99_9.txt: is a link whose path leaves the data directory"));
   fs::remove(link);
   fs::create_symlink("0_7.txt", link);
@@ -195,9 +189,9 @@ TEST_CASE("text: a provenance record beside the files or at the root") {
     TemporaryFolder folder;
     write_reviews(folder.path() / "aclImdb");
     write_text(folder.path() / place, R"({"generator": "g", "task": "text", "origin": "synthetic"})");
-    CHECK(open_task("text", options_for(folder.path()))->data_origin() == "synthetic");
+    CHECK(open_task("text", options_at(folder.path()))->data_origin() == "synthetic");
     write_text(folder.path() / place, R"({"task": "text", "files": {"../x": {"bytes": 1}}})");
-    CHECK(contains(error_of([&] { open_task("text", options_for(folder.path())); }),
+    CHECK(contains(error_of([&] { open_task("text", options_at(folder.path())); }),
                    "a path that leaves its folder"));
   }
 }
@@ -205,7 +199,7 @@ TEST_CASE("text: a provenance record beside the files or at the root") {
 TEST_CASE("text: the cache follows one changed review and an added one") {
   TemporaryFolder folder;
   write_reviews(folder.path());
-  const auto open = [&] { return open_task("text", options_for(folder.path()))->open(Split::train); };
+  const auto open = [&] { return open_task("text", options_at(folder.path()))->open(Split::train); };
   const std::string before = open().fingerprint();
   LogObserver log;
   CHECK(open().fingerprint() == before);
@@ -221,7 +215,7 @@ TEST_CASE("text: options that do not apply") {
   TemporaryFolder folder;
   write_reviews(folder.path());
   const auto refusal = [&](const std::function<void(DataOptions&)>& change) {
-    DataOptions options = options_for(folder.path());
+    DataOptions options = options_at(folder.path());
     change(options);
     return error_of([&] { open_task("text", options); });
   };

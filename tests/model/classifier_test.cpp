@@ -12,13 +12,13 @@
 #include <ATen/ops/tensor.h>
 #include <torch/utils.h>
 // after torch
+#include "model/support.h"
 #include "support/catch.h"
 
 using namespace lotformer;
+using namespace lotformer::test;
 
 namespace {
-
-constexpr int64_t kVocabulary = 11, kMaxLength = 40, kClasses = 3;
 
 std::shared_ptr<ClassifierImpl> make_model(const std::string& kind, int64_t sequences = 1) {
   torch::manual_seed(3);
@@ -32,15 +32,6 @@ std::shared_ptr<ClassifierImpl> make_model(const std::string& kind, int64_t sequ
   model->to(at::kDouble);
   model->eval();
   return model;
-}
-
-Batch make_batch(int64_t tokens) {
-  torch::manual_seed(5);
-  Batch batch;
-  batch.ids = at::randint(1, kVocabulary, {1, 3, tokens}, at::kLong);
-  batch.lengths = at::tensor({tokens, int64_t{1}, tokens / 2}, at::kLong).unsqueeze(0);
-  batch.labels = at::tensor({0, 1, 2}, at::kLong);
-  return batch;
 }
 
 }  // namespace

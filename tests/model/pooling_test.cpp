@@ -7,14 +7,15 @@
 
 #include "lotformer/model/classifier.h"
 // after torch
+#include "model/support.h"
 #include "support/catch.h"
 #include "support/finite_difference.h"
 
 using namespace lotformer;
+using namespace lotformer::test;
 
 namespace {
 
-constexpr int64_t kVocabulary = 11, kMaxLength = 40, kClasses = 3;
 const std::vector<std::string> kPoolings = {"mean", "cls", "attention", "padded_mean"};
 
 Config config_of(const std::string& pooling, const std::string& kind = "softmax") {
@@ -38,15 +39,6 @@ std::shared_ptr<ClassifierImpl> make_model(const Config& config, int64_t sequenc
   auto parameters = model->named_parameters();
   if (at::Tensor* query = parameters.find("pool.query")) query->normal_(0, 0.5);
   return model;
-}
-
-Batch make_batch(int64_t tokens, int64_t sequences = 1) {
-  torch::manual_seed(5);
-  Batch batch;
-  batch.ids = at::randint(1, kVocabulary, {sequences, 3, tokens}, at::kLong);
-  batch.lengths = at::tensor({tokens, int64_t{1}, tokens / 2}, at::kLong).unsqueeze(0).repeat({sequences, 1});
-  batch.labels = at::tensor({0, 1, 2}, at::kLong);
-  return batch;
 }
 
 double difference(const at::Tensor& a, const at::Tensor& b) {

@@ -14,23 +14,20 @@
 namespace lotformer {
 namespace {
 namespace fs = std::filesystem;
+using test::best_at;
 using test::TemporaryFolder;
 using test::Warnings;
 using test::write_step;
 
 constexpr int64_t kElements = 3000;
 
-Json best(int64_t step) {
-  return {{"step", step}, {"accuracy", 0.5}};
-}
-
 /// Writes checkpoints from `step` on, replaces and prunes, until it is killed.
 [[noreturn]] void write_forever(const RunFolder& run, int64_t step) {
   try {
     const FileLock lock = run.open_for_writing();
     for (;; ++step) {
-      write_step(run.checkpoint_folder(step), step, best(step - step % 5), kElements);
-      if (step % 3 == 0) write_step(run.checkpoint_folder(step), step, best(step - step % 5), kElements);
+      write_step(run.checkpoint_folder(step), step, best_at(step - step % 5), kElements);
+      if (step % 3 == 0) write_step(run.checkpoint_folder(step), step, best_at(step - step % 5), kElements);
       run.prune(2, step - step % 5);
     }
   } catch (const std::exception& error) {

@@ -12,6 +12,7 @@
 namespace lotformer {
 namespace {
 namespace fs = std::filesystem;
+using test::best_at;
 using test::contains;
 using test::flip_bit;
 using test::message_of;
@@ -21,10 +22,6 @@ using test::write_step;
 
 void write_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
-}
-
-Json best(int64_t step) {
-  return {{"step", step}, {"accuracy", 0.5}};
 }
 
 TEST_CASE("run folder: names of checkpoints sort by step, others are not checkpoints") {
@@ -139,7 +136,7 @@ TEST_CASE("run folder: prune keeps the newest, the best, and the best of each th
   const TemporaryFolder folder("run");
   const RunFolder run(folder.path());
   for (const int64_t step : {1, 2, 3, 4, 5, 6})
-    write_step(run.checkpoint_folder(step), step, best(step < 6 ? 2 : 6));
+    write_step(run.checkpoint_folder(step), step, best_at(step < 6 ? 2 : 6));
   run.prune(3, 1);
   CHECK(run.steps() == std::vector<int64_t>{6, 5, 4, 2, 1});
   run.prune(2, 6);
@@ -191,7 +188,7 @@ TEST_CASE("run folder: a run or a checkpoint is resolved, or what is missing is 
   write_step(run.checkpoint_folder(1), 1);
   CHECK(resolve_checkpoint(run.root(), Which::best_or_last).step == 1);
   CHECK(contains(failure(run.root(), Which::best), "no evaluation has chosen a best checkpoint by step 1"));
-  for (const int64_t step : {2, 3}) write_step(run.checkpoint_folder(step), step, best(2));
+  for (const int64_t step : {2, 3}) write_step(run.checkpoint_folder(step), step, best_at(2));
   CHECK(resolve_checkpoint(run.root(), Which::best_or_last).step == 2);
   CHECK(resolve_checkpoint(run.root(), Which::best).step == 2);
   CHECK(resolve_checkpoint(run.root(), Which::last).step == 3);

@@ -32,6 +32,8 @@ std::string format_count(int64_t value);
 /// The candidate with the smallest edit distance to `word`, or "" when none is close (more than a third of it
 /// wrong).
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
+/// The end of a message about an unknown `word`: "; did you mean 'x'?" with the nearest candidate, or "".
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 /// `text` in single quotes with control and non-ASCII bytes escaped and cut at `max_length` bytes, for
 /// messages.
 std::string quoted(std::string_view text, size_t max_length = 40);

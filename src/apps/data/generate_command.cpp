@@ -13,7 +13,7 @@
 namespace lotformer::data_program {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   Target target;
   data::GenerateRequest request;
 };
@@ -25,10 +25,8 @@ const data::TaskSpec& find_generator(const std::string& task) {
     if (spec.name == task) return spec;
     names.emplace_back(spec.name);
   }
-  const std::string near = nearest(task, names);
-  throw Error(ErrorKind::usage,
-              concat("--task: there is no generator for ", quoted(task), "; known: ", join(names, ", "),
-                     near.empty() ? "" : concat(" (did you mean ", near, "?)")));
+  throw Error(ErrorKind::usage, concat("--task: there is no generator for ", quoted(task),
+                                       "; known: ", join(names, ", "), did_you_mean(task, names)));
 }
 
 /// An option of another task has no effect, and is an error instead.
@@ -70,7 +68,7 @@ void add_options(CLI::App& app, data::GenerateRequest& a) {
 }  // namespace
 
 Command add_generate(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<GenerateArguments>();
   CLI::App* app = program.add_subcommand(
       "generate",
       "make a data set; equal parameters give equal bytes. ListOps is made by the official algorithm, "

@@ -13,13 +13,13 @@
 namespace lotformer::data_program {
 namespace {
 
-struct Arguments {
+struct ShowArguments {
   Target target;
   std::string split = "train", png;
   int64_t row = 0;
 };
 
-int show(const Arguments& a) {
+int show(const ShowArguments& a) {
   const bool colours = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
   const Source source = a.target.source();
   const data::Example example = data::show_example(source.task, source.options, split_of(a.split), a.row,
@@ -36,7 +36,7 @@ int show(const Arguments& a) {
 }  // namespace
 
 Command add_show(CLI::App& program) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ShowArguments>();
   CLI::App* app =
       program.add_subcommand("show", "one example: a tree, a review, a pair of documents, a picture");
   arguments->target.add_to(*app);

@@ -18,7 +18,7 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 2;  // 1: the same brightness in all classes, which no short run learnt
+constexpr int kImageGeneratorVersion = 2;  // 1: the same brightness in all classes, which no short run learnt
 constexpr int64_t kEdge = 32, kPixels = kEdge * kEdge, kRecord = 1 + 3 * kPixels;
 constexpr int64_t kClasses = 10, kTrainingFiles = 5;
 
@@ -124,7 +124,7 @@ Generation generate_image(const fs::path& root, const ImageParameters& p) {
   check_counts(p);
   SetPlan plan;
   plan.task = "image";
-  plan.version = kGeneratorVersion;
+  plan.version = kImageGeneratorVersion;
   plan.folder = "cifar-10-batches-bin";
   plan.own = {"batches.meta.txt", "test_batch.bin"};
   for (int64_t i = 1; i <= kTrainingFiles; ++i) plan.own.push_back(concat("data_batch_", i, ".bin"));

@@ -27,7 +27,7 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 1;  // raise it when equal parameters would give other bytes
+constexpr int kListOpsGeneratorVersion = 1;  // raise it when equal parameters would give other bytes
 constexpr int64_t kMaxRows = 100'000'000;
 
 void check_range(const char* option, int64_t value, int64_t low, int64_t high) {
@@ -159,7 +159,7 @@ Json write_split(const fs::path& path, const ListopsParameters& p, std::span<con
 
 Json provenance_record(const ListopsParameters& p) {
   return {{"generator", "lotformer-data generate --task listops"},
-          {"version", kGeneratorVersion},
+          {"version", kListOpsGeneratorVersion},
           {"origin", has_official_distribution(p) ? "generated" : "synthetic"},
           {"task", "listops"},
           {"seed", p.seed},
@@ -199,8 +199,8 @@ bool is_there(const fs::path& root, const fs::path& directory, const ListopsPara
   const std::string where = (directory / kProvenanceFile).string();
   std::string difference = first_difference(listops_parameters_from_json(record, where), p);
   const auto version = json_get<int64_t>(record, "version", where, ErrorKind::data);
-  if (version != kGeneratorVersion)
-    difference = concat("generator version is ", version, ", wanted ", kGeneratorVersion);
+  if (version != kListOpsGeneratorVersion)
+    difference = concat("generator version is ", version, ", wanted ", kListOpsGeneratorVersion);
   if (!difference.empty()) {
     throw Error(ErrorKind::data, concat(directory.string(), ": holds a set made with other parameters (",
                                         difference, ")", remedy));

@@ -17,7 +17,7 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 1;
+constexpr int kPathfinderGeneratorVersion = 1;
 constexpr int64_t kBatch = 1000;  // images of one folder, as in the official set
 
 /// Readers give val and test a tenth each: other counts could not be read back.
@@ -39,7 +39,7 @@ SetPlan plan_of(const PathfinderParameters& p, const pathfinder::Settings& setti
   const std::string name = concat("pathfinder", p.size);
   const std::string leaf = pathfinder::folder_of(p.difficulty);
   plan.task = name;
-  plan.version = kGeneratorVersion;
+  plan.version = kPathfinderGeneratorVersion;
   plan.folder = fs::path(name) / leaf;
   plan.other_folders = {concat("pathfinder/", name, "/", leaf), leaf};
   plan.own = {"imgs", "metadata"};

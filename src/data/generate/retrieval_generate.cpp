@@ -20,21 +20,21 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 2;       // 1: documents began with their rare word
-constexpr uint64_t kClusterDocuments = 4;  // documents of one cluster
-constexpr double kTopicRate = 0.4;         // words from the main topic
-constexpr double kOtherRate = 0.1;         // words from any topic
-constexpr int64_t kWordsPerName = 60;      // the rare word: one of about so many
+constexpr int kRetrievalGeneratorVersion = 2;  // 1: documents began with their rare word
+constexpr uint64_t kClusterDocuments = 4;      // documents of one cluster
+constexpr double kTopicRate = 0.4;             // words from the main topic
+constexpr double kOtherRate = 0.1;             // words from any topic
+constexpr int64_t kWordsPerName = 60;          // the rare word: one of about so many
 constexpr std::array<const char*, 3> kFiles = {"new_aan_pairs.train.tsv", "new_aan_pairs.eval.tsv",
                                                "new_aan_pairs.test.tsv"};
 /// Consonants of the topics' words; plain words have others.
 constexpr std::array<std::string_view, 6> kTopicLetters = {"bg", "ck", "fv", "jw", "pq", "xz"};
 
-struct Lexicons {
+struct RetrievalLexicons {
   std::vector<std::string> plain;
   std::vector<std::vector<std::string>> topics;
 
-  explicit Lexicons(Rng rng) : plain(make_words(rng, 800, "dhlmnrst", 2)) {
+  explicit RetrievalLexicons(Rng rng) : plain(make_words(rng, 800, "dhlmnrst", 2)) {
     for (const std::string_view letters : kTopicLetters) topics.push_back(make_words(rng, 60, letters, 2));
   }
 };
@@ -43,7 +43,7 @@ struct Lexicons {
 class Library {
  public:
   Library(uint64_t seed, uint64_t split, int64_t pairs, const RetrievalParameters& p,
-          const Lexicons& lexicons)
+          const RetrievalLexicons& lexicons)
       : seed_(mix_seeds(seed, split + 1)),
         split_(split),
         parameters_(p),
@@ -94,7 +94,7 @@ class Library {
  private:
   uint64_t seed_, split_;
   const RetrievalParameters& parameters_;
-  const Lexicons& lexicons_;
+  const RetrievalLexicons& lexicons_;
   uint64_t clusters_;
 };
 
@@ -152,7 +152,7 @@ void validate(const RetrievalParameters& p) {
 SetPlan plan_of(const RetrievalParameters& p) {
   SetPlan plan;
   plan.task = "retrieval";
-  plan.version = kGeneratorVersion;
+  plan.version = kRetrievalGeneratorVersion;
   plan.folder = "tsv_data";
   plan.other_folders = {"aan"};
   plan.own = {kFiles.begin(), kFiles.end()};
@@ -171,7 +171,7 @@ SetPlan plan_of(const RetrievalParameters& p) {
 Generation generate_retrieval(const fs::path& root, const RetrievalParameters& p) {
   validate(p);
   return make_set(root, plan_of(p), [&](const fs::path& folder) {
-    const Lexicons lexicons(Rng(mix_seeds(p.seed, 0)));
+    const RetrievalLexicons lexicons(Rng(mix_seeds(p.seed, 0)));
     const std::array<int64_t, 3> pairs = {p.train, p.val, p.test};
     Progress progress("writing tsv_data", p.train + p.val + p.test, "pairs");
     int64_t done = 0;

@@ -18,15 +18,15 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kGeneratorVersion = 1;
+constexpr int kTextGeneratorVersion = 1;
 constexpr double kMedianBytes = 1000, kSigma = 0.65, kLeastRate = 0.02, kMostRate = 0.08;
 constexpr int64_t kLeastBytes = 30, kMostBytes = 14000;
 
-struct Lexicons {
+struct TextLexicons {
   std::vector<std::string> plain;
   std::array<std::vector<std::string>, 2> label;  // [class]
 
-  explicit Lexicons(Rng rng)
+  explicit TextLexicons(Rng rng)
       : plain(make_words(rng, 1500, "bcdfghlmnprst", 2)),
         label({make_words(rng, 40, "kqz", 2), make_words(rng, 40, "vwy", 2)}) {
     constexpr std::string_view kFrequent[] = {"a", "the", "to", "in", "is", "it", "and", "of"};
@@ -35,7 +35,7 @@ struct Lexicons {
 };
 
 /// One review. The signal lies anywhere, or in the last fifth only, and then within what readers keep.
-std::string write_review(Rng& rng, const Lexicons& lexicons, size_t label, bool long_range) {
+std::string write_review(Rng& rng, const TextLexicons& lexicons, size_t label, bool long_range) {
   constexpr int64_t kKept = 4000, kLongEnough = 200;
   constexpr size_t kLastChance = 24;  // so many bytes before the end at the latest a label word comes
   const auto length = static_cast<size_t>(log_normal_length(
@@ -98,7 +98,7 @@ class ReviewWriter {
 
   fs::path folder_;
   TextParameters parameters_;
-  Lexicons lexicons_;
+  TextLexicons lexicons_;
   std::atomic<int64_t> bytes_{0};
   std::mutex mutex_;
   Progress progress_;
@@ -119,7 +119,7 @@ Generation generate_text(const fs::path& root, const TextParameters& p) {
   check_even("test", p.test);
   SetPlan plan;
   plan.task = "text";
-  plan.version = kGeneratorVersion;
+  plan.version = kTextGeneratorVersion;
   plan.folder = "aclImdb";
   plan.own = {"train", "test"};
   plan.markers = {"train/neg", "train/pos", "test/neg", "test/pos"};

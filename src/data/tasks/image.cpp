@@ -15,7 +15,8 @@
 namespace lotformer::data {
 namespace {
 
-constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kImageReaderVersion =
+    2;  // part of the caches' identity: raise it when rows would be read otherwise
 const std::vector<std::string> kTrainFiles = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                               "data_batch_4.bin", "data_batch_5.bin"};
 const std::vector<std::string> kTestFiles = {"test_batch.bin"};
@@ -62,7 +63,7 @@ ImageTask::ImageTask(const DataOptions& options) : DirectoryTask(options) {
 }
 
 std::string ImageTask::source_digest(const std::vector<std::string>& files) const {
-  SourceIdentity identity(concat("image reader ", kReaderVersion, " ", options_.grey));
+  SourceIdentity identity(concat("image reader ", kImageReaderVersion, " ", options_.grey));
   for (const std::string& file : files) identity.add_file(directory_, file, prefix_);
   return identity.digest();
 }

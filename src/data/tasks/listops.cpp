@@ -23,7 +23,8 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kListOpsReaderVersion =
+    2;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kNoUpperBound = std::numeric_limits<int64_t>::max();
 constexpr int64_t kFullLength = 0, kDepth = 1;  // indices of Dataset::property
 
@@ -135,7 +136,7 @@ std::string ListopsTask::source_digest(Split split, const listops::Encoding& enc
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0)
     throw DataError::at_file(prefix_ + listops::file_name(split), "not found");
-  return hash_bytes(concat("listops reader ", kReaderVersion, " ", listops::file_name(split), " ",
+  return hash_bytes(concat("listops reader ", kListOpsReaderVersion, " ", listops::file_name(split), " ",
                            info.st_size, " ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, " ",
                            encoding.name(), " ", encoding.numbering()));
 }

@@ -69,12 +69,12 @@ std::vector<std::string> allowed_values(const TaskSpec& task, const Word& word) 
 
 Conflict refused_value(const TaskSpec& task, const Word& word, const std::string& value) {
   const std::vector<std::string> allowed = allowed_values(task, word);
-  const std::string tasks = tasks_with(word.key, value), near = nearest(value, allowed);
+  const std::string tasks = tasks_with(word.key, value);
   std::string message = concat(word.key, " ", quoted(value).substr(1, quoted(value).size() - 2));
   message += tasks.empty() ? concat(" is no value of ", task.name)
                            : concat(" applies to ", tasks, " only, not to ", task.name);
   message += concat("; use ", join(allowed, " or "));
-  if (tasks.empty() && !near.empty()) message += concat(" (did you mean ", near, "?)");
+  if (tasks.empty()) message += did_you_mean(value, allowed);
   return {{concat("data.", word.key), "task"}, message};
 }
 

@@ -22,7 +22,8 @@ namespace {
 
 using pathfinder::Image;
 
-constexpr int kReaderVersion = 3;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kPathfinderReaderVersion =
+    3;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kOfficialImages = 200000;
 constexpr int64_t kMostBytes = int64_t{1} << 20;       // of one PNG file
 constexpr size_t kTfdsRank = 1;                        // index of Dataset::property
@@ -120,8 +121,8 @@ int64_t PathfinderTask::expected_files() const {
 /// Names, sizes and times of the metadata, and the number of image files: 200,000 files are counted, not
 /// looked at one by one.
 std::string PathfinderTask::source_digest() const {
-  SourceIdentity identity(concat("pathfinder reader ", kReaderVersion, " ", edge_, " ", options_.difficulty,
-                                 options_.skip_empty_images ? " skip" : ""));
+  SourceIdentity identity(concat("pathfinder reader ", kPathfinderReaderVersion, " ", edge_, " ",
+                                 options_.difficulty, options_.skip_empty_images ? " skip" : ""));
   for (const auto& file : pathfinder::list_metadata(directory_, prefix_))
     identity.add_file(directory_, file.name, prefix_);
   Progress progress("counting the images of " + name_, expected_files(), "files");

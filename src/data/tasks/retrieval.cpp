@@ -20,9 +20,10 @@ namespace {
 
 using retrieval::Pair;
 
-constexpr int kReaderVersion = 2;  // part of the caches' identity: raise it when rows would be read otherwise
-constexpr uint64_t kLeastFrequency = 1;  // of a character in the training documents
-constexpr TaskLength kLength = {.own = 4000};
+constexpr int kRetrievalReaderVersion =
+    2;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr uint64_t kLeastRetrievalFrequency = 1;  // of a character in the training documents
+constexpr TaskLength kRetrievalLength = {.own = 4000};
 constexpr std::array<const char*, 3> kFiles = {"new_aan_pairs.train.tsv", "new_aan_pairs.eval.tsv",
                                                "new_aan_pairs.test.tsv"};
 constexpr std::array<int64_t, 3> kOfficialPairs = {147086, 18090, 17437};
@@ -75,7 +76,7 @@ std::string advice(const fs::path& root, const Layout& layout) {
 }
 
 RetrievalTask::RetrievalTask(const DataOptions& options)
-    : DirectoryTask(options), encoder_(kLength, kLeastFrequency, options) {
+    : DirectoryTask(options), encoder_(kRetrievalLength, kLeastRetrievalFrequency, options) {
   const Layout layout = {{"tsv_data", "aan"}, {kFiles.begin(), kFiles.end()}};
   directory_ = require_directory(options_.root, layout, advice(options_.root, layout));
   prefix_ = message_prefix(options_.root, directory_);
@@ -84,7 +85,7 @@ RetrievalTask::RetrievalTask(const DataOptions& options)
 }
 
 std::string RetrievalTask::source_digest(Split split) const {
-  SourceIdentity identity(concat("retrieval reader ", kReaderVersion, " ", encoder_.name()));
+  SourceIdentity identity(concat("retrieval reader ", kRetrievalReaderVersion, " ", encoder_.name()));
   if (split != Split::train) identity.add(encoder_.numbering());
   identity.add_file(directory_, kFiles[static_cast<size_t>(split)], prefix_);
   return identity.digest();
@@ -92,7 +93,7 @@ std::string RetrievalTask::source_digest(Split split) const {
 
 /// First pass of `tokenizer: char` over the training pairs.
 void RetrievalTask::number_characters() {
-  encoder_ = TextEncoder(kLength, kLeastFrequency, options_);
+  encoder_ = TextEncoder(kRetrievalLength, kLeastRetrievalFrequency, options_);
   const std::string name = prefix_ + kFiles[0];
   retrieval::read_pairs(FileFence(directory_, prefix_).open(kFiles[0]), [&](const Pair& pair) {
     for (const size_t document : {0, 1}) {
@@ -178,7 +179,7 @@ std::unique_ptr<Task> open_retrieval(const DataOptions& options) {
 
 TaskSpec retrieval_spec() {
   return {.name = "retrieval",
-          .length = kLength,
+          .length = kRetrievalLength,
           .sequences = 2,
           .options = {{"tokenizer", {"char"}}, {"append_eos", {"true"}}},
           .conflicts = &text_conflicts,

@@ -21,11 +21,12 @@ namespace {
 
 using reviews::Review;
 
-constexpr int kReaderVersion = 1;  // part of the caches' identity: raise it when rows would be read otherwise
+constexpr int kTextReaderVersion =
+    1;  // part of the caches' identity: raise it when rows would be read otherwise
 constexpr int64_t kMostBytes = int64_t{16} << 20;  // of one review
 constexpr size_t kOfficialReviews = 25000;         // of either split
-constexpr uint64_t kLeastFrequency = 15;           // of a character in the training reviews
-constexpr TaskLength kLength = {.own = 4000, .with_char = 4096};
+constexpr uint64_t kLeastTextFrequency = 15;       // of a character in the training reviews
+constexpr TaskLength kTextLength = {.own = 4000, .with_char = 4096};
 
 class TextTask final : public DirectoryTask {
  public:
@@ -53,7 +54,7 @@ class TextTask final : public DirectoryTask {
 };
 
 TextTask::TextTask(const DataOptions& options)
-    : DirectoryTask(options), encoder_(kLength, kLeastFrequency, options) {
+    : DirectoryTask(options), encoder_(kTextLength, kLeastTextFrequency, options) {
   const Layout layout = {{"aclImdb"}, {"train/neg", "train/pos", "test/neg", "test/pos"}};
   directory_ = require_directory(options_.root, layout, "it is the IMDb set aclImdb, see scripts/get_lra.sh");
   prefix_ = message_prefix(options_.root, directory_);
@@ -62,7 +63,7 @@ TextTask::TextTask(const DataOptions& options)
 }
 
 std::string TextTask::source_digest(const std::vector<Review>& reviews, const std::string& folder) const {
-  SourceIdentity identity(concat("text reader ", kReaderVersion, " ", encoder_.name()));
+  SourceIdentity identity(concat("text reader ", kTextReaderVersion, " ", encoder_.name()));
   if (folder != "train") identity.add(encoder_.numbering());
   Progress progress("looking at the files of text", static_cast<int64_t>(reviews.size()), "reviews");
   int64_t done = 0;
@@ -89,7 +90,7 @@ void TextTask::fail_not_utf8(const Review& review) const {
 
 /// First pass of `tokenizer: char` over the training reviews.
 void TextTask::number_characters(const std::vector<Review>& reviews) {
-  encoder_ = TextEncoder(kLength, kLeastFrequency, options_);
+  encoder_ = TextEncoder(kTextLength, kLeastTextFrequency, options_);
   FileFence fence(directory_, prefix_);
   std::string bytes;
   Progress progress("counting characters of text", static_cast<int64_t>(reviews.size()), "reviews");
@@ -190,7 +191,7 @@ std::unique_ptr<Task> open_text(const DataOptions& options) {
 
 TaskSpec text_spec() {
   return {.name = "text",
-          .length = kLength,
+          .length = kTextLength,
           .options = {{"tokenizer", {"char"}}, {"append_eos", {"true"}}, {"val", {"holdout"}}},
           .conflicts = &text_conflicts,
           .open = &open_text,

@@ -127,7 +127,7 @@ TEST_CASE("generated sets: an incomplete one is made again, a foreign one is lef
   TemporaryFolder folder;
   generate_text(folder.path(), small_text());
   write_text(folder.path() / "aclImdb/train/neg/99_1.txt", "one more");
-  DataOptions options = options_for(folder.path());
+  DataOptions options = options_at(folder.path());
   options.rebuild_cache = true;  // as `lotformer-data check`
   CHECK(error_of([&] { open_task("text", options); }) ==
         "3: aclImdb/train: has 41 files, 40 wanted by aclImdb/SYNTHETIC.json");

@@ -43,7 +43,7 @@ TEST_CASE("image: ten even classes that the orientation tells, colours, the offi
   for (int i = 1; i <= 5; ++i)
     CHECK(fs::file_size(directory / concat("data_batch_", i, ".bin")) == 400 * 3073);
   CHECK(fs::file_size(directory / "test_batch.bin") == 100 * 3073);
-  const auto task = open_task("image", options_for(folder.path()));
+  const auto task = open_task("image", options_at(folder.path()));
   CHECK(task->data_origin() == "synthetic");
   CHECK(task->class_names()[3] == "grating_54");
   const Dataset train = task->open(Split::train);

@@ -175,7 +175,7 @@ TEST_CASE("pathfinder: the set is read back, with its labels, whatever the numbe
   const fs::path folder = "pathfinder32/curv_contour_length_14";
   CHECK(tree_digest(one.path() / folder) == tree_digest(two.path() / folder));
   CHECK(read_text(one.path() / folder / "metadata/1.npy").rfind("imgs/1 sample_0.png 0 ", 0) == 0);
-  const auto task = open_task("pathfinder32", options_for(one.path()));
+  const auto task = open_task("pathfinder32", options_at(one.path()));
   CHECK(task->data_origin() == "synthetic");
   const Dataset train = task->open(Split::train);
   CHECK(train.size() == 840);

@@ -164,7 +164,7 @@ TEST_CASE("lotformer-data show: a picture as PNG, and what cannot be shown") {
   CHECK(run("show --task image --row 3" + root + "--png '" + png.string() + "'").code == 0);
   std::vector<uint8_t> pixels(1024);
   CHECK(decode_grey_png(read_text(png), 32, pixels) == "");
-  const Dataset train = open_task("image", options_for(folder.path()))->open(Split::train);
+  const Dataset train = open_task("image", options_at(folder.path()))->open(Split::train);
   const auto bytes = train.bytes(3);
   CHECK(std::equal(bytes.begin(), bytes.end(), pixels.begin()));
   CHECK(run("show --task listops" + root + "--png x.png").code == 2);

@@ -27,11 +27,4 @@ inline std::string tree_digest(const fs::path& directory) {
   return hasher.digest();
 }
 
-/// A data root with one small set of each kind, removed at the end.
-inline DataOptions options_for(const fs::path& root) {
-  DataOptions options;
-  options.root = root;
-  return options;
-}
-
 }  // namespace lotformer::data::test

@@ -199,11 +199,11 @@ TEST_CASE("text and retrieval are read back") {
   retrieval.val = 5;
   retrieval.test = 6;
   generate_retrieval(folder.path(), retrieval);
-  const auto reviews = open_task("text", options_for(folder.path()));
+  const auto reviews = open_task("text", options_at(folder.path()));
   CHECK(reviews->data_origin() == "synthetic");
   CHECK(reviews->open(Split::train).size() == 20);
   CHECK(reviews->open(Split::test).size() == 10);
-  const auto pairs = open_task("retrieval", options_for(folder.path()));
+  const auto pairs = open_task("retrieval", options_at(folder.path()));
   CHECK(pairs->data_origin() == "synthetic");
   CHECK(pairs->open(Split::train).size() == 30);
   CHECK(pairs->open(Split::val).size() == 5);
