@@ -30,29 +30,35 @@ PIVOT_DEVICE float row_dot(const Cta<L>& cta, const float* a, const float* m, in
   return sum;
 }
 
-/// dU_j . U_j / mass_j, for this thread's j, from Y and dW in global memory; masses in shared.x. Mode exact.
+/// dU_j . U_j / mass_j, for this thread's j, from Y and dW in global memory; 1 / mass in shared.x. Mode
+/// exact.
 template <class L>
 PIVOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const float* d_pooled, int pivots) {
-  const Shared<L>& sm = cta.shared;
-  const RoundingColumn<L> query = rounding(cta, 0, pivots), key = rounding(cta, 1, pivots);
-  const int dim = cta.stride - kRowPadding, j = thread_index();
-  for (int d = thread_index(); d < dim; d += L::kThreads) {
-    float moved = 0, d_moved = 0;
-    for (int l = 0; l < pivots; ++l) {
-      moved += (1 - key.kept(l)) * pooled[l * dim + d];
-      d_moved += (1 - query.kept(l)) * d_pooled[l * dim + d];
-    }
-    cta.scratch[d] = moved;
-    cta.scratch[dim + d] = d_moved;
-  }
+  constexpr int kLanes = L::kThreads / L::R < kWarp ? L::kThreads / L::R : kWarp;  // that share a row
+  Shared<L>& sm = cta.shared;
+  const int dim = cta.stride - kRowPadding;
+  const ColumnShare<L> share(dim);
+  fold_column(cta, share, 0, pivots,
+              [&](int l) { return (1 - sm.kept[1][l]) * pooled[l * dim + share.column]; });
+  fold_column(cta, share, 1, pivots,
+              [&](int l) { return (1 - sm.kept[0][l]) * d_pooled[l * dim + share.column]; });
   cta_sync();
+  float* moved = cta.scratch;  // [2][dim]: of Y, of dW
+  for (int e = thread_index(); e < 2 * dim; e += L::kThreads)
+    moved[e] = column_total(cta, share, e / dim, e % dim, dim);
+  cta_sync();
+  const int j = thread_index() / kLanes;
   float dot = 0;
-  for (int d = 0; d < dim && j < pivots; ++d) {
-    const float u = key.kept(j) * pooled[j * dim + d] + key.target(j) * cta.scratch[d];
-    const float du = query.kept(j) * d_pooled[j * dim + d] + query.target(j) * cta.scratch[dim + d];
+  for (int d = thread_index() % kLanes; d < dim && j < pivots; d += kLanes) {
+    const float u = sm.kept[1][j] * pooled[j * dim + d] + sm.target[1][j] * moved[d];
+    const float du = sm.kept[0][j] * d_pooled[j * dim + d] + sm.target[0][j] * moved[dim + d];
     dot = fmaf(u, du, dot);
   }
-  return j < pivots ? dot / (sm.x[j] * sm.x[j]) : 0.0f;
+  PIVOT_UNROLL
+  for (int mask = 1; mask < kLanes; mask *= 2) dot += shuffle_xor(dot, mask);
+  if (thread_index() % kLanes == 0 && j < L::R) sm.total[j] = j < pivots ? dot * sm.x[j] * sm.x[j] : 0.0f;
+  cta_sync();
+  return thread_index() < L::R ? sm.total[thread_index()] : 0.0f;
 }
 
 template <class L>
@@ -66,13 +72,11 @@ struct AdjointSide {
 /// dW over the cluster into p.d_pooled.
 template <class L>
 PIVOT_DEVICE void pool_gradient(const Cta<L>& cta, const PivotArgs& p, AdjointSide<L>& side, int problem) {
-  OuterSum<L, kMaxHeadDim> sum;
+  RowSum<L, kMaxHeadDim> sum;
   for_blocks(cta, side.tiles, [&](int block, const Unit<L>& s) {
     Unit<L> weights;
     probabilities(cta, side.tiles, block, s, side.plan, weights);
-    add_block(cta, sum, block, &side.gradient, [&](const Stage<L>& stage, int place) {
-      write_weights(cta, stage, place, [&](int i, int c) { return weights[i][c]; });
-    });
+    add_rows(cta, sum, block, side.gradient, weights);
   });
   const int count = L::R * p.padded_dim;
   float* partial = partial_sums<L>(cta, p, problem);

@@ -84,7 +84,7 @@ pivot_apply(PivotArgs p) {
   const RowSource gradient = row_source(p, side ? p.v : p.d_out, b, h, real);
   const RowTarget d_x = row_target(p, side ? p.d_k : p.d_q, b, h), d_v = row_target(p, p.d_v, b, h);
   const float share = real > 0 ? 1.0f / static_cast<float>(real) : 0.0f;
-  OuterSum<L, kMaxHeadDim> d_z;
+  RowSum<L, kMaxHeadDim> d_z;
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     Unit<L> weights, y;
     probabilities(cta, tiles, block, s, plan_potentials<L>(p, ps, side), weights);
@@ -108,9 +108,7 @@ pivot_apply(PivotArgs p) {
     pivot_products(cta, y, cta.matrix[0], [&](int i, int column, Pair x) {
       d_x.store(cta.row(block, i), column, {kLn2 * x.x, kLn2 * x.y});
     });
-    add_block(cta, d_z, block, &tiles.x, [&](const Stage<L>& stage, int place) {
-      write_weights(cta, stage, place, [&](int i, int c) { return y[i][c]; });
-    });
+    add_rows(cta, d_z, block, tiles.x, y);
   });
   d_z.store(cta, p.z_part + (static_cast<int64_t>(ps) * p.splits + split) * L::R * p.padded_dim, p.padded_dim,
             kLn2 * p.log_scale);

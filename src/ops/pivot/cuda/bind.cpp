@@ -156,7 +156,7 @@ std::string refusal(const PivotArguments& a, const PivotSetting& setting, const 
   return pivot::cuda::refusal(problem, device);
 }
 
-Forward forward(const PivotArguments& a, const PivotSetting& setting, const Target& target) {
+Forward forward(const PivotArguments& a, const PivotSetting& setting, const Target& target, bool gradients) {
   check(a, setting, target.device);
   if (a.q.numel() == 0) return empty_forward(a);
   const Ready ready(a, setting);
@@ -169,10 +169,10 @@ Forward forward(const PivotArguments& a, const PivotSetting& setting, const Targ
   const StateLayout layout = layout_of(ready.problem, plan, state);
   const std::vector<int64_t> sides = {2, a.q.size(0), a.q.size(1)};
   const int64_t problems = 2 * a.q.size(0) * a.q.size(1);
-  const Forward result{empty_heads(a.q), memory.narrow(0, 0, layout.own),
+  const Forward result{empty_heads(a.q), memory.narrow(0, 0, gradients ? layout.own : 0),
                        memory.narrow(0, layout.residual, problems).view(sides),
                        memory.narrow(0, layout.passes, problems).view(at::kInt).view(sides)};
-  require_launched(pivot::cuda::forward(ready.problem, plan, rows_of(result.out), state,
+  require_launched(pivot::cuda::forward(ready.problem, plan, rows_of(result.out), gradients, state,
                                         scratch.mutable_data_ptr(), target.stream));
   return result;
 }
@@ -191,7 +191,8 @@ PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, co
   const at::Tensor upstream = with_rows(d_out), kept = state.contiguous();
   float* memory = const_cast<float*>(kept.const_data_ptr<float>());
   TORCH_CHECK_VALUE(kept.numel() == layout_of(ready.problem, plan, memory).own,
-                    "lotformer::pivot: the state is not that of a forward call of this shape on this device");
+                    "lotformer::pivot: the state is not that of a forward call of this shape on this device "
+                    "with keep_gram");
   const at::Tensor scratch =
       at::empty({numbers(pivot::cuda::scratch_bytes(ready.problem, plan))}, state_options(a));
   PivotGradients result{empty_heads(a.q),

@@ -29,8 +29,9 @@ std::string refusal(const PivotArguments& arguments, const PivotSetting& setting
                     const pivot::cuda::Device& device);
 
 /// Throws ValueError or TypeError for what cannot be, and for what is refused; c10::Error with what a launch
-/// said.
-Forward forward(const PivotArguments& arguments, const PivotSetting& setting, const Target& target);
+/// said. Without `gradients` the state is empty.
+Forward forward(const PivotArguments& arguments, const PivotSetting& setting, const Target& target,
+                bool gradients = true);
 PivotGradients backward(const PivotArguments& arguments, const PivotSetting& setting, const at::Tensor& d_out,
                         const at::Tensor& state, const Target& target);
 

@@ -208,6 +208,7 @@ Plan make_plan(const Problem& p, const Device& device) {
   }
   const int64_t blocks = divide_up(p.tokens, set.streamed.rows);
   plan.stream_cluster = std::min(power_of_two(blocks), largest);
+  plan.redo_clusters = std::max(device.multiprocessors / plan.stream_cluster, 1);
   plan.splits = static_cast<int>(std::min<int64_t>(blocks, kMaxSplits));
   return plan;
 }
@@ -228,18 +229,21 @@ SolverRecord solver_record(const Problem& problem, const Plan& plan, void* state
   return {args.residual, args.passes};
 }
 
-std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, void* state, void* scratch,
-                    void* stream) {
+std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, bool gradients, void* state,
+                    void* scratch, void* stream) {
   const KernelSet& set = table_row(plan.row);
   PivotArgs args = arguments(p, plan, state, scratch);
   args.out = out;
+  args.gradients = gradients;
   const int64_t problems = p.batch * p.heads;
+  args.clusters = static_cast<int>(2 * problems);
   std::string error;
   if (plan.resident >= 0) {
     error = run(set.resident[plan.resident], 2 * problems, plan.cluster, args, stream);
     args.only_flagged = 1;
+    args.clusters = std::min(args.clusters, plan.redo_clusters);
   }
-  if (error.empty()) error = run(set.streamed, 2 * problems, plan.stream_cluster, args, stream);
+  if (error.empty()) error = run(set.streamed, args.clusters, plan.stream_cluster, args, stream);
   if (error.empty())
     error = run(set.output, problems * divide_up(p.tokens, set.output.rows), 1, args, stream);
   return error;
@@ -261,8 +265,7 @@ std::string backward(const Problem& p, const Plan& plan, const Gradients& g, voi
   for (args.side = 0; args.side < 2 && error.empty(); ++args.side)
     error = run(set.adjoint, problems, plan.stream_cluster, args, stream);
   if (error.empty()) error = run(set.apply, 2 * problems * plan.splits, 1, args, stream);
-  const int64_t shared_numbers = p.heads * (p.pivots * (p.head_dim + 1) + 2);
-  if (error.empty()) error = run(set.reduce, divide_up(shared_numbers, set.reduce.rows), 1, args, stream);
+  if (error.empty()) error = run(set.reduce, p.heads * p.pivots + 1, 1, args, stream);
   return error;
 }
 

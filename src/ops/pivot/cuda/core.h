@@ -57,6 +57,7 @@ struct Device {
   int max_cluster = 1;
   /// Dynamic shared memory a CTA may have.
   std::size_t shared_bytes = 0;
+  int multiprocessors = 1;
 };
 
 /// How a call is carried out. Depends on shapes and device only, never on batch or heads: so does every bit
@@ -70,6 +71,8 @@ struct Plan {
   int cluster = 1;
   /// Of the streamed solver and the adjoint kernels.
   int stream_cluster = 1;
+  /// Clusters of the streamed solver that look for flagged problems: what the device holds at once.
+  int redo_clusters = 1;
   int splits = 1;
   int padded_dim = 32;
 };
@@ -93,9 +96,10 @@ struct SolverRecord {
 };
 SolverRecord solver_record(const Problem& problem, const Plan& plan, void* state);
 
-/// `out` receives every row, padded ones as zeros. Returns an empty text or what the launch said.
-std::string forward(const Problem& problem, const Plan& plan, const RowTensor& out, void* state,
-                    void* scratch, void* stream);
+/// `out` receives every row, padded ones as zeros. Without `gradients` the state is no good for backward.
+/// Returns an empty text or what the launch said.
+std::string forward(const Problem& problem, const Plan& plan, const RowTensor& out, bool gradients,
+                    void* state, void* scratch, void* stream);
 /// After forward with the same problem, plan and state. Every element of the gradients is written.
 std::string backward(const Problem& problem, const Plan& plan, const Gradients& gradients, void* state,
                      void* scratch, void* stream);

@@ -11,6 +11,7 @@
 #define PIVOT_DEVICE __device__ __forceinline__
 #define PIVOT_HOST_DEVICE __host__ __device__
 #define PIVOT_UNROLL _Pragma("unroll")
+#define PIVOT_UNROLL_8 _Pragma("unroll 8")
 #define PIVOT_ROLLED _Pragma("unroll 1")
 
 namespace lotformer::ops::pivot::cuda {

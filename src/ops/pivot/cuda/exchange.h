@@ -50,7 +50,9 @@ struct Shared {
   float log_b[L::R];     // log2 of what c is to become, at the accepted point
   float x[L::R];         // right-hand side and solution of the pivot system
   float extra[2][L::R];
-  float kappa[2];  // of both sides (glue.h)
+  // Of both sides (glue.h): kappa, and the rounding that keeps a share of each pivot and hands on the rest.
+  float kappa[2], kept[2][L::R], target[2][L::R];
+  float fold[2][L::kThreads];  // partial sums of columns
   Control control;
 };
 
@@ -61,7 +63,7 @@ template <class L>
 struct Cta {
   Shared<L>& shared;
   float* matrix[2];  // [R][stride]
-  float* scratch;    // staging of outer_sum.h, or the matrix of system.h
+  float* scratch;    // of outer_sum.h and system.h
   float* scores;     // of the resident solver where L::kInShared (tiles.h)
   int stride;        // padded_dim + kRowPadding
   int lane, warp, rank, ranks, parity;
@@ -73,11 +75,10 @@ struct Cta {
   PIVOT_DEVICE int column(int c) const { return unit_column<L>(c, lane); }
 };
 
-/// Floats of `scratch` for a kernel that needs both of its uses.
+/// Floats of `scratch`: rows of weights and values (outer_sum.h), which is more than the system needs.
 template <class L>
 PIVOT_HOST_DEVICE constexpr int scratch_floats(int stride) {
-  const int stage = kStageRows * (L::R + kRowPadding + stride), system = L::R * (L::R + 1);
-  return stage > system ? stage : system;
+  return kStageRows * (L::R + kRowPadding + stride);
 }
 
 template <class L>

@@ -20,8 +20,28 @@ namespace lotformer::ops::pivot::cuda {
 
 constexpr float kLeastMass = 1e-37f;  // a pivot mass that underflows passes on nothing instead of 0 / 0
 
-/// Loads sigma, and for mode exact c of both sides: query side into shared.marginal, key side into
-/// shared.extra[0]; else the product of both e and the gluing into shared.weight, e of the two sides into
+/// Rounding of one side from its masses: shared.kept and shared.target; on the key side also
+/// 1 / (R'^T c')_j, by which summaries are multiplied, into shared.x. A warp calls it. Mode exact.
+template <class L>
+PIVOT_DEVICE void set_rounding(const Cta<L>& cta, int side, int pivots) {
+  Shared<L>& sm = cta.shared;
+  const float* c = side ? sm.extra[0] : sm.marginal;
+  const bool held = sm.kappa[side] == 0;
+  const auto lacking = [&](int j) { return fmaxf(sm.sigma[j] - c[j], 0.0f); };
+  const float missing = column_sum(cta, pivots, lacking);
+  for_columns(cta, pivots, [&](int j) {
+    sm.kept[side][j] = held ? fminf(1.0f, sm.sigma[j] / fmaxf(c[j], kTiny)) : 1.0f;
+    sm.target[side][j] = missing > 0 ? lacking(j) / fmaxf(missing, kTiny) : sm.sigma[j];
+  });
+  if (side == 0) return;
+  const float moved = column_sum(cta, pivots, [&](int j) { return (1 - sm.kept[1][j]) * c[j]; });
+  for_columns(cta, pivots, [&](int j) {
+    sm.x[j] = 1.0f / fmaxf(sm.kept[1][j] * c[j] + sm.target[1][j] * moved, kLeastMass);
+  });
+}
+
+/// Mode exact: c of both sides, query side into shared.marginal, key side into shared.extra[0], and the
+/// roundings; else the product of both e and the gluing into shared.weight, e of the two sides into
 /// shared.extra. `problem` = batch * heads + head. Ends with a barrier.
 template <class L>
 PIVOT_DEVICE void load_gluing(const Cta<L>& cta, const PivotArgs& p, int problem) {
@@ -48,128 +68,87 @@ PIVOT_DEVICE void load_gluing(const Cta<L>& cta, const PivotArgs& p, int problem
     }
   }
   cta_sync();
-}
-
-/// One column of R^T y or R y in place; c is the side's pivot marginal.
-template <class L>
-struct RoundingColumn {
-  const float* sigma;
-  const float* c;
-  int pivots;
-  float missing;  // sum of (sigma - c)^+
-  bool held;
-
-  PIVOT_DEVICE float kept(int j) const { return held ? fminf(1.0f, sigma[j] / fmaxf(c[j], kTiny)) : 1.0f; }
-  PIVOT_DEVICE float target(int j) const {
-    return missing > 0 ? fmaxf(sigma[j] - c[j], 0.0f) / fmaxf(missing, kTiny) : sigma[j];
-  }
-  template <class Get, class Set>
-  PIVOT_DEVICE void transposed(Get get, Set set) const {
-    float moved = 0;
-    for (int l = 0; l < pivots; ++l) moved += (1 - kept(l)) * get(l);
-    for (int j = 0; j < pivots; ++j) set(j, kept(j) * get(j) + target(j) * moved);
-  }
-  template <class Get, class Set>
-  PIVOT_DEVICE void direct(Get get, Set set) const {
-    float mean = 0;
-    for (int j = 0; j < pivots; ++j) mean += target(j) * get(j);
-    for (int l = 0; l < pivots; ++l) set(l, kept(l) * get(l) + (1 - kept(l)) * mean);
-  }
-};
-
-/// Of a side, after load_gluing.
-template <class L>
-PIVOT_DEVICE RoundingColumn<L> rounding(const Cta<L>& cta, int side, int pivots) {
-  const Shared<L>& sm = cta.shared;
-  const float* c = side ? sm.extra[0] : sm.marginal;
-  float missing = 0;
-  for (int j = 0; j < pivots; ++j) missing += fmaxf(sm.sigma[j] - c[j], 0.0f);
-  return {sm.sigma, c, pivots, missing, sm.kappa[side] == 0};
-}
-
-/// (R'^T c')_j, the mass by which summaries are divided, into shared.x. A barrier must follow.
-template <class L>
-PIVOT_DEVICE void load_masses(const Cta<L>& cta, int pivots) {
-  Shared<L>& sm = cta.shared;
-  if (thread_index() == 0) {
-    const RoundingColumn<L> key = rounding(cta, 1, pivots);
-    key.transposed([&](int j) { return sm.extra[0][j]; },
-                   [&](int j, float x) { sm.x[j] = fmaxf(x, kLeastMass); });
-  }
-}
-
-/// m (holding Y) becomes U, a column a thread. Mode exact, after load_masses.
-template <class L>
-PIVOT_DEVICE void summaries(const Cta<L>& cta, float* m, int pivots) {
-  const Shared<L>& sm = cta.shared;
-  const RoundingColumn<L> key = rounding(cta, 1, pivots);
-  for (int d = thread_index(); d < cta.stride - kRowPadding; d += L::kThreads) {
-    const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
-    key.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x / sm.x[j]; });
-  }
-}
-
-/// Fills m with W of a problem. After load_gluing (and load_masses). Ends with a barrier.
-template <class L>
-PIVOT_DEVICE void load_summary(const Cta<L>& cta, const PivotArgs& p, int problem, float* m) {
-  const Shared<L>& sm = cta.shared;
-  load_matrix(cta, m, p.pooled + static_cast<int64_t>(problem) * L::R * p.padded_dim, L::R, p.padded_dim, 1);
-  cta_sync();
-  if (p.mode == Mode::exact) {
-    summaries(cta, m, p.pivots);
-    const RoundingColumn<L> query = rounding(cta, 0, p.pivots);
-    for (int d = thread_index(); d < p.padded_dim; d += L::kThreads) {
-      const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
-      query.direct([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x; });
-    }
-  } else {
-    for (int e = thread_index(); e < L::R * p.padded_dim; e += L::kThreads)
-      m[e / p.padded_dim * cta.stride + e % p.padded_dim] *= sm.weight[e / p.padded_dim];
-  }
+  if (p.mode != Mode::exact) return;
+  if (cta.warp < 2) set_rounding(cta, cta.warp, p.pivots);
   cta_sync();
 }
 
-/// m (holding dW) becomes dU, a column a thread. Mode exact.
+/// The thread's part of sum_l term(l) over all rows l, for its column, into shared.fold[buffer]; a barrier
+/// must follow, and then column_total.
+template <class L, class Term>
+PIVOT_DEVICE void fold_column(const Cta<L>& cta, const ColumnShare<L>& share, int buffer, int pivots,
+                              Term term) {
+  float sum = 0;
+  PIVOT_UNROLL_8
+  for (int l = share.first; l < pivots; l += share.step) sum += term(l);
+  cta.shared.fold[buffer][thread_index()] = sum;
+}
+/// Of one column, in the order of the parts.
 template <class L>
-PIVOT_DEVICE void summary_gradient(const Cta<L>& cta, float* m, int pivots) {
-  const RoundingColumn<L> query = rounding(cta, 0, pivots);
-  for (int d = thread_index(); d < cta.stride - kRowPadding; d += L::kThreads) {
-    const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
-    query.transposed([&](int j) { return at(j); }, [&](int j, float x) { at(j) = x; });
-  }
+PIVOT_DEVICE float column_total(const Cta<L>& cta, const ColumnShare<L>& share, int buffer, int column,
+                                int dim) {
+  float sum = 0;
+  for (int part = 0; part < share.step; ++part) sum += cta.shared.fold[buffer][part * dim + column];
+  return sum;
 }
 
-/// m (holding dW; mode exact: dU) becomes E. Ends with a barrier.
-template <class L>
-PIVOT_DEVICE void pooled_gradient(const Cta<L>& cta, const PivotArgs& p, float* m) {
-  const Shared<L>& sm = cta.shared;
-  if (p.mode == Mode::exact) {
-    const RoundingColumn<L> key = rounding(cta, 1, p.pivots);
-    for (int d = thread_index(); d < p.padded_dim; d += L::kThreads) {
-      const auto at = [&](int j) -> float& { return m[j * cta.stride + d]; };
-      key.direct([&](int j) { return at(j) / sm.x[j]; }, [&](int j, float x) { at(j) = x; });
-    }
-  } else {
-    for (int e = thread_index(); e < L::R * p.padded_dim; e += L::kThreads)
-      m[e / p.padded_dim * cta.stride + e % p.padded_dim] *= sm.weight[e / p.padded_dim];
-  }
+/// m_ld := row(l, m_ld, sum_k term(k, m_kd)) for the true pivots l, k and every column d, all threads
+/// together. Each thread only reads and writes elements of its own share, so calls with different buffers
+/// follow each other without a barrier; one must stand between a call and other readers of m.
+template <class L, class Term, class Row>
+PIVOT_DEVICE void mix_rows(const Cta<L>& cta, float* m, int pivots, int buffer, Term term, Row row) {
+  const int dim = cta.stride - kRowPadding;
+  const ColumnShare<L> share(dim);
+  const auto at = [&](int l) -> float& { return m[l * cta.stride + share.column]; };
+  fold_column(cta, share, buffer, pivots, [&](int l) { return term(l, at(l)); });
   cta_sync();
+  const float total = column_total(cta, share, buffer, share.column, dim);
+  PIVOT_UNROLL_8
+  for (int l = share.first; l < pivots; l += share.step) at(l) = row(l, at(l), total);
+}
+
+/// m := R^T m of a side.
+template <class L>
+PIVOT_DEVICE void rounding_transposed(const Cta<L>& cta, float* m, int pivots, int side, int buffer) {
+  const float *kept = cta.shared.kept[side], *target = cta.shared.target[side];
+  mix_rows(
+      cta, m, pivots, buffer, [&](int l, float x) { return (1 - kept[l]) * x; },
+      [&](int j, float x, float moved) { return kept[j] * x + target[j] * moved; });
+}
+
+/// m := R diag(shared.x) m of a side.
+template <class L>
+PIVOT_DEVICE void rounding_direct(const Cta<L>& cta, float* m, int pivots, int side, int buffer) {
+  const float *kept = cta.shared.kept[side], *target = cta.shared.target[side], *scale = cta.shared.x;
+  mix_rows(
+      cta, m, pivots, buffer, [&](int j, float x) { return target[j] * (scale[j] * x); },
+      [&](int l, float x, float mean) { return kept[l] * (scale[l] * x) + (1 - kept[l]) * mean; });
+}
+
+/// m_jd *= shared.weight_j. Modes truncated and reference.
+template <class L>
+PIVOT_DEVICE void weigh_rows(const Cta<L>& cta, float* m) {
+  const ColumnShare<L> share(cta.stride - kRowPadding);
+  for (int j = share.first; j < L::R; j += share.step)
+    m[j * cta.stride + share.column] *= cta.shared.weight[j];
 }
 
 /// What the tokens of a side are multiplied with: W (queries) or E (keys), into m. Ends with a barrier.
 template <class L>
 PIVOT_DEVICE void load_side_matrix(const Cta<L>& cta, const PivotArgs& p, int side, int problem, float* m) {
+  const float* source = (side ? p.d_pooled : p.pooled) + static_cast<int64_t>(problem) * L::R * p.padded_dim;
+  load_matrix(cta, m, source, L::R, p.padded_dim, 1);
   load_gluing(cta, p, problem);
-  if (p.mode == Mode::exact) load_masses(cta, p.pivots);
-  if (side == 0) {
-    load_summary(cta, p, problem, m);
-    return;
+  if (p.mode != Mode::exact) {
+    weigh_rows(cta, m);
+  } else if (side == 0) {  // U = R'^T Y / mass, W = R U
+    rounding_transposed(cta, m, p.pivots, 1, 0);
+    rounding_direct(cta, m, p.pivots, 0, 1);
+  } else {  // dU = R^T dW, E = R' (dU / mass)
+    rounding_transposed(cta, m, p.pivots, 0, 0);
+    rounding_direct(cta, m, p.pivots, 1, 1);
   }
-  load_matrix(cta, m, p.d_pooled + static_cast<int64_t>(problem) * L::R * p.padded_dim, L::R, p.padded_dim,
-              1);
   cta_sync();
-  if (p.mode == Mode::exact) summary_gradient(cta, m, p.pivots);
-  pooled_gradient(cta, p, m);
 }
 
 }  // namespace lotformer::ops::pivot::cuda

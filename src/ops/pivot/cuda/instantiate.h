@@ -11,28 +11,22 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-enum class Scratch { none, stage, stage_or_system };
+enum class Scratch { none, stage, stage_and_scores };
 
-/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and what OuterSum or the
-/// pivot system needs.
+/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and its scratch, behind which
+/// the scores of the resident solver stand where they are in shared memory.
 template <class L, int Matrices, Scratch kScratch>
 std::size_t shared_bytes(int padded_dim) {
   const std::size_t row = padded_dim + kRowPadding;
-  std::size_t scratch = 0;
-  if (kScratch == Scratch::stage) scratch = kStageRows * (L::R + kRowPadding + row);
-  if (kScratch == Scratch::stage_or_system) scratch = scratch_floats<L>(static_cast<int>(row));
-  if (kScratch == Scratch::stage_or_system && L::kInShared) scratch += kResidentValues * L::kThreads;
+  std::size_t scratch = kScratch == Scratch::none ? 0 : scratch_floats<L>(static_cast<int>(row));
+  if (kScratch == Scratch::stage_and_scores && L::kInShared) scratch += kResidentValues * L::kThreads;
   return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * L::R * row + scratch) * sizeof(float);
-}
-
-inline std::size_t no_shared_bytes(int) {
-  return 0;
 }
 
 template <class L>
 KernelShape resident_shape() {
   return {pivot_solve<L, true>, L::kThreads, L::kUnits * L::kBlockRows,
-          shared_bytes<L, 1, Scratch::stage_or_system>};
+          shared_bytes<L, 1, Scratch::stage_and_scores>};
 }
 
 template <class L, class Wide>
@@ -41,12 +35,11 @@ KernelSet make_kernel_set() {
   set.pivots = L::R;
   set.resident[0] = resident_shape<L>();
   if constexpr (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
-  set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows,
-                  shared_bytes<L, 1, Scratch::stage_or_system>};
+  set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows, shared_bytes<L, 1, Scratch::stage>};
   set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::none>};
-  set.adjoint = {pivot_adjoint<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage_or_system>};
+  set.adjoint = {pivot_adjoint<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};
   set.apply = {pivot_apply<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};
-  set.reduce = {pivot_reduce<L::R>, kReduceThreads, kReduceThreads, no_shared_bytes};
+  set.reduce = {pivot_reduce<L::R>, kReduceThreads, 1, reduce_shared_bytes};
   return set;
 }
 

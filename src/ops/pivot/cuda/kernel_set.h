@@ -14,7 +14,7 @@ using Kernel = void (*)(PivotArgs);
 struct KernelShape {
   Kernel kernel;
   int threads;
-  int rows;  // tokens a CTA takes at a time
+  int rows;  // tokens a CTA takes at a time; reduce: pivots
   std::size_t (*shared_bytes)(int padded_dim);
 };
 

@@ -86,6 +86,20 @@ struct RowRange {
   int first, blocks, real, tokens;
 };
 
+/// Which elements of a matrix [R][padded_dim] a thread takes where all of a CTA work on it: one column, every
+/// step-th row. padded_dim is 32 or 64, so nothing is divided.
+template <class L>
+struct ColumnShare {
+  int column, first, step;
+
+  explicit PIVOT_DEVICE ColumnShare(int padded_dim) {
+    const int bits = 5 + (padded_dim >> 6);
+    column = thread_index() & (padded_dim - 1);
+    first = thread_index() >> bits;
+    step = L::kThreads >> bits;
+  }
+};
+
 /// Row range of this CTA. Blocks beyond the real tokens are left out when streamed.
 template <class L>
 PIVOT_DEVICE RowRange share_of(int tokens, int real, int rank, int ranks, bool resident) {

@@ -31,11 +31,11 @@ struct Operators {
   static Exact exact(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& pivots,
                      const at::Tensor& sigma, const Optional& kappa, const Optional& lengths,
                      const Optional& query_masses, const Optional& key_masses, double epsilon,
-                     double tolerance, int64_t max_passes, bool) {
+                     double tolerance, int64_t max_passes, bool keep_gram) {
     const Site site(q);
     const Forward r =
         forward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon),
-                {PivotMode::exact, tolerance, max_passes, 0}, site.target());
+                {PivotMode::exact, tolerance, max_passes, 0}, site.target(), keep_gram);
     return {r.out, r.state, r.residual, r.passes};
   }
 

@@ -14,12 +14,7 @@ PIVOT_DEVICE void probabilities(const Cta<L>& cta, const Tiles<L, false>& tiles,
   float point[L::kCols];
   PIVOT_UNROLL
   for (int c = 0; c < L::kCols; ++c) point[c] = h[cta.column(c)];
-  PIVOT_UNROLL
-  for (int i = 0; i < L::kUnitRows; ++i) {
-    const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
-    PIVOT_UNROLL
-    for (int c = 0; c < L::kCols; ++c) p[i][c] = probability(tiles, s[i][c], point[c], norm);
-  }
+  block_probabilities(cta, tiles, block, s, point, p);
 }
 
 /// Potentials of the plan, [R] in global memory.

@@ -32,7 +32,9 @@ struct PivotArgs {
   float log_scale;      // log2(e) / (sqrt(head_dim) epsilon): scores in powers of two
   float clamp;          // bound of |score| in powers of two, infinity for none
   // launch
+  int gradients;     // solve, exact: keep the Gram matrix for a backward pass
   int only_flagged;  // solve: leave alone what is not flagged
+  int clusters;      // streamed solve: how many share the sides
   int side;          // adjoint: which side
   int splits;        // apply: CTAs a side of a problem
   // tensors

@@ -140,11 +140,11 @@ PIVOT_DEVICE void pivot_products(const Cta<L>& cta, const Unit<L>& p, const floa
 template <class L>
 PIVOT_DEVICE void load_matrix(const Cta<L>& cta, float* m, const float* source, int pivots, int dim,
                               float scale) {
-  const int padded = cta.stride - kRowPadding;
-  for (int e = thread_index(); e < L::R * padded; e += L::kThreads) {
-    const int j = e / padded, d = e % padded;
-    m[j * cta.stride + d] = j < pivots && d < dim ? source[j * dim + d] * scale : 0.0f;
-  }
+  const ColumnShare<L> share(cta.stride - kRowPadding);
+  const int d = share.column;
+  PIVOT_UNROLL_8  // as many loads are under way at once
+      for (int j = share.first; j < L::R; j += share.step) m[j * cta.stride + d] =
+          j < pivots && d < dim ? source[j * dim + d] * scale : 0.0f;
 }
 
 }  // namespace lotformer::ops::pivot::cuda

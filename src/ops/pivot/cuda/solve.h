@@ -125,12 +125,12 @@ PIVOT_DEVICE void first_pivot_update(Cta<L>& cta, Tiles<L, kResident>& tiles, in
 
 /// sum_i a_i p_i. u_i. at the point that was evaluated last, over the cluster, into `result` [R][columns].
 /// `source` null: u = p.
-template <class L, bool kResident, int kMaxColumns, bool kGram>
+template <class Sum, class L, bool kResident>
 PIVOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
                                const RowSource* source, int columns, float* result) {
   float point[L::kCols];  // read again: registers are short
   read_point<L, kResident>(cta, point);
-  OuterSum<L, kMaxColumns, kGram> sum;
+  Sum sum;
   sum_outer(cta, tiles, point, source, sum);
   float* partial = partial_sums<L>(cta, p, ps);
   sum.store(cta, partial + cta.rank * L::R * columns, columns, 1.0f / static_cast<float>(cta.rows.real));
@@ -147,8 +147,8 @@ PIVOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const Piv
   const Control now = sm.control;
   const bool last = !now.active && !now.returning;
   bool newton = now.active && !now.course.sinkhorn;
-  if (now.accepted && (last || newton))
-    weighted_sum<L, kResident, L::R, true>(cta, tiles, p, ps, nullptr, L::R, gram);
+  if (now.accepted && (newton || (last && p.gradients)))
+    weighted_sum<GramSum<L>>(cta, tiles, p, ps, nullptr, L::R, gram);
   if (last) return false;
   if (newton) {
     if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
@@ -258,13 +258,11 @@ PIVOT_DEVICE void keep_nothing(const Cta<L>& cta, const PivotArgs& p, int ps) {
 template <class L, bool kResident>
 constexpr int kSolveCtas = kResident&& L::R <= 16 ? 2 : 1;
 
+/// One side of a problem.
 template <class L, bool kResident>
-PIVOT_KERNEL(L::kThreads, (kSolveCtas<L, kResident>))
-pivot_solve(PivotArgs p) {
-  Cta<L> cta = make_cta<L>(p, 1);
+PIVOT_DEVICE void solve_side(Cta<L>& cta, const PivotArgs& p, int ps) {
   const int problems = p.batch * p.heads;
-  const int ps = cta_index() / cta.ranks, side = ps / problems, b = ps % problems / p.heads, h = ps % p.heads;
-  if (p.only_flagged && !p.flag[ps]) return;
+  const int side = ps / problems, b = ps % problems / p.heads, h = ps % p.heads;
   Shared<L>& sm = cta.shared;
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
@@ -285,9 +283,44 @@ pivot_solve(PivotArgs p) {
   keep_solution(cta, p, ps);
   if (side == 0) return;
   const RowSource values = row_source(p, p.v, b, h, real);
-  weighted_sum<L, kResident, kMaxHeadDim, false>(
-      cta, tiles, p, ps, &values, p.padded_dim,
-      p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
+  weighted_sum<RowSum<L, kMaxHeadDim>>(cta, tiles, p, ps, &values, p.padded_dim,
+                                       p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
+}
+
+/// Bit i: whether cluster `first` has anything to do at side first + i * clusters. All flags are under way at
+/// once.
+PIVOT_DEVICE int sides_to_solve(const PivotArgs& p, int first, int count) {
+  int wanted = 0;
+  PIVOT_UNROLL
+  for (int i = 0; i < count; ++i) {
+    const int ps = first + i * p.clusters;
+    if (ps < 2 * p.batch * p.heads && (!p.only_flagged || p.flag[ps])) wanted |= 1 << i;
+  }
+  return wanted;
+}
+
+/// The resident solver has a cluster for each side. The streamed one walks over them, since few of them or
+/// none may be flagged: as many clusters as the device holds at once.
+template <class L, bool kResident>
+PIVOT_KERNEL(L::kThreads, (kSolveCtas<L, kResident>))
+pivot_solve(PivotArgs p) {
+  constexpr int kLook = 8;
+  Cta<L> cta = make_cta<L>(p, 1);
+  const int first = cta_index() / cta.ranks;
+  if constexpr (kResident) {
+    solve_side<L, kResident>(cta, p, first);
+  } else {
+    PIVOT_ROLLED
+    for (int base = first; base < 2 * p.batch * p.heads; base += kLook * p.clusters) {
+      const int wanted = sides_to_solve(p, base, kLook);
+      PIVOT_ROLLED
+      for (int i = 0; i < kLook; ++i) {
+        if ((wanted >> i & 1) == 0) continue;
+        cta_sync();  // nobody still reads the decisions of the side before
+        solve_side<L, kResident>(cta, p, base + i * p.clusters);
+      }
+    }
+  }
 }
 
 }  // namespace lotformer::ops::pivot::cuda

@@ -3,8 +3,9 @@
 // all CTAs of a cluster redundantly.
 //
 // Scaled by q = sqrt(c) to the diagonal 1 + kappa; theta q q^T lifts the null vector q (at theta = 1) and
-// leaves the rest as it is; a jitter keeps float32 positive definite. L D L^T, one CTA barrier a column;
-// triangular solves by warp 0, numbers in registers.
+// leaves the rest as it is; a jitter keeps float32 positive definite. Gauss-Jordan elimination, which needs
+// no pivoting on a positive definite matrix and no substitution behind it: the matrix is in registers, a tile
+// a thread, and a column goes through shared memory, one CTA barrier each.
 #pragma once
 
 #include "exchange.h"
@@ -15,9 +16,10 @@ constexpr float kTiny = static_cast<float>(rules::Precision<float>::kTiny);
 constexpr float kJitter = static_cast<float>(rules::Precision<float>::kJitter);
 
 template <class L>
-constexpr int kSlots = (L::R + kWarp - 1) / kWarp;  // columns a lane of warp 0 owns: j = slot * 32 + lane
+constexpr int kSlots = (L::R + kWarp - 1) /
+                       kWarp;  // columns a lane owns where a warp works on all of them: j = slot * 32 + lane
 
-/// Sum over the columns j < n of value(j), on all lanes of warp 0 (only that warp calls it).
+/// Sum over the columns j < n of value(j), on all lanes of the warp that calls it.
 template <class L, class F>
 PIVOT_DEVICE float column_sum(const Cta<L>& cta, int n, F value) {
   float x = 0;
@@ -47,103 +49,168 @@ PIVOT_DEVICE void for_columns(const Cta<L>& cta, int n, F f) {
   }
 }
 
-/// L D L^T in place (lower triangle, columns of L still times D). False when a pivot is not positive.
+/// Which elements of the r x r matrix a thread holds in registers: those at (down + kDown a, across + kAcross
+/// b). Threads of a column follow each other, so that those who show a column are few warps.
 template <class L>
-PIVOT_DEVICE bool factorise(const Cta<L>& cta, float* m, int n) {
-  constexpr int stride = L::R + 1;
-  bool positive = true;
-  PIVOT_ROLLED
-  for (int k = 0; k < n; ++k) {
-    cta_sync();
-    const float d = m[k * stride + k];
-    positive = positive && d > 0;
-    PIVOT_ROLLED
-    for (int i = k + 1 + cta.warp; i < n; i += L::kWarps) {
-      const float factor = m[i * stride + k] / d;
-      for (int j = k + 1 + cta.lane; j <= i; j += kWarp) m[i * stride + j] -= factor * m[j * stride + k];
-    }
-  }
-  return positive;
+struct SystemGrid {
+  static constexpr int kDown = L::R < 16 ? L::R : 16;
+  static constexpr int kAcross = L::kThreads / kDown < L::R ? L::kThreads / kDown : L::R;
+  static constexpr int kRows = L::R / kDown, kColumns = L::R / kAcross;
+  int down, across;
+  bool used;  // small matrices leave threads over, which only wait
+
+  PIVOT_DEVICE SystemGrid()
+      : down(thread_index() % kDown),
+        across(thread_index() / kDown % kAcross),
+        used(thread_index() < kDown * kAcross) {}
+  PIVOT_DEVICE int row(int a) const { return down + kDown * a; }
+  PIVOT_DEVICE int column(int b) const { return across + kAcross * b; }
+};
+
+/// Shared memory of a system, in Cta::scratch.
+template <class L>
+struct SystemMemory {
+  static constexpr int kShown = L::R + 2;
+  float* root;          // q [R]
+  float* inverse_root;  // 1 / q [R]
+  float* right;         // right-hand side of the scaled system [R]
+  float* inverse;       // 1 / pivot [R]
+  float* shown;  // [2][kShown]: a column with 0 at its pivot, its right-hand side, its pivot; by its parity
+
+  explicit PIVOT_DEVICE SystemMemory(float* scratch)
+      : root(scratch),
+        inverse_root(scratch + L::R),
+        right(scratch + 2 * L::R),
+        inverse(scratch + 3 * L::R),
+        shown(scratch + 4 * L::R) {}
+};
+static_assert(4 * 4 + 2 * SystemMemory<Layout<4, 4>>::kShown <= scratch_floats<Layout<4, 4>>(32),
+              "the smallest");
+
+/// 1 / d of a normal d to an ulp or two, without the branch of a division.
+PIVOT_DEVICE float reciprocal(float d) {
+  const float r = divide_fast(1.0f, d);
+  return fmaf(fmaf(-d, r, 1.0f), r, r);
 }
 
-/// v := (L D L^T)^-1 v, v in the slots of warp 0.
+/// A matrix with one right-hand side, element by element in the registers of the CTA.
 template <class L>
-PIVOT_DEVICE void substitute(const Cta<L>& cta, const float* m, int n, float (&v)[kSlots<L>]) {
-  constexpr int stride = L::R + 1;
-  PIVOT_UNROLL
-  for (int s = 0; s < kSlots<L>; ++s) {
-    PIVOT_ROLLED
-    for (int k = s * kWarp; k < n && k < (s + 1) * kWarp; ++k) {
-      const float y = shuffle_from(v[s], k % kWarp) / m[k * stride + k];
-      PIVOT_UNROLL
-      for (int o = s; o < kSlots<L>; ++o) {
-        const int i = o * kWarp + cta.lane;
-        if (i > k && i < n) v[o] -= m[i * stride + k] * y;
-      }
-    }
-  }
-  PIVOT_UNROLL
-  for (int s = 0; s < kSlots<L>; ++s) {
-    const int j = s * kWarp + cta.lane;
-    if (j < n) v[s] /= m[j * stride + j];
-  }
-  PIVOT_UNROLL
-  for (int s = kSlots<L> - 1; s >= 0; --s) {
-    PIVOT_ROLLED
-    for (int k = (n < (s + 1) * kWarp ? n : (s + 1) * kWarp) - 1; k >= s * kWarp; --k) {
-      const float x = shuffle_from(v[s], k % kWarp);
-      PIVOT_UNROLL
-      for (int o = 0; o <= s; ++o) {
-        const int i = o * kWarp + cta.lane;
-        if (i < k) v[o] -= m[k * stride + i] / m[i * stride + i] * x;
-      }
-    }
-  }
-}
+struct System {
+  using Grid = SystemGrid<L>;
+  Grid grid;
+  float m[Grid::kRows][Grid::kColumns];  // what is left of the column in hand has no meaning any more
+  float y[Grid::kRows];                  // of the thread's rows; the threads of a row hold the same
 
-/// Solves for shared.x (in: right-hand side, out: solution with mean zero, c . x = 0 where kappa > 0); c in
-/// shared.marginal, G [R][R] in global memory. False, and shared.x = 0, when the matrix is not numerically
-/// positive definite. All threads of the CTA call it; ends with a barrier.
+  /// Shows the others column k and its right-hand side. `b` is its place in the threads that hold it.
+  PIVOT_DEVICE void show_column(const SystemMemory<L>& memory, int k, int b) const {
+    if (!grid.used || grid.across != k % Grid::kAcross) return;
+    float* shown = memory.shown + (k & 1) * SystemMemory<L>::kShown;
+    PIVOT_UNROLL
+    for (int a = 0; a < Grid::kRows; ++a) {
+      const bool pivot = grid.row(a) == k;
+      shown[grid.row(a)] = pivot ? 0.0f : m[a][b];
+      if (!pivot) continue;
+      shown[L::R] = y[a];
+      shown[L::R + 1] = m[a][b];
+    }
+  }
+
+  /// Takes column k, which everybody sees, out of all other rows. Columns before tile `first` are done. Row k
+  /// to the right of the pivot is column k below it. False when the pivot is not positive.
+  PIVOT_DEVICE bool eliminate(const SystemMemory<L>& memory, int k, int first) {
+    const float* shown = memory.shown + (k & 1) * SystemMemory<L>::kShown;
+    const float d = shown[L::R + 1], r = reciprocal(d), y_k = shown[L::R];
+    float factor[Grid::kRows];
+    PIVOT_UNROLL
+    for (int a = 0; a < Grid::kRows; ++a) {
+      factor[a] = -shown[grid.row(a)] * r;
+      y[a] = fmaf(factor[a], y_k, y[a]);
+    }
+    PIVOT_UNROLL
+    for (int b = first; b < Grid::kColumns; ++b) {
+      const float row_k = shown[grid.column(b)];
+      PIVOT_UNROLL
+      for (int a = 0; a < Grid::kRows; ++a) m[a][b] = fmaf(factor[a], row_k, m[a][b]);
+    }
+    if (thread_index() == 0) memory.inverse[k] = r;
+    return d > 0;
+  }
+
+  /// Gauss-Jordan elimination of the first n columns: the solution is y / pivot. False when a pivot is not
+  /// positive. Ends without a barrier.
+  PIVOT_DEVICE bool solve(const SystemMemory<L>& memory, int n) {
+    bool positive = true;
+    show_column(memory, 0, 0);
+    PIVOT_UNROLL
+    for (int b = 0; b < Grid::kColumns; ++b) {
+      const int end = n < (b + 1) * Grid::kAcross ? n : (b + 1) * Grid::kAcross;
+      PIVOT_ROLLED
+      for (int k = b * Grid::kAcross; k < end; ++k) {
+        cta_sync();
+        positive = eliminate(memory, k, b) && positive;
+        if (k + 1 < end) show_column(memory, k + 1, b);
+      }
+      if (b + 1 < Grid::kColumns && end < n) show_column(memory, end, b + 1);
+    }
+    return positive;
+  }
+};
+
+/// Solves for shared.x (in: right-hand side, read by warp 0 only; out: solution with mean zero, c . x = 0
+/// where kappa > 0); c in shared.marginal, G [R][R] in global memory. False, and shared.x = 0, when the
+/// matrix is not numerically positive definite. All threads of the CTA call it; ends with a barrier.
 template <class L>
 PIVOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, float kappa, int n) {
+  using Grid = SystemGrid<L>;
   Shared<L>& sm = cta.shared;
-  float* m = cta.scratch;
-  constexpr int stride = L::R + 1;
-  for (int i = cta.warp; i < n; i += L::kWarps) {
-    const float qi = sqrtf(fmaxf(sm.marginal[i], kTiny));
-    for (int j = cta.lane; j <= i; j += kWarp) {
-      const float qj = sqrtf(fmaxf(sm.marginal[j], kTiny));
-      m[i * stride + j] =
-          theta * (qi * qj - gram[i * L::R + j] / (qi * qj)) + (i == j ? 1 + kappa + kJitter : 0.0f);
+  const SystemMemory<L> memory(cta.scratch);
+  if (cta.warp == 0) {
+    const float sum = column_sum(cta, n, [&](int j) { return sm.x[j]; });
+    for_columns(cta, L::R, [&](int j) {
+      const bool real = j < n;
+      memory.root[j] = real ? sqrtf(fmaxf(sm.marginal[j], kTiny)) : 0.0f;
+      memory.inverse_root[j] = real ? 1.0f / memory.root[j] : 0.0f;
+      memory.right[j] = real ? (sm.x[j] - sm.marginal[j] * sum) * memory.inverse_root[j] : 0.0f;
+    });
+  }
+  System<L> system;
+  const Grid& grid = system.grid;
+  PIVOT_UNROLL
+  for (int a = 0; a < Grid::kRows; ++a) {
+    PIVOT_UNROLL
+    for (int b = 0; b < Grid::kColumns; ++b) {
+      const bool real = grid.row(a) < n && grid.column(b) < n;
+      system.m[a][b] = real ? gram[grid.row(a) * L::R + grid.column(b)] : 0.0f;
     }
   }
-  const bool positive = factorise(cta, m, n);
+  cta_sync();
+  PIVOT_UNROLL
+  for (int a = 0; a < Grid::kRows; ++a) {
+    const int i = grid.row(a);
+    system.y[a] = memory.right[i];
+    PIVOT_UNROLL
+    for (int b = 0; b < Grid::kColumns; ++b) {
+      const int j = grid.column(b);
+      const float scaled = system.m[a][b] * (memory.inverse_root[i] * memory.inverse_root[j]);
+      system.m[a][b] =
+          theta * (memory.root[i] * memory.root[j] - scaled) + (i == j ? 1 + kappa + kJitter : 0.0f);
+    }
+  }
+  const bool positive = system.solve(memory, n);
+  cta_sync();
+  if (grid.used && grid.across == 0) {
+    PIVOT_UNROLL
+    for (int a = 0; a < Grid::kRows; ++a) {
+      const int i = grid.row(a);
+      if (i < n) sm.x[i] = system.y[a] * memory.inverse[i] * memory.inverse_root[i];
+    }
+  }
+  cta_sync();
   if (cta.warp == 0) {
-    float v[kSlots<L>];
-    const float sum = column_sum(cta, n, [&](int j) { return sm.x[j]; });
-    PIVOT_UNROLL
-    for (int s = 0; s < kSlots<L>; ++s) {
-      const int j = s * kWarp + cta.lane;
-      v[s] = j < n ? (sm.x[j] - sm.marginal[j] * sum) / sqrtf(fmaxf(sm.marginal[j], kTiny)) : 0.0f;
-    }
-    substitute(cta, m, n, v);
-    PIVOT_UNROLL
-    for (int s = 0; s < kSlots<L>; ++s) {
-      const int j = s * kWarp + cta.lane;
-      if (j < n) v[s] /= sqrtf(fmaxf(sm.marginal[j], kTiny));
-    }
-    float total = 0;
-    PIVOT_UNROLL
-    for (int s = 0; s < kSlots<L>; ++s) {  // v is indexed by constants only: registers
-      const int j = s * kWarp + cta.lane;
-      total += kappa > 0 && j < n ? v[s] * sm.marginal[j] : v[s];
-    }
-    const float mean = warp_sum(total) / (kappa > 0 ? 1.0f : static_cast<float>(n));
-    PIVOT_UNROLL
-    for (int s = 0; s < kSlots<L>; ++s) {
-      const int j = s * kWarp + cta.lane;
-      if (j < n) sm.x[j] = positive ? v[s] - mean : 0.0f;
-    }
+    const float total =
+        column_sum(cta, n, [&](int j) { return kappa > 0 ? sm.x[j] * sm.marginal[j] : sm.x[j]; });
+    const float mean = kappa > 0 ? total : total / static_cast<float>(n);
+    for_columns(cta, n, [&](int j) { sm.x[j] = positive ? sm.x[j] - mean : 0.0f; });
   }
   cta_sync();
   return positive;

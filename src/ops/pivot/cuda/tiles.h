@@ -197,14 +197,36 @@ PIVOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResiden
                 [&](int i, int c) { return probability(tiles, s[i][c], point[c], norm[i]); });
 }
 
-/// sum += p_i. u_i. over the rows of this CTA (outer_sum.h).
+/// p of one block from the form that is iterated on.
+template <class L, bool kResident>
+PIVOT_DEVICE void block_probabilities(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block,
+                                      const Unit<L>& s, const float (&point)[L::kCols], Unit<L>& p) {
+  PIVOT_UNROLL
+  for (int i = 0; i < L::kUnitRows; ++i) {
+    const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+    PIVOT_UNROLL
+    for (int c = 0; c < L::kCols; ++c) p[i][c] = probability(tiles, s[i][c], point[c], norm);
+  }
+}
+
+/// sum += p_i. u_i. over the rows of this CTA (outer_sum.h); `source` null: u = p.
 template <class L, bool kResident, class Outer>
 PIVOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, kResident>& tiles, const float (&point)[L::kCols],
                             const RowSource* source, Outer& sum) {
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
-    add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
-      write_probabilities(cta, tiles, block, s, point, stage, place);
-    });
+    if constexpr (L::kQuad) {
+      add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
+        write_probabilities(cta, tiles, block, s, point, stage, place);
+      });
+    } else {
+      Unit<L> p;
+      block_probabilities(cta, tiles, block, s, point, p);
+      if constexpr (std::is_same_v<Outer, SmallGram<L>>) {
+        sum.add(p);
+      } else {
+        sum.add(cta, block, *source, p, cta.stride - kRowPadding);
+      }
+    }
   });
 }
 

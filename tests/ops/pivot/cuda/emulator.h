@@ -22,6 +22,7 @@
 #define PIVOT_DEVICE inline
 #define PIVOT_HOST_DEVICE
 #define PIVOT_UNROLL
+#define PIVOT_UNROLL_8
 #define PIVOT_ROLLED
 
 namespace lotformer::emulator {

@@ -12,6 +12,12 @@ using namespace lotformer::ops::pivot::cuda::test;
 
 namespace {
 
+/// So that the largest potential is one of the second half of the columns.
+void favour_last_pivot(Inputs& in) {
+  in.sigma.back() += 1;
+  for (float& mass : in.sigma) mass /= 2;
+}
+
 /// Few small calls that between them meet every barrier. 64 pivots: more than a warp has lanes, so that those
 /// who write and who read are different warps, down to the last lane.
 std::vector<Inputs> calls() {
@@ -21,9 +27,14 @@ std::vector<Inputs> calls() {
   result.back().kappa = {0.5f, 0};
   result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::truncated, 1.0, false));
   result.back().half_iterations = 5;
+  favour_last_pivot(result.back());
   result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::truncated, 1.0, false));
   starve_last_pivot(result.back(), 200);  // flagged, so streamed, and a starving column
   result.back().half_iterations = 4;
+  // Both sides flagged, and one cluster that does them again in turn.
+  result.push_back(random_inputs({1, 1, 260, 64, 32}, Mode::exact, 1.0, false));
+  starve_last_pivot(result.back(), 200);
+  result.back().tolerance = 1e-2;
   return result;
 }
 
