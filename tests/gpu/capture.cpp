@@ -23,7 +23,7 @@ void require(cudaError_t status) {
 }
 
 /// Captures `body` on a side stream after a warm-up there, and keeps the graph.
-void capture(at::cuda::CUDAGraph& graph, const std::function<void()>& body) {
+void capture_warm(at::cuda::CUDAGraph& graph, const std::function<void()>& body) {
   const c10::cuda::CUDAStreamGuard side(c10::cuda::getStreamFromPool());
   for (int i = 0; i < 3; ++i) body();
   c10::cuda::device_synchronize();
@@ -78,12 +78,12 @@ bool check_nodes(const Call& call, const Shape& shape) {
   const bool exact = call.mode == Mode::exact;
   at::Tensor state;
   at::cuda::CUDAGraph forward(/*keep_graph=*/true), backward(/*keep_graph=*/true);
-  capture(forward, [&] {
+  capture_warm(forward, [&] {
     state = call_operator(exact ? "lotformer::pivot_exact" : "lotformer::pivot_truncated",
                           arguments(call, false))[1]
                 .toTensor();
   });
-  capture(backward, [&] {
+  capture_warm(backward, [&] {
     std::vector<c10::IValue> stack = arguments(call, true);
     stack.emplace_back(state);
     call_operator(exact ? "lotformer::pivot_exact_backward" : "lotformer::pivot_truncated_backward",
@@ -101,7 +101,7 @@ bool check_replay(const Call& call, const Shape& shape) {
   const Results launched = run(call, Path::core);
   Results captured;
   at::cuda::CUDAGraph graph;
-  capture(graph, [&] { captured = run(call, Path::core); });
+  capture_warm(graph, [&] { captured = run(call, Path::core); });
   for (at::Tensor& t : captured.tensors) t.fill_(std::numeric_limits<double>::quiet_NaN());
   c10::cuda::device_synchronize();
   graph.replay();
