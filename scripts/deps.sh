@@ -4,11 +4,19 @@
 #   system packages   apt-get on Debian and Ubuntu as root (or with sudo that asks for no password), else one line says what to install
 #   LibTorch          the wheels pinned in scripts/pins, into $LOTFORMER_DEPS_DIR (default .deps), unless CMAKE_PREFIX_PATH has a LibTorch
 #   CMake             the pinned wheel, where the system's is older than 3.24
+#   nvdisasm          with --disassembler: the pinned wheel, for scripts/dev/kernel_cycles.py
 # LOTFORMER_CUDA=OFF leaves out what only CUDA needs. No stamp file: each thing is looked at, so that nothing stale is believed.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
+disassembler=
+case ${1:-} in
+  "") ;;
+  --disassembler) disassembler=yes ;;
+  -h | --help) script_help; exit ;;
+  *) say "error: $1: deps.sh takes --disassembler or nothing"; exit 2 ;;
+esac
 torch_folder=$deps/torch-2.11.0
 log=$deps/set-up.log
 work=            # the folder of a fetch under way
@@ -140,9 +148,15 @@ missing_cmake_pins() {
   fi
 }
 
+missing_disassembler_pins() {
+  [[ -n $disassembler ]] || return 0
+  absent_pins "$deps/nvdisasm-13.5.37" "$root/scripts/pins/nvdisasm.txt"
+}
+
 missing_wheels() {
   missing_torch_pins
   missing_cmake_pins
+  missing_disassembler_pins
 }
 
 # Prints in a few words why pip failed; $1: its log.
@@ -227,6 +241,8 @@ install_missing_wheels() {
   [[ -z $pins ]] || install_wheels "$pins" "$torch_folder"
   pins=$(missing_cmake_pins)
   [[ -z $pins ]] || install_wheels "$pins" "$deps/cmake-3.31.6"
+  pins=$(missing_disassembler_pins)
+  [[ -z $pins ]] || install_wheels "$pins" "$deps/nvdisasm-13.5.37"
   exec 9>&-
 }
 

@@ -8,7 +8,7 @@ is a function of the sources wherever it was inlined. Two kinds of lines, for ev
 
     KERNEL PHASE once CYCLES       all of the phase's code once: every loop one time, both sides of every branch, the
                                    slow paths of divisions and roots included
-    KERNEL PHASE loop N CYCLES     an iteration of its N-th loop in the order of addresses, inner loops one time
+    KERNEL PHASE loop N CYCLES     an iteration of its N-th loop in the order of addresses, inner loops one time; of 200 and more
 
 Not seen: warps that hide each other's latency or share issue slots, bank conflicts, bandwidth, the instruction cache.
 Take a figure as +-50 %, the ratio of two versions of one loop as good.
@@ -17,10 +17,11 @@ Take a figure as +-50 %, the ratio of two versions of one loop as good.
     scripts/dev/kernel_cycles.py --pivots 4 64 --check TABLE     exit code 1 when a line is slower than the table says
     scripts/dev/kernel_cycles.py --cubin K.cubin                 of a file that is there already
 
-nvdisasm comes with the CUDA toolkit; else `pip download nvidia-cuda-nvdisasm`, unpack, and name it by --nvdisasm.
+nvdisasm comes with the CUDA toolkit; `scripts/deps.sh --disassembler` fetches it.
 """
 import argparse
 import dataclasses
+import os
 import pathlib
 import re
 import shutil
@@ -45,6 +46,7 @@ LATENCY = {
     "FLO": 20, "R2UR": 12, "MEMBAR": 500, "CCTL": 50, "UCGABAR_WAIT": 200,
 }
 OTHER_LATENCY = 6
+LEAST_LOOP = 200  # cycles of an iteration; shorter loops count in their phase only
 
 
 @dataclasses.dataclass
@@ -166,7 +168,9 @@ def measure(kernels):
             lines.append((kernel, phase, "once", cycles(code)))
             for number, (first, last) in enumerate(loops(instructions, labels, inside), 1):
                 body = [instructions[n] for n in sorted(inside) if first <= n <= last]
-                lines.append((kernel, phase, f"loop {number}", (cycles(body * 6) - cycles(body * 2)) // 4))
+                iteration = (cycles(body * 6) - cycles(body * 2)) // 4
+                if iteration >= LEAST_LOOP:
+                    lines.append((kernel, phase, f"loop {number}", iteration))
     return lines
 
 
@@ -207,10 +211,13 @@ def complaints(lines, table, share):
 
 
 def find(tool, given):
-    path = given or shutil.which(tool) or shutil.which(f"/usr/local/cuda/bin/{tool}")
-    if not path:
-        sys.exit(f"kernel_cycles: {tool} not found; see --help")
-    return path
+    """The path that was given, or the tool of the toolkit, or what scripts/deps.sh fetched."""
+    deps = pathlib.Path(os.environ.get("LOTFORMER_DEPS_DIR", ROOT / ".deps"))
+    places = [given] if given else [tool, f"/usr/local/cuda/bin/{tool}", *deps.glob(f"{tool}-*/nvidia/*/bin/{tool}")]
+    for place in places:
+        if path := shutil.which(place):
+            return path
+    sys.exit(f"kernel_cycles: {tool} not found; see --help")
 
 
 def main():
