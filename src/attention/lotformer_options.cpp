@@ -173,6 +173,8 @@ std::vector<Conflict> LotformerOptions::conflicts() const {
   }
   forbid(mode != "exact" && (weighted->query || weighted->key), {"token_masses", "mode"},
          concat("token_masses ", quoted(token_masses), " needs mode exact, not ", mode));
+  forbid(core == "cuda" && (weighted->query || weighted->key), {"core", "token_masses"},
+         concat("core cuda has no token_masses ", quoted(token_masses), " yet; core aten and auto have"));
   forbid(weighted->key && keys_by_pivot(), {"token_masses", "marginals", "free_keys"},
          "learned masses of the keys need a key side whose tokens have a marginal: marginals both or key, or "
          "free_keys pivots");

@@ -152,6 +152,9 @@ TEST_CASE("options of a module that contradict each other: the key at fault, bef
       {"lotformer",
        {"mode=reference", "masses=learned"},
        "masses: masses learned needs mode truncated or exact"},
+      {"lotformer",
+       {"token_masses=learned", "core=cuda"},
+       "core: core cuda has no token_masses 'learned' yet"},
   };
   for (const Case& c : cases) {
     Settings all = {concat("model.attention.kind=", c.kind)};

@@ -191,8 +191,8 @@ PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, co
   const at::Tensor upstream = with_rows(d_out), kept = state.contiguous();
   float* memory = const_cast<float*>(kept.const_data_ptr<float>());
   TORCH_CHECK_VALUE(kept.numel() == layout_of(ready.problem, plan, memory).own,
-                    "lotformer::pivot: the state is not that of a forward call of this shape on this device "
-                    "with keep_gram");
+                    "lotformer::pivot: the state is not that of a forward call with gradients of this shape "
+                    "on this device");
   const at::Tensor scratch =
       at::empty({numbers(pivot::cuda::scratch_bytes(ready.problem, plan))}, state_options(a));
   PivotGradients result{empty_heads(a.q),

@@ -13,6 +13,7 @@ namespace lotformer::ops::pivot::cuda {
 namespace {
 
 constexpr int kRows = 6, kMaxCluster = 8, kMaxSplits = 8, kDimStep = 32, kMaxHeadDim = 64;
+constexpr int kBusyThreads = 512;  // of streamed solvers, that a multiprocessor has registers for
 constexpr int64_t kMaxTokens = int64_t{1} << 24, kMaxProblems = int64_t{1} << 22, kMaxHalfIterations = 100000;
 
 const KernelSet& table_row(int row) {
@@ -208,7 +209,8 @@ Plan make_plan(const Problem& p, const Device& device) {
   }
   const int64_t blocks = divide_up(p.tokens, set.streamed.rows);
   plan.stream_cluster = std::min(power_of_two(blocks), largest);
-  plan.redo_clusters = std::max(device.multiprocessors / plan.stream_cluster, 1);
+  const int ctas = device.multiprocessors * std::max(kBusyThreads / set.streamed.threads, 1);
+  plan.redo_clusters = std::max(ctas / plan.stream_cluster, 1);
   plan.splits = static_cast<int>(std::min<int64_t>(blocks, kMaxSplits));
   return plan;
 }

@@ -71,7 +71,8 @@ struct Plan {
   int cluster = 1;
   /// Of the streamed solver and the adjoint kernels.
   int stream_cluster = 1;
-  /// Clusters of the streamed solver that look for flagged problems: what the device holds at once.
+  /// Clusters of the streamed solver that look for flagged problems: about what the device holds at once.
+  /// Changes no bit of a result.
   int redo_clusters = 1;
   int splits = 1;
   int padded_dim = 32;

@@ -48,7 +48,7 @@ struct Shared {
   float marginal[L::R];  // c of the accepted point
   float log_c[L::R];     // log2 c of the trial
   float log_b[L::R];     // log2 of what c is to become, at the accepted point
-  float x[L::R];         // right-hand side and solution of the pivot system
+  float x[L::R];         // right-hand side and solution of the pivot system; before it 1 / mass (glue.h)
   float extra[2][L::R];
   // Of both sides (glue.h): kappa, and the rounding that keeps a share of each pivot and hands on the rest.
   float kappa[2], kept[2][L::R], target[2][L::R];
@@ -63,7 +63,7 @@ template <class L>
 struct Cta {
   Shared<L>& shared;
   float* matrix[2];  // [R][stride]
-  float* scratch;    // of outer_sum.h and system.h
+  float* scratch;    // of outer_sum.h, system.h and mass_gradient (adjoint.h)
   float* scores;     // of the resident solver where L::kInShared (tiles.h)
   int stride;        // padded_dim + kRowPadding
   int lane, warp, rank, ranks, parity;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster a side of
-// a problem.
+// F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster works on
+// a side of a problem.
 //
 //   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i p_ij / n;   exact: c(h) = sigma by damped
 //   Newton steps (newton.h); truncated, reference: h <- h + log2(sigma / c(h)), a fixed number of times,
@@ -287,37 +287,44 @@ PIVOT_DEVICE void solve_side(Cta<L>& cta, const PivotArgs& p, int ps) {
                                        p.pooled + static_cast<int64_t>(ps - problems) * L::R * p.padded_dim);
 }
 
-/// Bit i: whether cluster `first` has anything to do at side first + i * clusters. All flags are under way at
+/// Side number i of a cluster that walks over the sides. Each round of `clusters` sides is dealt out one
+/// place further on: flagged sides are often those of one head, and heads times batch may share a factor with
+/// the clusters.
+PIVOT_DEVICE int side_in_turn(const PivotArgs& p, int cluster, int i) {
+  return i * p.clusters + (cluster + i) % p.clusters;
+}
+
+/// Bit i: whether the cluster has anything to do at its side number first + i. All flags are under way at
 /// once.
-PIVOT_DEVICE int sides_to_solve(const PivotArgs& p, int first, int count) {
+PIVOT_DEVICE int sides_to_solve(const PivotArgs& p, int cluster, int first, int count) {
   int wanted = 0;
   PIVOT_UNROLL
   for (int i = 0; i < count; ++i) {
-    const int ps = first + i * p.clusters;
+    const int ps = side_in_turn(p, cluster, first + i);
     if (ps < 2 * p.batch * p.heads && (!p.only_flagged || p.flag[ps])) wanted |= 1 << i;
   }
   return wanted;
 }
 
 /// The resident solver has a cluster for each side. The streamed one walks over them, since few of them or
-/// none may be flagged: as many clusters as the device holds at once.
+/// none may be flagged (Plan::redo_clusters).
 template <class L, bool kResident>
 PIVOT_KERNEL(L::kThreads, (kSolveCtas<L, kResident>))
 pivot_solve(PivotArgs p) {
   constexpr int kLook = 8;
   Cta<L> cta = make_cta<L>(p, 1);
-  const int first = cta_index() / cta.ranks;
+  const int cluster = cta_index() / cta.ranks;
   if constexpr (kResident) {
-    solve_side<L, kResident>(cta, p, first);
+    solve_side<L, kResident>(cta, p, cluster);
   } else {
     PIVOT_ROLLED
-    for (int base = first; base < 2 * p.batch * p.heads; base += kLook * p.clusters) {
-      const int wanted = sides_to_solve(p, base, kLook);
+    for (int first = 0; first * p.clusters < 2 * p.batch * p.heads; first += kLook) {
+      const int wanted = sides_to_solve(p, cluster, first, kLook);
       PIVOT_ROLLED
       for (int i = 0; i < kLook; ++i) {
         if ((wanted >> i & 1) == 0) continue;
         cta_sync();  // nobody still reads the decisions of the side before
-        solve_side<L, kResident>(cta, p, base + i * p.clusters);
+        solve_side<L, kResident>(cta, p, side_in_turn(p, cluster, first + i));
       }
     }
   }

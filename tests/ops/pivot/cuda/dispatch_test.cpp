@@ -260,6 +260,39 @@ TEST_CASE("Flagged problems in every row of the table") {
   }
 }
 
+TEST_CASE("Any number of clusters does the flagged problems again, to the same bits") {
+  Inputs in = random_inputs({3, 2, 20, 5, 32}, Mode::exact, 0.5, false);
+  starve_last_pivot(in, 200);
+  const Results expected = run_emulated(in, kLargeDevice, streamed);
+  for (const int multiprocessors : {1, 2, 5, 132}) {
+    INFO(multiprocessors << " multiprocessors");
+    const Device device{1, 227 << 10, multiprocessors};
+    CHECK(same_bits(run_emulated(in, device, [](Plan& plan) { plan.resident = 0; }), expected));
+  }
+  // One cluster has more sides than it looks at together.
+  for (const int clusters : {1, 3}) {
+    form = clusters;
+    CHECK(same_bits(run_emulated(in, kLargeDevice, [](Plan& plan) { plan.redo_clusters = form; }), expected));
+  }
+}
+
+TEST_CASE("Forward without gradients leaves the same output") {
+  for (const int64_t pivots : {4, 64}) {
+    for (const std::vector<float>& kappa : {std::vector<float>{}, std::vector<float>{0.5f, 0}}) {
+      INFO("pivots " << pivots << (kappa.empty() ? "" : " relaxed"));
+      Inputs in = random_inputs({1, 1, 150, pivots, 32}, Mode::exact, 1.5, false);
+      in.kappa = kappa;
+      const Results expected = run_emulated(in);
+      in.gradients = false;
+      form = 0;
+      const Results got = both_orders(in, as_form);
+      CHECK(got.out == expected.out);
+      CHECK(got.residual == expected.residual);
+      CHECK(got.passes == expected.passes);
+    }
+  }
+}
+
 TEST_CASE("Scores in shared memory: a cluster of two, gradients") {
   for (const Mode mode : {Mode::exact, Mode::truncated}) {
     Inputs in = random_inputs({1, 1, 540, 50, 32}, mode, 1.0, mode == Mode::truncated);

@@ -21,6 +21,7 @@ struct Inputs {
   std::vector<int64_t> lengths;  // empty: every token is real
   std::vector<float> q, k, v, d_out, z, sigma;
   std::vector<float> kappa;  // [2, heads]; empty: marginals are held
+  bool gradients = true;     // else forward alone, as in evaluation
 };
 
 struct Results {
