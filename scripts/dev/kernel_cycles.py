@@ -55,7 +55,7 @@ class Instruction:
     stall: int
     sets: tuple  # scoreboards that the instruction sets: (when it has read, when it has written)
     waits: int   # mask of scoreboards that it waits for
-    functions: frozenset
+    functions: set  # from the innermost that was inlined to the kernel
 
     @property
     def opcode(self):
@@ -143,7 +143,8 @@ def cycles(instructions):
 
 
 def loops(instructions, labels, inside):
-    """(first, last) of the loops whose ends are both in `inside`, in the order of addresses. """
+    """(first, last) of the loops whose ends are both in `inside`, in the order of addresses. A jump back without a condition over a
+    call is no loop: it leads from the slow path of a division, which stands behind everything else."""
     found = []
     for index in inside:
         match = re.match(r"(@\S+ +)?BRA\b.*?(\.L_x_\d+)", instructions[index].text)
