@@ -15,8 +15,8 @@
 namespace lotformer::data {
 namespace {
 
-constexpr int kImageReaderVersion =
-    2;  // part of the caches' identity: raise it when rows would be read otherwise
+// Part of the caches' identity: raise it when rows would be read otherwise.
+constexpr int kImageReaderVersion = 2;
 const std::vector<std::string> kTrainFiles = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                               "data_batch_4.bin", "data_batch_5.bin"};
 const std::vector<std::string> kTestFiles = {"test_batch.bin"};

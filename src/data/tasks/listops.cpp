@@ -23,8 +23,8 @@ namespace lotformer::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kListOpsReaderVersion =
-    2;  // part of the caches' identity: raise it when rows would be read otherwise
+// Part of the caches' identity: raise it when rows would be read otherwise.
+constexpr int kListOpsReaderVersion = 2;
 constexpr int64_t kNoUpperBound = std::numeric_limits<int64_t>::max();
 constexpr int64_t kFullLength = 0, kDepth = 1;  // indices of Dataset::property
 

@@ -22,8 +22,8 @@ namespace {
 
 using pathfinder::Image;
 
-constexpr int kPathfinderReaderVersion =
-    3;  // part of the caches' identity: raise it when rows would be read otherwise
+// Part of the caches' identity: raise it when rows would be read otherwise.
+constexpr int kPathfinderReaderVersion = 3;
 constexpr int64_t kOfficialImages = 200000;
 constexpr int64_t kMostBytes = int64_t{1} << 20;       // of one PNG file
 constexpr size_t kTfdsRank = 1;                        // index of Dataset::property

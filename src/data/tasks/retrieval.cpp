@@ -20,8 +20,8 @@ namespace {
 
 using retrieval::Pair;
 
-constexpr int kRetrievalReaderVersion =
-    2;  // part of the caches' identity: raise it when rows would be read otherwise
+// Part of the caches' identity: raise it when rows would be read otherwise.
+constexpr int kRetrievalReaderVersion = 2;
 constexpr uint64_t kLeastRetrievalFrequency = 1;  // of a character in the training documents
 constexpr TaskLength kRetrievalLength = {.own = 4000};
 constexpr std::array<const char*, 3> kFiles = {"new_aan_pairs.train.tsv", "new_aan_pairs.eval.tsv",

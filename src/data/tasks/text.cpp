@@ -21,8 +21,8 @@ namespace {
 
 using reviews::Review;
 
-constexpr int kTextReaderVersion =
-    1;  // part of the caches' identity: raise it when rows would be read otherwise
+// Part of the caches' identity: raise it when rows would be read otherwise.
+constexpr int kTextReaderVersion = 1;
 constexpr int64_t kMostBytes = int64_t{16} << 20;  // of one review
 constexpr size_t kOfficialReviews = 25000;         // of either split
 constexpr uint64_t kLeastTextFrequency = 15;       // of a character in the training reviews
