@@ -9,30 +9,11 @@
 namespace lotformer {
 namespace {
 
-bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
-
 /// Names come from the data: one with a line end or an escape sequence would write to the terminal, one that
 /// begins with a byte order mark would look right.
 std::string shown(const std::string& file) {
-  const bool plain = std::none_of(
-      file.begin(), file.end(), [](char c) { return is_control(c) || static_cast<unsigned char>(c) > 0x7f; });
+  const bool plain = std::all_of(file.begin(), file.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
   return plain ? file : quoted(file, 4096);
-}
-
-/// The reason with its control bytes as \xNN; what lies in a folder with another alphabet stays readable.
-std::string one_line(const std::string& reason) {
-  std::string out;
-  for (const char c : reason) {
-    if (!is_control(c)) {
-      out += c;
-      continue;
-    }
-    const std::string code = quoted(std::string_view(&c, 1));
-    out.append(code, 1, code.size() - 2);
-  }
-  return out;
 }
 
 std::string located(const std::string& file, std::optional<int64_t> line, std::optional<int64_t> record,

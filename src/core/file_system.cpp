@@ -27,39 +27,69 @@ std::string reason() {
   throw Error(ErrorKind::disk, path.string() + ": " + what);
 }
 
+/// A regular file, open for reading.
+struct RegularFile {
+  RegularFile(const fs::path& path, ErrorKind kind, ErrorKind trouble) {
+    do {  // O_NONBLOCK: a pipe would be waited for
+      fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+      const bool of_the_file = errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+                               errno == ENAMETOOLONG || errno == ENXIO;  // ENXIO: a socket
+      throw Error(of_the_file ? kind : trouble, concat(path.string(), ": cannot be read: ", reason()));
+    }
+    struct stat info {};
+    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+      ::close(fd);
+      throw Error(kind, path.string() + ": is not a regular file");
+    }
+    size = info.st_size;
+  }
+  ~RegularFile() { ::close(fd); }
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
+
+  int fd = -1;
+  int64_t size = 0;
+};
+
 }  // namespace
 
-std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw Error(kind, concat(path.string(), ": cannot be read: ", reason()));
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    throw Error(kind, path.string() + ": is not a regular file");
+std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes,
+                      std::optional<ErrorKind> trouble) {
+  const RegularFile file(path, kind, trouble.value_or(kind));
+  if (file.size > max_bytes) {
+    throw Error(kind,
+                concat(path.string(), ": has ", file.size, " bytes, at most ", max_bytes, " are accepted"));
   }
-  if (info.st_size > max_bytes) {
-    ::close(fd);
-    throw Error(
-        kind, concat(path.string(), ": has ", info.st_size, " bytes, at most ", max_bytes, " are accepted"));
+  std::string bytes;
+  try {
+    bytes.resize(static_cast<size_t>(file.size));
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorKind::memory, concat(path.string(), ": out of memory: it has ", file.size, " bytes"));
   }
-  std::string bytes(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
+    const ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
+    if (got < 0) throw Error(trouble.value_or(kind), concat(path.string(), ": cannot be read: ", reason()));
+    if (got == 0) throw Error(kind, path.string() + ": changed while it was read");
     done += static_cast<size_t>(got);
   }
-  ::close(fd);
-  if (done != bytes.size())
-    throw Error(kind, path.string() + ": read error or file changed while being read");
   return bytes;
 }
 
-FileWriter::FileWriter(const fs::path& path, bool append) : path_(path) {
-  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+FileWriter::FileWriter(const fs::path& path, Open mode) : path_(path) {
+  constexpr int kCreate = O_WRONLY | O_CREAT | O_CLOEXEC;
+  int flags = kCreate | O_TRUNC;
+  if (mode == Open::append) flags = kCreate | O_APPEND;
+  if (mode == Open::fresh) {
+    flags = kCreate | O_EXCL;
+    ::unlink(path.c_str());
+  }
+  fd_ = ::open(path.c_str(), flags, 0644);
   if (fd_ < 0) fail_disk(path_, "cannot be opened for writing: " + reason());
-  if (append) position_ = ::lseek(fd_, 0, SEEK_END);
+  if (mode == Open::append) position_ = ::lseek(fd_, 0, SEEK_END);
   buffer_.reserve(kBufferBytes);
 }
 
@@ -114,7 +144,7 @@ void write_atomic(const fs::path& path, const std::function<void(FileWriter&)>& 
   fs::path temporary = path;
   temporary += concat(".tmp-", ::getpid());
   try {
-    FileWriter writer(temporary);
+    FileWriter writer(temporary, FileWriter::Open::fresh);
     fill(writer);
     writer.commit();
   } catch (...) {
@@ -134,8 +164,11 @@ void sync_directory(const fs::path& directory) {
   const fs::path target = directory.empty() ? fs::path(".") : directory;
   const int fd = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_disk(target, "cannot be opened: " + reason());
-  ::fsync(fd);  // some file systems cannot sync a folder; the rename itself has been done
+  // Some file systems cannot sync a folder and say so; any other failure is one of the disk.
+  const bool synced = ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+  const std::string why = reason();
   ::close(fd);
+  if (!synced) fail_disk(target, "cannot be made durable: " + why);
 }
 
 void create_directories(const fs::path& directory) {
@@ -154,18 +187,10 @@ int64_t free_disk_bytes(const fs::path& path) {
 }
 
 MappedFile::MappedFile(const fs::path& path, ErrorKind kind) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw Error(kind, concat(path.string(), ": cannot be read: ", reason()));
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    throw Error(kind, path.string() + ": is not a regular file");
-  }
-  size_ = static_cast<size_t>(info.st_size);
-  void* address = size_ == 0 ? nullptr : ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
-  const std::string why = reason();
-  ::close(fd);
-  if (address == MAP_FAILED) throw Error(kind, path.string() + ": cannot be mapped: " + why);
+  const RegularFile file(path, kind, kind);
+  size_ = static_cast<size_t>(file.size);
+  void* address = size_ == 0 ? nullptr : ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
+  if (address == MAP_FAILED) throw Error(kind, path.string() + ": cannot be mapped: " + reason());
   data_ = static_cast<const uint8_t*>(address);
 }
 

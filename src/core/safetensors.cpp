@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "json_scan.h"
 #include "lotformer/core/json.h"
 #include "lotformer/core/text.h"
 
@@ -19,8 +20,9 @@ using HeaderJson = nlohmann::json;
 
 constexpr uint64_t kPrefixBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
-constexpr int kMaxDepth = 3;                       // { tensor: { shape: [ ] } }
-constexpr size_t kMaxDimensions = 64;              // what torch accepts
+constexpr size_t kMaxDepth = 3;                    // { tensor: { shape: [ ] } }
+constexpr size_t kMaxTensors = 1'000'000;
+constexpr size_t kMaxDimensions = 64;  // what torch accepts
 constexpr size_t kAlignment = 8;
 
 constexpr std::pair<std::string_view, int64_t> kElementSizes[] = {
@@ -77,23 +79,12 @@ class HeaderParser {
     return parse_header_text(text);
   }
 
-  /// Nesting and duplicate names are refused while parsing, before anything deep or ambiguous has been built.
+  /// Nesting and duplicate names are refused before anything deep or ambiguous has been built.
   HeaderJson parse_header_text(std::string_view text) const {
-    std::vector<std::set<std::string>> open_objects;
-    const auto watch = [&](int depth, HeaderJson::parse_event_t event, HeaderJson& value) {
-      using Event = HeaderJson::parse_event_t;
-      if (depth >= kMaxDepth && (event == Event::object_start || event == Event::array_start)) {
-        fail("the header is nested too deeply");
-      }
-      if (event == Event::object_start) open_objects.emplace_back();
-      if (event == Event::object_end) open_objects.pop_back();
-      if (event == Event::key && !open_objects.back().insert(value.get<std::string>()).second) {
-        fail("name " + lotformer::quoted(value.get<std::string>()) + " appears twice in the header");
-      }
-      return true;
-    };
+    JsonScan<HeaderJson> scan({.depth = kMaxDepth, .members = kMaxTensors});
+    if (!scan.scan(text)) fail("the header: " + scan.problem);
     try {
-      return HeaderJson::parse(text, watch);
+      return HeaderJson::parse(text);
     } catch (const HeaderJson::exception& error) {
       fail("the header is not JSON: " + std::string(error.what()).substr(0, 200));
     }

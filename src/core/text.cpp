@@ -107,6 +107,19 @@ std::string quoted(std::string_view text, size_t max_length) {
   return out + (text.size() > max_length ? "...'" : "'");
 }
 
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) {
+      out += c;
+      continue;
+    }
+    const std::string code = quoted(std::string_view(&c, 1));
+    out.append(code, 1, code.size() - 2);
+  }
+  return out;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string out;
   for (size_t i = 0; i < parts.size(); ++i) {

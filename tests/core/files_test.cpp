@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Files, hashes, JSON and the texts of errors.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <ctime>
 #include <fstream>
 
 #include "lotformer/core/error.h"
@@ -90,7 +92,7 @@ TEST_CASE("files: written atomically, read whole") {
   CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) ==
         1);  // no temporary left
 
-  FileWriter append(path, true);
+  FileWriter append(path, FileWriter::Open::append);
   CHECK(append.position() == 6);
   const std::string large(size_t{3} << 20, 'x');
   append.write("-");
@@ -138,6 +140,50 @@ TEST_CASE("json: nesting without end is refused, not followed") {
   CHECK_THROWS_WITH(parse_json(deep, "file.json", ErrorKind::checkpoint),
                     test::contains_text("nested deeper"));
   CHECK(parse_json("[[[1]]]", "file.json", ErrorKind::checkpoint)[0][0][0] == 1);
+}
+
+TEST_CASE("json: a stranger's file takes linear time, and an object has limits") {
+  const auto cpu_time = [](int objects) {
+    std::string list = "[";
+    for (int i = 0; i < objects; ++i) list += i > 0 ? ",{\"bytes\":1}" : "{\"bytes\":1}";
+    const std::clock_t start = std::clock();
+    CHECK(parse_json(list + "]", "t", ErrorKind::data).size() == static_cast<size_t>(objects));
+    return static_cast<double>(std::clock() - start);
+  };
+  const double few = cpu_time(10'000);
+  CHECK(cpu_time(40'000) < 8 * few);  // four times; quadratic: sixteen
+  std::string names = "{\"files\":{";
+  for (int i = 0; i <= 10'000; ++i) names += concat(i > 0 ? "," : "", "\"", i, "\":1");
+  CHECK_THROWS_WITH(parse_json(names + "}}", "t", ErrorKind::data),
+                    test::contains_text("t: an object has more than 10000 members"));
+  CHECK_THROWS_WITH(parse_json(R"({"a":1,"a":2})", "t", ErrorKind::data),
+                    test::contains_text("t: name 'a' appears twice"));
+  CHECK_FALSE(try_parse_json("{\"a\":").has_value());
+  CHECK_FALSE(try_parse_json(std::string(1'000'000, '[')).has_value());
+  CHECK(try_parse_json("{\"a\":1}")->at("a") == 1);
+  const Json odd = {{"a", "text"}, {"b", 5}};
+  CHECK(json_or<int64_t>(odd, "a", 7) == 7);
+  CHECK(json_or<int64_t>(odd, "b", 7) == 5);
+  CHECK(json_or<std::string>(odd, "none", "x") == "x");
+  CHECK(json_or<std::string>(Json(5), "a", "x") == "x");
+}
+
+TEST_CASE("files: a pipe is refused and not waited for, and what is not the file's fault has its own kind") {
+  const Folder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK(error_of([&] { read_file(folder / "pipe", ErrorKind::checkpoint); }).find("4: ") == 0);
+  CHECK(error_of([&] { MappedFile(folder / "pipe", ErrorKind::data); }).find("3: ") == 0);
+  CHECK(error_of([&] {
+          read_file(folder / "none", ErrorKind::checkpoint, 100, ErrorKind::disk);
+        }).find("4: ") == 0);
+  // A folder whose entries may not be looked at: EACCES, unless the test runs as root.
+  write_atomic(folder / "closed", "text");
+  fs::permissions(folder / "closed", fs::perms::none);
+  if (::access((folder / "closed").c_str(), R_OK) != 0) {
+    CHECK(error_of([&] {
+            read_file(folder / "closed", ErrorKind::checkpoint, 100, ErrorKind::disk);
+          }).find("5: ") == 0);
+  }
 }
 
 TEST_CASE("json: doubles survive, errors name their place") {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,15 +15,23 @@
 
 namespace lotformer {
 
-/// Whole file as bytes; errors carry `kind` and name the path.
-std::string read_file(const std::filesystem::path& path, ErrorKind kind,
-                      int64_t max_bytes = int64_t{1} << 40);
+/// Whole file as bytes; errors name the path. They carry `kind` for what is wrong with the file (absent, not
+/// regular, larger than `max_bytes`, changed while it was read), and `trouble` (`kind` unless given) for what
+/// is not the file's fault and may pass: permissions, descriptors, memory, a disk that fails. A pipe is
+/// refused, not waited for.
+std::string read_file(const std::filesystem::path& path, ErrorKind kind, int64_t max_bytes = int64_t{1} << 40,
+                      std::optional<ErrorKind> trouble = std::nullopt);
 
 /// Buffered writer that reports every failure (disk full, quota, file-size limit) as Error(disk) with path
 /// and reason.
 class FileWriter {
  public:
-  explicit FileWriter(const std::filesystem::path& path, bool append = false);
+  enum class Open {
+    replace,  // what is there is emptied; a link is followed
+    append,
+    fresh,  // a file of ours alone: whatever bears the name is removed first, no link is followed
+  };
+  explicit FileWriter(const std::filesystem::path& path, Open mode = Open::replace);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "lotformer/core/error.h"
 
@@ -12,8 +14,13 @@ namespace lotformer {
 
 using Json = nlohmann::ordered_json;
 
+/// Linear in the text, whatever a stranger has put there: at most 64 levels, 10,000 members of an object, no
+/// name twice. Error(kind) naming `name`.
 Json parse_json(std::string_view text, const std::string& name, ErrorKind kind);
+/// The same of a file of at most 16 MiB.
 Json read_json(const std::filesystem::path& path, ErrorKind kind);
+/// Nothing where parse_json would complain: lines of a log whose last one may be cut.
+std::optional<Json> try_parse_json(std::string_view text);
 /// Indented, ends with a newline; non-finite numbers become null (JSON has no others).
 std::string to_pretty_text(const Json& value);
 /// One line without newline.
@@ -29,6 +36,18 @@ T json_get(const Json& object, const std::string& key, const std::string& where,
     return it->template get<T>();
   } catch (const nlohmann::json::exception&) {
     throw Error(kind, where + ": member '" + key + "' has the wrong type");
+  }
+}
+
+/// A member that may be absent or, in a stranger's file, of any type: then `otherwise`.
+template <class T>
+T json_or(const Json& object, const char* key, const T& otherwise) {
+  const auto it = object.is_object() ? object.find(key) : object.end();
+  if (!object.is_object() || it == object.end()) return otherwise;
+  try {
+    return it->template get<T>();
+  } catch (const nlohmann::json::exception&) {
+    return otherwise;
   }
 }
 

@@ -44,6 +44,8 @@ inline std::string quoted(const std::string& text, size_t max_length = 40) {
 inline std::string quoted(const char* text, size_t max_length = 40) {
   return quoted(std::string_view(text), max_length);
 }
+/// `text` with its control bytes as \\xNN, for the terminal; what is written in another alphabet stays.
+std::string one_line(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
 }  // namespace lotformer
