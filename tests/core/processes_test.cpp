@@ -92,6 +92,7 @@ int status_of_program(const Body& body) {
   return status_of_child([&] {
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
+    std::signal(SIGHUP, SIG_DFL);
     return body();
   });
 }
@@ -135,6 +136,44 @@ TEST_CASE("an ignored signal stays ignored unless it is asked for, a handled one
   CHECK(with(StopSignals::Ignored::leave, SIG_IGN) == 0);
   CHECK(with(StopSignals::Ignored::take, SIG_IGN) == SIGINT);
   CHECK(with(StopSignals::Ignored::take, [](int) {}) == 0);
+}
+
+TEST_CASE("where nothing is to be saved every such signal ends the process with 75, unless it is ignored") {
+  using Then = StopSignals::Then;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    CHECK(status_of_program([=] {
+            std::signal(signal, SIG_DFL);
+            const StopSignals stop(StopSignals::Ignored::take, Then::leave, "nothing is lost");
+            std::raise(signal);
+            return 0;
+          }) == 75);
+  }
+  CHECK(status_of_program([] {
+          std::signal(SIGHUP, SIG_IGN);
+          const StopSignals stop(StopSignals::Ignored::take, Then::leave);
+          std::raise(SIGHUP);  // nohup
+          return 5;
+        }) == 5);
+}
+
+TEST_CASE("signals nest: the innermost rules, and what nobody answered is passed on") {
+  using Then = StopSignals::Then;
+  CHECK(status_of_program([] {
+          const StopSignals outer(StopSignals::Ignored::take, Then::leave);
+          const StopSignals inner(StopSignals::Ignored::take);
+          std::raise(SIGTERM);
+          return StopSignals::received();
+        }) == 75);  // at the end of `inner`
+  CHECK(status_of_program([] {
+          const StopSignals outer(StopSignals::Ignored::take, Then::leave);
+          try {
+            const StopSignals inner(StopSignals::Ignored::take);
+            std::raise(SIGTERM);
+            throw Error(ErrorKind::interrupted, "an answer");
+          } catch (const Error&) {
+            return 3;
+          }
+        }) == 3);
 }
 
 }  // namespace
