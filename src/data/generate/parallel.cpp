@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "lotformer/core/error.h"
+#include "lotformer/core/processors.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 
@@ -18,10 +18,7 @@ namespace {
 
 int64_t thread_count() {
   constexpr int64_t kMost = 256;
-  const char* wish = std::getenv("OMP_NUM_THREADS");
-  const int64_t wanted = wish != nullptr ? std::atoll(wish) : 0;
-  const int64_t threads = wanted > 0 ? wanted : static_cast<int64_t>(std::thread::hardware_concurrency());
-  return std::clamp<int64_t>(threads, 1, kMost);
+  return std::min(usable_processors(), kMost);
 }
 
 }  // namespace
