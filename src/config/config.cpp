@@ -38,7 +38,8 @@ void visit_task_options(DataConfig& data, FieldVisitor& visitor) {
   visitor.field(
       {.key = "strict_counts",
        .help = "image and pathfinder: files without a provenance record must hold the official number of "
-               "images"},
+               "images",
+       .bookkeeping = true},
       data.strict_counts);
   visitor.field({.key = "skip_empty_images",
                  .help = "pathfinder only: leave out images of 0 bytes, with a line in the log for each"},
@@ -71,12 +72,14 @@ void visit_loading(DataConfig& data, FieldVisitor& visitor) {
       {.key = "prefetch",
        .help = "batches that a thread makes ahead while the model works; 0: none, each is made when "
                "it is wanted",
-       .range = {.low = 0, .high = 64}},
+       .range = {.low = 0, .high = 64},
+       .bookkeeping = true},
       data.prefetch);
   visitor.field({.key = "on_device",
                  .help = "keep a copy of the split on the device and gather batches there; auto: on a GPU, "
                          "where it takes at most 2 GiB and an eighth of the free memory",
-                 .choices = {"auto", "true", "false"}},
+                 .choices = {"auto", "true", "false"},
+                 .bookkeeping = true},
                 data.on_device);
 }
 
@@ -86,11 +89,13 @@ void DataConfig::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "root",
        .help = "folder of the data set or of the task, relative to the working directory; any level of an "
-               "unpacked lra_release will do"},
+               "unpacked lra_release will do",
+       .bookkeeping = true},
       root);
-  visitor.field(
-      {.key = "generate_missing", .help = "make the files when they are missing (listops only, data seed 0)"},
-      generate_missing);
+  visitor.field({.key = "generate_missing",
+                 .help = "make the files when they are missing (listops only, data seed 0)",
+                 .bookkeeping = true},
+                generate_missing);
   visitor.field(
       {.key = "max_length",
        .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000, text and retrieval "
@@ -116,9 +121,10 @@ void DataConfig::visit(FieldVisitor& visitor) {
       {.key = "append_eos",
        .help = "append an end token, within max_length (listops; vocab s4 and tokenizer char always do)"},
       append_eos);
-  visitor.field(
-      {.key = "verify_labels", .help = "evaluate every listops expression and compare it with its label"},
-      verify_labels);
+  visitor.field({.key = "verify_labels",
+                 .help = "evaluate every listops expression and compare it with its label",
+                 .bookkeeping = true},
+                verify_labels);
   visit_task_options(*this, visitor);
   visitor.field({.key = "bucket",
                  .help = "training batches of similar lengths, so that less is padded; the rows of an "

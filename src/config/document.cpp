@@ -39,7 +39,7 @@ class RowCollector final : public FieldVisitor {
   template <class T>
   void add(const FieldInfo& info, const T& value) {
     rows.push_back({prefix_ + std::string(info.key), yaml_text(value), allowed_values(info, value),
-                    std::string(info.help)});
+                    std::string(info.help) + (info.bookkeeping ? " [bookkeeping]" : "")});
   }
   std::string prefix_;
 };
@@ -87,7 +87,8 @@ std::string cell(const std::string& text) {
 
 std::string help_config(const Kinds& kinds) {
   std::string text =
-      "Keys of a configuration file, as --set takes them: KEY = DEFAULT, what it means, what is allowed.\n";
+      "Keys of a configuration file, as --set takes them: KEY = DEFAULT, what it means, what is allowed.\n"
+      "[bookkeeping]: may change on a resume; any other key makes another experiment.\n";
   for (const config::Table& table : config::tables(kinds)) {
     text += "\n" + (table.title.empty() ? "top level" : table.title) + "\n";
     for (const config::Row& row : table.rows) {
@@ -110,6 +111,10 @@ with its origin. A file (or `--set`) that changes `model.attention.kind` hides t
 `--config NAME` is looked for as given, then in the `configs` folder, then in `$LOTFORMER_CONFIG_DIR`; `base:` first beside the file
 that includes it. Files have at most 256 KiB, no tabs in the indentation, one document, no tags; whole numbers are written in plain
 digits, truth values as `true` and `false`. All errors are printed at once, one a line: `file:line:column: key: what is wrong`.
+
+Keys marked [bookkeeping] say how a run is carried out, not which experiment it is: no weight and no score depends on them beyond
+rounding. They may change from one start of a run to the next. Any other key makes another experiment: another `config_hash`, another
+default run folder, and a resume refuses it. What is learned from is compared by the data's fingerprints, not by `data.root`.
 )";
   for (const config::Table& table : config::tables(kinds)) {
     text += "\n## " + (table.title.empty() ? "Top level" : table.title) + "\n";

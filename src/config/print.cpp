@@ -57,10 +57,12 @@ class YamlPrinter final : public SectionVisitor {
 
 class JsonWriter final : public SectionVisitor {
  public:
-  void field(const FieldInfo& info, bool& value) override { current()[std::string(info.key)] = value; }
-  void field(const FieldInfo& info, int64_t& value) override { current()[std::string(info.key)] = value; }
-  void field(const FieldInfo& info, double& value) override { current()[std::string(info.key)] = value; }
-  void field(const FieldInfo& info, std::string& value) override { current()[std::string(info.key)] = value; }
+  enum class Keys { all, experiment, bookkeeping };
+  explicit JsonWriter(Keys keys) : keys_(keys) {}
+  void field(const FieldInfo& info, bool& value) override { put(info, value); }
+  void field(const FieldInfo& info, int64_t& value) override { put(info, value); }
+  void field(const FieldInfo& info, double& value) override { put(info, value); }
+  void field(const FieldInfo& info, std::string& value) override { put(info, value); }
   void begin_section(const std::string& name) override { open_.push_back({name, Json::object()}); }
   void end_section() override {
     auto [name, section] = std::move(open_.back());
@@ -70,10 +72,30 @@ class JsonWriter final : public SectionVisitor {
   const Json& result() const { return root_; }
 
  private:
+  template <class T>
+  void put(const FieldInfo& info, const T& value) {
+    if (keys_ == Keys::all || (keys_ == Keys::bookkeeping) == info.bookkeeping)
+      current()[std::string(info.key)] = value;
+  }
   Json& current() { return open_.empty() ? root_ : open_.back().second; }
+  Keys keys_;
   Json root_ = Json::object();
   std::vector<std::pair<std::string, Json>> open_;
 };
+
+Json written(const Config& config, JsonWriter::Keys keys) {
+  Config copy = config;  // visitors may write; the attention options are shared and only read here
+  JsonWriter writer(keys);
+  visit_config(copy, {}, writer);
+  return writer.result();
+}
+
+/// "/train/lr" -> "train.lr".
+std::string dotted(const std::string& pointer) {
+  std::string key = pointer.substr(1);
+  std::replace(key.begin(), key.end(), '/', '.');
+  return key;
+}
 
 }  // namespace
 }  // namespace config
@@ -86,14 +108,33 @@ std::string print_config(const ConfigRequest& request, const Kinds& kinds) {
 }
 
 Json config_to_json(const Config& config) {
-  Config copy = config;  // visitors may write; the attention options are shared and only read here
-  config::JsonWriter writer;
-  config::visit_config(copy, {}, writer);
-  return writer.result();
+  return config::written(config, config::JsonWriter::Keys::all);
+}
+
+Json experiment_to_json(const Config& config) {
+  return config::written(config, config::JsonWriter::Keys::experiment);
+}
+
+std::vector<std::string> experiment_differences(const Json& recorded, const Config& config) {
+  // A file may hold anything under the name of a configuration; flatten() wants an object or an array.
+  const Json was = recorded.is_structured() ? recorded.flatten() : Json::object();
+  const Json is = experiment_to_json(config).flatten(),
+             free = config::written(config, config::JsonWriter::Keys::bookkeeping).flatten();
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : was.items()) {
+    if (key.empty() || free.contains(key) || (is.contains(key) && is[key] == value)) continue;
+    differences.push_back(concat(config::dotted(key), " was ", to_line(value), ", is ",
+                                 is.contains(key) ? to_line(is[key]) : "absent"));
+  }
+  for (const auto& [key, value] : is.items()) {
+    if (!was.contains(key))
+      differences.push_back(concat(config::dotted(key), " was absent, is ", to_line(value)));
+  }
+  return differences;
 }
 
 std::string config_hash(const Config& config) {
-  return hash_bytes(to_line(config_to_json(config)));
+  return hash_bytes(to_line(experiment_to_json(config)));
 }
 
 }  // namespace lotformer

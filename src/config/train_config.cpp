@@ -52,7 +52,8 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                 precision);
   visitor.field({.key = "log_every",
                  .help = "steps between lines of metrics.jsonl",
-                 .range = {.low = 1, .high = kMaxSteps}},
+                 .range = {.low = 1, .high = kMaxSteps},
+                 .bookkeeping = true},
                 log_every);
   visitor.field({.key = "eval_every",
                  .help = "steps between evaluations; 0: only at the last step",
@@ -61,32 +62,40 @@ void TrainConfig::visit(FieldVisitor& visitor) {
   visitor.field(
       {.key = "checkpoint_every",
        .help = "steps between checkpoints; 0: only when an evaluation is best, at signals and at the end",
-       .range = {.low = 0, .high = kMaxSteps}},
+       .range = {.low = 0, .high = kMaxSteps},
+       .bookkeeping = true},
       checkpoint_every);
   visitor.field({.key = "diagnostics_every",
                  .help = "steps between diagnostics of the attention maps in metrics.jsonl; 0: never",
-                 .range = {.low = 0, .high = kMaxSteps}},
+                 .range = {.low = 0, .high = kMaxSteps},
+                 .bookkeeping = true},
                 diagnostics_every);
   visitor.field(
       {.key = "plateau_steps",
        .help = "step at which a run that has learned nothing beyond the best constant answer says so, "
                "once; results of runs at least so long hold `learned`; 0: never",
-       .range = {.low = 0, .high = kMaxSteps}},
+       .range = {.low = 0, .high = kMaxSteps},
+       .bookkeeping = true},
       plateau_steps);
   visitor.field({.key = "keep",
                  .help = "newest checkpoints kept beside the best",
-                 .range = {.low = 1, .high = kMaxBatch}},
+                 .range = {.low = 1, .high = kMaxBatch},
+                 .bookkeeping = true},
                 keep);
   visitor.field({.key = "threads",
-                 .help = "CPU threads; 0: all cores this process may use",
-                 .range = {.low = 0, .high = 4096}},
+                 .help = "CPU threads; 0: as many as the affinity mask, the control group's quota and "
+                         "OMP_NUM_THREADS allow",
+                 .range = {.low = 0, .high = 4096},
+                 .bookkeeping = true},
                 threads);
 }
 
 void EvalConfig::visit(FieldVisitor& visitor) {
-  visitor.field(
-      {.key = "batch_size", .help = "examples scored at once", .range = {.low = 1, .high = kMaxBatch}},
-      batch_size);
+  visitor.field({.key = "batch_size",
+                 .help = "examples scored at once (with drop_last it decides which, and is no bookkeeping)",
+                 .range = {.low = 1, .high = kMaxBatch},
+                 .bookkeeping = !drop_last},
+                batch_size);
   visitor.field({.key = "max_examples",
                  .help = "score so many examples of a split, at equal distances; 0: every example",
                  .range = {.low = 0, .high = 1e12}},

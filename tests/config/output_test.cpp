@@ -90,7 +90,7 @@ TEST_CASE("config json: every key, --set on top, errors name the place") {
   const Config moved = config_from_json(json, {"data.root=/elsewhere"}, fake_kinds(), "state.json");
   CHECK(moved.data.root == "/elsewhere");
   CHECK(lotformer_options(moved).pivots == 4);
-  CHECK(config_hash(moved) != config_hash(config));
+  CHECK(config_hash(moved) == config_hash(config));  // where the data lie is bookkeeping
   CHECK(config_from_json(json, {"model.attention.kind=softmax"}, fake_kinds(), "state.json").attention_kind ==
         "softmax");
 
@@ -134,6 +134,58 @@ TEST_CASE("config hash: equal settings hash alike, wherever they came from") {
   CHECK(config_hash(load_config({"", {"train.weight_decay=-0.0"}}, fake_kinds())) ==
         config_hash(load_config({}, fake_kinds())));
   CHECK(from_file != config_hash(load_config({"", {"train.lr=0.001", "train.steps=6001"}}, fake_kinds())));
+}
+
+TEST_CASE("one list says what the same experiment is: hash, resume and documentation follow it") {
+  const Config config = load_config({}, fake_kinds());
+  const Json recorded = config_to_json(config);
+  const std::string page = config_markdown(fake_kinds());
+  const Json same = experiment_to_json(config).flatten(), all = recorded.flatten();
+  size_t bookkeeping = 0;
+  for (const auto& [pointer, value] : all.items()) {
+    // The same configuration with another value of this key.
+    Json other = recorded;
+    other[Json::json_pointer(pointer)] = value.is_boolean()  ? Json(!value.get<bool>())
+                                         : value.is_number() ? Json(value.get<double>() + 0.5)
+                                                             : Json("another");
+    const bool free = experiment_differences(other, config).empty();
+    INFO(pointer);
+    CHECK(free == !same.contains(pointer));
+    std::string key = pointer.substr(1);
+    std::replace(key.begin(), key.end(), '/', '.');
+    const size_t row = page.find("| `" + key + "` |");
+    REQUIRE(row != std::string::npos);
+    CHECK(free == (page.substr(row, page.find('\n', row) - row).find("[bookkeeping]") != std::string::npos));
+    bookkeeping += free ? 1 : 0;
+  }
+  CHECK(bookkeeping == 13);
+  for (const char* free : {"train.threads=3", "train.log_every=2", "train.keep=7", "data.prefetch=0",
+                           "eval.batch_size=5", "train.diagnostics_every=9", "data.root=elsewhere"}) {
+    INFO(free);
+    const Config changed = load_config({"", {free}}, fake_kinds());
+    CHECK(config_hash(changed) == config_hash(config));
+    CHECK(experiment_differences(recorded, changed).empty());
+  }
+  // Which examples are scored, and when: the best checkpoint is chosen by it.
+  for (const char* other : {"train.lr=0.5", "eval.max_examples=10", "train.eval_every=9", "train.steps=7"}) {
+    INFO(other);
+    const Config changed = load_config({"", {other}}, fake_kinds());
+    CHECK(config_hash(changed) != config_hash(config));
+    CHECK(experiment_differences(recorded, changed).size() == 1);
+  }
+  const Config last_dropped = load_config({"", {"eval.drop_last=true"}}, fake_kinds());
+  CHECK(
+      experiment_differences(config_to_json(last_dropped),
+                             load_config({"", {"eval.drop_last=true", "eval.batch_size=5"}}, fake_kinds())) ==
+      std::vector<std::string>{"eval.batch_size was 32, is 5"});
+  // A checkpoint of another build, or of nobody.
+  Json odd = recorded;
+  odd["train"].erase("lr");
+  odd["train"]["momentum"] = 0.9;
+  CHECK(experiment_differences(odd, config) ==
+        std::vector<std::string>{"train.momentum was 0.9, is absent", "train.lr was absent, is 0.0001"});
+  for (const Json& nobody : {Json(nullptr), Json(5), Json::array(), Json::object()})
+    CHECK(experiment_differences(nobody, config).size() >= same.size());
 }
 
 TEST_CASE("config documentation: every key stands in the help and on the page") {

@@ -56,7 +56,7 @@ struct TrainConfig final : Options {
   int64_t diagnostics_every = 0;    // 0: never
   int64_t plateau_steps = 2000;     // 0: never
   int64_t keep = 2;                 // newest checkpoints kept beside the best
-  int64_t threads = 0;              // 0: all cores this process may use
+  int64_t threads = 0;              // 0: usable_processors()
   void visit(FieldVisitor& visitor) override;
 };
 

@@ -40,7 +40,14 @@ Config config_from_json(const Json& json, const Kinds& kinds, const std::string&
 Config config_from_json(const Json& json, const std::vector<std::string>& assignments, const Kinds& kinds,
                         const std::string& where);
 
-/// XXH3-128 of the canonical JSON: equal configurations have equal hashes wherever their values came from.
+/// config_to_json without the bookkeeping (FieldInfo::bookkeeping): the one definition of "the same
+/// experiment". config_hash, the names of run folders, resumes and the documentation all follow it.
+Json experiment_to_json(const Config& config);
+/// What makes `config` another experiment than the one whose config_to_json is `recorded`: a phrase a key,
+/// "train.lr was 0.001, is 0.002". A key that one side does not have is "absent".
+std::vector<std::string> experiment_differences(const Json& recorded, const Config& config);
+
+/// XXH3-128 of experiment_to_json: equal experiments have equal hashes wherever their values came from.
 std::string config_hash(const Config& config);
 
 /// Text of --help-config, and the Markdown page docs/config.md.
