@@ -70,6 +70,7 @@ void prepare(Arguments& a) {
   if (!a.json.empty() && a.json != kStdout) require_folder(a.json);
   a.request.device = parse_device(a.device);
   a.request.dtype = a.precision == "bf16" ? c10::kBFloat16 : c10::kFloat;
+  wait_passively(a.threads);
   set_threads(a.threads);
   for (const std::string& text : a.candidates) a.request.candidates.push_back(bench::parse_candidate(text));
   if (a.tasks.empty() && a.shapes.empty()) return;

@@ -5,12 +5,14 @@
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/util/Exception.h>
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <charconv>
+#include <cstdlib>
+#include <thread>
 
 #include "lotformer/core/error.h"
+#include "lotformer/core/processors.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/ops/cpu_memory.h"
@@ -32,13 +34,6 @@ Error translate(const c10::Error& error) {
   if (line.find("CUDA") != std::string::npos || line.find("cuda") != std::string::npos)
     return {ErrorKind::device, line};
   return {ErrorKind::internal, "internal error: " + line};
-}
-
-int64_t available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return at::get_num_threads();
-  return CPU_COUNT(&set);
 }
 
 }  // namespace
@@ -73,8 +68,20 @@ std::string device_name(c10::Device device) {
 }
 
 int64_t set_threads(int64_t threads) {
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : available_cores()));
+  if (threads > most_threads())
+    throw Error(ErrorKind::usage, concat(threads, " threads are wanted, and this machine has ",
+                                         std::thread::hardware_concurrency(), " processors; at most ",
+                                         most_threads(), " are accepted here"));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_processors()));
   return at::get_num_threads();
+}
+
+void wait_passively(int64_t threads) {
+  constexpr const char* kPolicy = "OMP_WAIT_POLICY";
+  if ((threads > 0 ? threads : usable_processors()) <= 1) return;
+  if (std::getenv(kPolicy) != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  ::setenv(kPolicy, "passive", 1);
+  restart_program();
 }
 
 int64_t peak_memory_bytes(c10::Device device) {

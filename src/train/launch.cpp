@@ -23,10 +23,11 @@ fs::path default_run_dir(const Config& config) {
                                    config_hash(config).substr(0, 8));
 }
 
-/// The results of the run whose last checkpoint is `start`, when it has ended. A file that is not whole
-/// counts as absent: the scores can be computed again from the checkpoints.
-std::optional<Json> finished_results(const RunFolder& run, const Checkpoint& start, const Config& config) {
-  if (start.step < config.train.steps || !fs::exists(run.results_file())) return std::nullopt;
+/// The results of a run that has ended. A file that is not whole counts as absent: the scores can be computed
+/// again from the checkpoints. Results whose checkpoints were deleted to save space are results.
+std::optional<Json> finished_results(const RunFolder& run, const RunStart& start, const Config& config) {
+  if (!start.ours || !fs::exists(run.results_file())) return std::nullopt;
+  if (start.checkpoint && start.checkpoint->step < config.train.steps) return std::nullopt;
   try {
     Json results = read_json(run.results_file(), ErrorKind::checkpoint);
     summarise_results(results);  // asks for every member that a reader needs
@@ -58,28 +59,34 @@ void describe_split(const char* name, const data::Dataset& split) {
                    split.cut_examples() > 0 ? concat(", ", split.cut_examples(), " cut to max_length") : ""));
 }
 
-void warn_about_differences(const Checkpoint& start, const Session& s, const data::Dataset& train) {
-  const int64_t threads = start.state.value("threads", s.threads);
-  if (threads != s.threads)
-    log::warning(concat("the checkpoint was made with ", threads, " threads, now ", s.threads,
-                        ": the last bits of results will differ"));
-  const Json recorded = start.state.value("data_fingerprints", Json::object());
-  const std::string fingerprint = recorded.value("train", train.fingerprint());
-  if (fingerprint != train.fingerprint())
-    throw Error(ErrorKind::data,
-                "the training data are not those the checkpoint was made with (fingerprint " +
-                    train.fingerprint() + ", recorded " + fingerprint + ")");
+/// What a checkpoint records beside the experiment: none of it forbids a resume, all of it may change
+/// results.
+void warn_about_differences(const Checkpoint& start, const Session& s) {
+  const auto compare = [&](const char* key, const Json& now, const char* consequence) {
+    const Json was = start.state.value(key, now);
+    if (was == now) return;
+    log::warning(concat("the checkpoint was made with ", key, " ", to_line(was), ", now ", to_line(now), ": ",
+                        consequence));
+  };
+  compare("threads", s.threads, "the last bits of results will differ");
+  compare("device", device_name(s.device), "the last bits of results will differ");
+  compare("precision", s.precision, "the rest of the run is trained in other arithmetic");
+  compare("build_id", build_id(), "another program may compute otherwise");
 }
 
 /// Test and validation with the best weights, then with the last; leaves the last in the model.
 FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, const data::Dataset& test,
                          const ConstantPredictor& constant) {
-  const Score best = *trainer.state().best, last = *trainer.state().last;
   const auto use = [&](int64_t step) {
     const Checkpoint c = run.checkpoint(step);
     load_parameters(*s.model, c.model, c.path.string());
   };
-  FinalScores scores{best, last, {}, {}, constant};
+  if (const int64_t step = trainer.state().best->step; step != trainer.state().step) {
+    if (const auto problem = checkpoint_problem(run.checkpoint_folder(step))) trainer.lose_best(*problem);
+    trainer.save();  // what results name is what the last checkpoint names
+  }
+  const Score best = *trainer.state().best, last = *trainer.state().last;
+  FinalScores scores{best, last, {}, {}, constant, trainer.state().lost_best};
   use(best.step);
   scores.best_test = trainer.score(test, "test", "best", best.step);
   if (best.step == last.step) {
@@ -91,73 +98,90 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
   return scores;
 }
 
-/// Takes back a run folder that this process made and in which no run came about: a start that is refused
-/// leaves nothing behind.
-class FolderGuard {
- public:
-  FolderGuard(const RunFolder& run, bool made_here) : run_(run), made_here_(made_here) {}
-  ~FolderGuard() {
-    if (made_here_) run_.discard_if_empty();
+struct Splits {
+  data::Dataset train, val, test;
+  Json fingerprints() const {
+    return {{"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
   }
-  FolderGuard(const FolderGuard&) = delete;
-  FolderGuard& operator=(const FolderGuard&) = delete;
-
- private:
-  const RunFolder& run_;
-  bool made_here_;
 };
+
+/// The folder becomes this run's, or stays it. `lock`: of a folder that is ours already.
+void claim(const RunFolder& run, RunStart& start, const Session& s, const std::string& config_text,
+           std::optional<FileLock>& lock) {
+  if (!start.ours) {
+    start.mark.config = config_to_json(s.config);
+    start.mark.fingerprints = s.fingerprints;
+    lock = run.begin(start.mark);
+  } else if (start.adoption || !fs::exists(run.mark_file())) {
+    write_mark(run.mark_file(), start.mark);
+  }
+  lotformer::create_directories(run.checkpoints_folder());
+  run.remove_leftovers();
+  write_atomic(run.config_file(), config_text);
+  if (start.adoption) adopt(run, *start.checkpoint, *start.adoption);
+}
+
+/// The trainer at the place where the run goes on.
+void restore(Trainer& trainer, const RunFolder& run, const RunStart& start, const Session& s) {
+  if (!start.checkpoint) {
+    if (start.ours)
+      log::warning(concat(run.root().string(), ": holds no checkpoint: the run begins again at step 0"));
+    return trainer.start_afresh();
+  }
+  warn_about_differences(*start.checkpoint, s);
+  trainer.restore(*start.checkpoint);
+  run.set_aside_newer_than(start.checkpoint->step);
+  log::info(concat("resuming at step ", start.checkpoint->step, " from ", start.checkpoint->path.string()));
+}
 
 }  // namespace
 
 Json launch_training(const TrainRequest& request) {
+  // Before and after the steps there is nothing to save.
+  const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
+                            "nothing is lost, the same command goes on");
   const Kinds kinds = {attention_kinds(), data::task_kinds()};
   const Config config = load_config(request.config, kinds);
+  wait_passively(config.train.threads);
   const c10::Device device = parse_device(request.device);
-  const fs::path run_dir = request.run_dir.empty() ? default_run_dir(config) : request.run_dir;
-  const RunFolder run(run_dir);
-  check_resume(run, request.resume);
-  const bool made_here = !fs::exists(run_dir);
-  const FileLock lock = run.open_for_writing();
-  const FolderGuard guard(run, made_here);
-  const std::optional<Checkpoint> start = find_start(run, request.resume);
-  if (start) {
-    require_same_run(*start, config);
-    if (auto results = finished_results(run, *start, config)) {
-      log::info(concat(run.results_file().string(), ": this run is finished"));
-      return *results;
-    }
-  }
+  const RunFolder run(request.run_dir.empty() ? default_run_dir(config) : request.run_dir);
+  // Nothing is written before everything has been looked at, so that a refused start leaves no trace.
+  std::optional<FileLock> lock;
+  if (run.state() == RunFolder::State::ours) lock = run.lock();
+  RunStart start = find_start(run, request.resume, config);
 
   Session session = open_session(config, device);
-  announce(session, run_dir);
+  announce(session, run.root());
+  const Splits splits = {open_split(session, data::Split::train), open_split(session, data::Split::val),
+                         open_split(session, data::Split::test)};
+  session.fingerprints = splits.fingerprints();
+  if (start.ours) require_same_data(run.root().string(), start.mark.fingerprints, session.fingerprints);
+  if (start.checkpoint)
+    require_same_data(start.checkpoint->path.string(),
+                      start.checkpoint->state.value("data_fingerprints", Json::object()),
+                      session.fingerprints);
+  if (auto results = finished_results(run, start, config)) {
+    log::info(concat(run.results_file().string(), ": this run is finished"));
+    return *results;
+  }
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));
-  const data::Dataset train = open_split(session, data::Split::train),
-                      val = open_split(session, data::Split::val),
-                      test = open_split(session, data::Split::test);
-  // Not earlier: making and decoding data may take a while, and there is nothing to save yet.
-  const StopSignals stop(StopSignals::Ignored::take);
-  write_atomic(run.config_file(), resolved);  // from here on the folder is a run
-  session.fingerprints = {
-      {"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
-  describe_split("train", train);
-  describe_split("val", val);
-  describe_split("test", test);
+  claim(run, start, session, resolved, lock);
+  describe_split("train", splits.train);
+  describe_split("val", splits.val);
+  describe_split("test", splits.test);
 
-  Trainer trainer(session, train, val, run);
-  if (start) {
-    warn_about_differences(*start, session, train);
-    trainer.restore(*start);
-    run.set_aside_newer_than(start->step);
-    log::info(concat("resuming at step ", start->step, " from ", start->path.string()));
-  } else {
-    trainer.start_afresh();
+  Trainer trainer(session, splits.train, splits.val, run);
+  restore(trainer, run, start, session);
+  {
+    const StopSignals stop(StopSignals::Ignored::take);
+    trainer.run();
   }
-  trainer.run();
   const FinalScores scores =
-      final_scores(trainer, session, run, test, constant_predictor(train, val, session.task->num_classes()));
-  const Json results = make_results(session, scores, summarise_timings(run_dir));
+      final_scores(trainer, session, run, splits.test,
+                   constant_predictor(splits.train, splits.val, session.task->num_classes()));
+  const Json results = make_results(session, scores, summarise_timings(run.root()));
   write_atomic(run.results_file(), to_pretty_text(results));
   return results;
 }
@@ -165,6 +189,7 @@ Json launch_training(const TrainRequest& request) {
 Json dry_run(const TrainRequest& request) {
   const Kinds kinds = {attention_kinds(), data::task_kinds()};
   const Config config = load_config(request.config, kinds);
+  wait_passively(config.train.threads);
   Session session = open_session(config, parse_device(request.device));
   announce(session, {});
   log::info("configuration:\n" + print_config(request.config, kinds));

@@ -43,15 +43,19 @@ Score score_from_json(const Json& json, const std::string& where) {
 }
 
 Json to_json(const TrainState& state) {
-  return {{"step", state.step},
-          {"evaluated_step", state.evaluated_step},
-          {"best", optional_score(state.best)},
-          {"last", optional_score(state.last)}};
+  Json json = {{"step", state.step},
+               {"evaluated_step", state.evaluated_step},
+               {"best", optional_score(state.best)},
+               {"last", optional_score(state.last)}};
+  if (state.lost_best) json["lost_best"] = to_json(*state.lost_best);
+  return json;
 }
 
 TrainState train_state_from_json(const Json& json, const std::string& where) {
-  return {get<int64_t>(json, "step", where), get<int64_t>(json, "evaluated_step", where),
-          optional_score(json, "best", where), optional_score(json, "last", where)};
+  TrainState state{get<int64_t>(json, "step", where), get<int64_t>(json, "evaluated_step", where),
+                   optional_score(json, "best", where), optional_score(json, "last", where)};
+  if (json.contains("lost_best")) state.lost_best = optional_score(json, "lost_best", where);
+  return state;
 }
 
 }  // namespace lotformer

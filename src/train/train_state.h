@@ -34,6 +34,8 @@ struct TrainState {
   /// Last step that was validated.
   int64_t evaluated_step = -1;
   std::optional<Score> best, last;
+  /// The best one before its checkpoint was damaged or deleted.
+  std::optional<Score> lost_best = std::nullopt;
 };
 Json to_json(const TrainState& state);
 TrainState train_state_from_json(const Json& json, const std::string& where);

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "lotformer/config/load.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/rng.h"
@@ -84,7 +83,11 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
   });
 }
 
+/// Nothing that is saved changes in here, but for the buffers.
 BatchGradients Trainer::gradients() {
+  for (const auto& item : session_.model->named_buffers())
+    buffers_.emplace_back(item.key(), item.value().clone());
+  const StopGuard::Open open(*guard_);
   if (!log_due(state_.step + 1)) return accumulate_gradients(session_, *batches_, scaler_.scale());
   const ScoreObserver observer(*session_.model);
   BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale());
@@ -97,6 +100,7 @@ void Trainer::step() {
   torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
   optimizer_.zero_grad();
   const BatchGradients sums = gradients();
+  buffers_.clear();
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
   optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
@@ -170,7 +174,10 @@ bool Trainer::evaluate_if_due() {
   if (!wanted || state_.step == 0 || state_.evaluated_step == state_.step) return true;
   stop_if_not_finite();
   const auto start = std::chrono::steady_clock::now();
-  const auto result = evaluate(session_, val_, interrupted);
+  const auto result = [&] {
+    const StopGuard::Open open(*guard_);
+    return evaluate(session_, val_, interrupted);
+  }();
   if (!result) return false;
   const Score score = make_score(state_.step, *result);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -178,6 +185,7 @@ bool Trainer::evaluate_if_due() {
   log_.exclude(seconds);
   state_.evaluated_step = state_.step;
   state_.last = score;
+  changed_ = true;
   if (!state_.best || score.better_than(*state_.best)) state_.best = score;
   return true;
 }
@@ -196,90 +204,34 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
   return score;
 }
 
+void Trainer::stop() {
+  if (state_.step > 0) save();
+  log_.finish_line();
+  throw Error(
+      ErrorKind::interrupted,
+      concat("stopped by signal ", StopSignals::received(), " at step ", state_.step,
+             state_.step > 0 ? "; state saved, the same command continues" : "; nothing to save yet"));
+}
+
 void Trainer::run() {
+  StopGuard guard([this] { leave_program([this] { stop(); }); });
+  guard_ = &guard;
   session_.model->train();
   batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps);
   log_.start_clock(state_.step);
   while (true) {
     const bool evaluated = evaluate_if_due();
+    if (!evaluated || interrupted()) stop();
     const bool best_is_new = state_.best && state_.best->step == state_.step;
-    const bool stop = !evaluated || interrupted();
-    if (state_.step > 0 &&
-        (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps || stop))
+    if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
       save();
-    if (stop) {
-      log_.finish_line();
-      throw Error(
-          ErrorKind::interrupted,
-          concat("stopped by signal ", StopSignals::received(), " at step ", state_.step,
-                 state_.step > 0 ? "; state saved, the same command continues" : "; nothing to save yet"));
-    }
-    if (state_.step >= config_.steps) return;
+    if (state_.step >= config_.steps) break;
     step();
     log_if_due();
     diagnose_if_due();
     adapt_ranks_if_due();
   }
-}
-
-void Trainer::save() {
-  if (saved_step_ == state_.step) return;
-  stop_if_not_finite();
-  Json json = to_json(state_);
-  json["format"] = 1;
-  json["epoch"] = sampler_.epoch_of(state_.step);
-  json["sampler"] = {{"seed", config_.seed},
-                     {"position", state_.step * config_.batch_size},
-                     {"rows", train_.dataset().size()}};
-  json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
-                 {"seed", config_.seed}};
-  json["scaler"] = scaler_.state();
-  json["window"] = window_.state();
-  json["plateau"] = plateau_.state();
-  json["metrics_offset"] = log_.sync_metrics();
-  json["threads"] = session_.threads;
-  json["device"] = device_name(session_.device);
-  json["precision"] = session_.precision;
-  json["build_id"] = build_id();
-  json["data_origin"] = session_.task->data_origin();
-  json["data_fingerprints"] = session_.fingerprints;
-  json["config"] = config_to_json(session_.config);
-  write_checkpoint(run_.checkpoint_folder(state_.step), named_state(*session_.model), optimizer_.state(),
-                   json);
-  saved_step_ = state_.step;
-  run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
-}
-
-void Trainer::restore(const Checkpoint& checkpoint) {
-  const std::string where = (checkpoint.path / "state.json").string();
-  load_parameters(*session_.model, checkpoint.model, (checkpoint.path / "model.safetensors").string());
-  optimizer_.load_state(checkpoint.optimizer);
-  state_ = train_state_from_json(checkpoint.state, where);
-  scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
-  window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
-  plateau_.load_state(checkpoint.state, where);
-  log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
-  saved_step_ = state_.step;
-}
-
-void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
-                     const std::string& where) {
-  const at::NoGradGuard no_grad;
-  match_shapes(model, tensors);
-  const auto state = named_state(model);
-  for (auto [name, tensor] : state) {
-    const auto it = tensors.find(name);
-    if (it == tensors.end()) throw Error(ErrorKind::checkpoint, where + ": tensor '" + name + "' is missing");
-    if (it->second.sizes() != tensor.sizes()) {
-      throw Error(ErrorKind::checkpoint, concat(where, ": tensor '", name, "' has shape ", it->second.sizes(),
-                                                ", the model wants ", tensor.sizes()));
-    }
-    tensor.copy_(it->second);
-  }
-  if (tensors.size() != state.size()) {
-    throw Error(ErrorKind::checkpoint,
-                concat(where, ": holds ", tensors.size(), " tensors, the model has ", state.size()));
-  }
+  guard_ = nullptr;
 }
 
 }  // namespace lotformer

@@ -13,6 +13,7 @@
 #include "optimizer.h"
 #include "plateau.h"
 #include "session.h"
+#include "stop_guard.h"
 #include "train/feed/batch_stream.h"
 #include "train/run/checkpoint.h"
 #include "train/run/run_folder.h"
@@ -38,8 +39,12 @@ class Trainer {
  public:
   Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run);
 
-  /// Weights, optimiser, counters and the length of metrics.jsonl as they were.
+  /// Weights, optimiser, counters and the length of metrics.jsonl as they were. A best checkpoint that cannot
+  /// be used is lost here, not at the end (lose_best).
   void restore(const Checkpoint& checkpoint);
+  /// The best checkpoint is damaged or gone: the latest takes its place where it has been scored, else the
+  /// next evaluation's. A warning says `why`, and results say which it was.
+  void lose_best(const std::string& why);
   /// Without a checkpoint: what a killed run logged before its first checkpoint is dropped, because it will
   /// be logged again.
   void start_afresh() { log_.truncate_metrics(0); }
@@ -51,6 +56,8 @@ class Trainer {
               int64_t step);
 
   const TrainState& state() const { return state_; }
+  /// A checkpoint, unless this state has one.
+  void save();
 
  private:
   void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
@@ -60,7 +67,8 @@ class Trainer {
   void diagnose_if_due();
   void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
-  void save();
+  [[noreturn]] void stop();
+  NamedTensors model_tensors() const;
   void stop_if_not_finite();
   bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }
   bool due(int64_t every) const { return falls_on(every, state_.step); }
@@ -80,6 +88,10 @@ class Trainer {
   TrainState state_;
   Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;
+  bool changed_ = false;  // since that step was saved: it has been evaluated
+  // Buffers as they were before the step under way: some modules change theirs in a forward pass.
+  NamedTensors buffers_;
+  StopGuard* guard_ = nullptr;            // while run() runs
   std::unique_ptr<BatchStream> batches_;  // last: its thread uses train_
 };
 

@@ -80,6 +80,10 @@ bool Process::running() {
   return !reaped_;
 }
 
+std::string Process::err_so_far() const {
+  return slurp(output_.path() / "err");
+}
+
 Finished Process::wait() {
   if (!reaped_) ::waitpid(pid_, &status_, 0);
   reaped_ = true;

@@ -58,6 +58,8 @@ class Process {
   Process& operator=(const Process&) = delete;
   void signal(int number);
   bool running();
+  /// What it has written to stderr so far.
+  std::string err_so_far() const;
   Finished wait();
 
  private:

@@ -24,7 +24,8 @@ constexpr int64_t kElements = 3000;
 /// Writes checkpoints from `step` on, replaces and prunes, until it is killed.
 [[noreturn]] void write_forever(const RunFolder& run, int64_t step) {
   try {
-    const FileLock lock = run.open_for_writing();
+    const FileLock lock = run.state() == RunFolder::State::vacant ? run.begin({}) : run.lock();
+    run.remove_leftovers();
     for (;; ++step) {
       write_step(run.checkpoint_folder(step), step, best_at(step - step % 5), kElements);
       if (step % 3 == 0) write_step(run.checkpoint_folder(step), step, best_at(step - step % 5), kElements);

@@ -105,14 +105,14 @@ inline void flip_bit(const std::filesystem::path& path, size_t bit) {
   if (!file.flush()) FAIL(path.string() + ": cannot be changed");
 }
 
-/// Exit code of `action` in a child process whose files may not grow beyond `bytes`.
-inline int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& action) {
+/// Exit code of `action` in a child process under a limit (setrlimit).
+inline int exit_code_with_limit(int resource, rlim_t value, const std::function<void()>& action) {
   const pid_t child = ::fork();
   if (child == 0) {
     std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit = {bytes, bytes};
+    const rlimit limit = {value, value};
     int code = 1;
-    if (::setrlimit(RLIMIT_FSIZE, &limit) == 0) {
+    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0) {
       try {
         action();
         code = 0;
@@ -127,6 +127,11 @@ inline int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& 
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// The same where files may not grow beyond `bytes`.
+inline int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& action) {
+  return exit_code_with_limit(RLIMIT_FSIZE, bytes, action);
 }
 
 }  // namespace lotformer::test

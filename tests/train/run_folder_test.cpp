@@ -2,7 +2,7 @@
 #include "train/run/run_folder.h"
 
 #include <fcntl.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -81,57 +81,6 @@ TEST_CASE("run folder: an unreadable entry under a checkpoint's name is damage, 
   CHECK(warnings.list.size() == 4);
 }
 
-TEST_CASE("run folder: what a killed process left is removed at the next start, and only that") {
-  const TemporaryFolder folder("run");
-  const RunFolder run(folder.path() / "new" / "run");
-  CHECK(run.empty());
-  { const FileLock lock = run.open_for_writing(); }
-  CHECK(run.empty());
-  write_step(run.checkpoints_folder() / ".tmp-step-00000002-77", 2);
-  write_text(run.root() / "results.json.tmp-77", "{");
-  CHECK(run.empty());
-  CHECK_FALSE(run.latest_whole().has_value());
-  write_step(run.checkpoint_folder(1), 1);
-  write_text(run.config_file(), "a: 1");
-  CHECK_FALSE(run.empty());
-  const FileLock lock = run.open_for_writing();
-  CHECK(test::names_in(run.root()) == std::vector<std::string>{".lock", "checkpoints", "config.yaml"});
-  CHECK(test::names_in(run.checkpoints_folder()) == std::vector<std::string>{"step-00000001"});
-}
-
-TEST_CASE("run folder: any file of a user makes it non-empty") {
-  const TemporaryFolder folder("run");
-  const RunFolder run(folder.path());
-  CHECK(run.empty());
-  write_text(folder.path() / "notes.txt", "");
-  CHECK_FALSE(run.empty());
-}
-
-TEST_CASE("run folder: two trainers never write the same run") {
-  const TemporaryFolder folder("run");
-  const RunFolder run(folder.path() / "run");
-  {
-    const FileLock lock = run.open_for_writing();
-    const std::string message = message_of(ErrorKind::usage, [&] { (void)run.open_for_writing(); });
-    CHECK(contains(message, run.root().string()));
-    CHECK(contains(message, concat("(", ::getpid(), ")")));
-    const pid_t child = ::fork();  // and another process, which does not inherit the right
-    if (child == 0) {
-      int code = 0;
-      try {
-        const FileLock second = run.open_for_writing();
-      } catch (const Error& error) {
-        code = error.exit_code();
-      }
-      ::_exit(code);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(WEXITSTATUS(status) == 2);
-  }
-  const FileLock lock = run.open_for_writing();
-}
-
 TEST_CASE("run folder: prune keeps the newest, the best, and the best of each that it keeps") {
   const TemporaryFolder folder("run");
   const RunFolder run(folder.path());
@@ -149,6 +98,37 @@ TEST_CASE("run folder: prune keeps the newest, the best, and the best of each th
   write_step(run.checkpoint_folder(7), 7);
   run.prune(2, std::nullopt);
   CHECK(run.steps() == std::vector<int64_t>{7, 6});
+}
+
+TEST_CASE("run folder: a read that fails for a while costs no checkpoint") {
+  const TemporaryFolder folder("run");
+  const RunFolder run(folder.path());
+  for (const int64_t step : {1, 2}) write_step(run.checkpoint_folder(step), step);
+  // No descriptor is left (EMFILE): the same for permissions and a failing disk.
+  const auto with_few_descriptors = [&](rlim_t count) {
+    return test::exit_code_with_limit(RLIMIT_NOFILE, count, [&] {
+      const auto newest = run.latest_whole();
+      throw Error(newest->step == 2 ? ErrorKind::interrupted : ErrorKind::internal, "read");
+    });
+  };
+  CHECK(with_few_descriptors(3) == 5);
+  CHECK(with_few_descriptors(500) == 75);
+  CHECK(test::names_in(run.checkpoints_folder()) ==
+        std::vector<std::string>{"step-00000001", "step-00000002"});
+}
+
+TEST_CASE("run folder: a file of another size than the manifest's is refused before it is read") {
+  const TemporaryFolder folder("run");
+  const RunFolder run(folder.path());
+  for (const int64_t step : {1, 2, 3}) write_step(run.checkpoint_folder(step), step);
+  fs::resize_file(run.checkpoint_folder(3) / kModelFile, uint64_t{200} << 30);  // sparse
+  fs::remove(run.checkpoint_folder(2) / kModelFile);
+  REQUIRE(::mkfifo((run.checkpoint_folder(2) / kModelFile).c_str(), 0600) == 0);
+  Warnings warnings;
+  CHECK(run.latest_whole()->step == 1);
+  REQUIRE(warnings.list.size() == 3);
+  CHECK(contains(warnings.list[0], "has 214748364800 bytes, the manifest wants"));
+  CHECK(contains(warnings.list[1], "is not a regular file"));
 }
 
 TEST_CASE("run folder: checkpoints later than the resumed one are set aside, not deleted") {

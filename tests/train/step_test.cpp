@@ -15,7 +15,6 @@
 #include "train/numerics.h"
 #include "train/optimizer.h"
 #include "train/run/results.h"
-#include "train/run/resume.h"
 #include "train/train_state.h"
 // after torch
 #include "support/catch.h"
@@ -149,22 +148,6 @@ TEST_CASE("the norm of a skipped update stays out of the log and of the checkpoi
   LogWindow other(at::kCPU);
   other.load_state(parse_json(to_line(window.state()), "test", ErrorKind::internal), "test");
   CHECK(other.means().grad_norm == Catch::Approx(3.0));
-}
-
-TEST_CASE("what changes weights or scores conflicts on a resume, bookkeeping does not", "[train]") {
-  const Json recorded = {
-      {"train", {{"lr", 1e-3}, {"keep", 2}}}, {"eval", {{"max_examples", 0}}}, {"model", {{"dim", 64}}}};
-  Json wanted = recorded;
-  CHECK(conflicting_keys(recorded, wanted).empty());
-  wanted["train"]["keep"] = 5;
-  wanted["data"] = {{"prefetch", 0}, {"on_device", "true"}};  // the same batches on another way
-  CHECK(conflicting_keys(recorded, wanted).empty());
-  wanted["eval"]["max_examples"] = 10;
-  CHECK(conflicting_keys(recorded, wanted) == std::vector<std::string>{"/eval/max_examples"});
-  wanted["eval"]["max_examples"] = 0;
-  wanted["train"]["lr"] = 2e-3;
-  wanted["model"]["heads"] = 2;
-  CHECK(conflicting_keys(recorded, wanted) == std::vector<std::string>{"/train/lr", "/model/heads"});
 }
 
 TEST_CASE("state and scores go through JSON unchanged; of equal accuracies the smaller loss is better",

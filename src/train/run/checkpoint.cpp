@@ -63,16 +63,25 @@ FileDigest manifest_entry(const Json& manifest, const std::string& file, const s
   return {entry["bytes"].get<int64_t>(), json_get<std::string>(entry, "xxh3_128", of_file, kKind)};
 }
 
+/// False when nothing bears the name. A question that cannot be answered now is an Error(disk), not damage.
+bool is_there(const fs::path& path) {
+  std::error_code code;
+  const fs::file_status status = fs::status(path, code);
+  if (status.type() == fs::file_type::none && code)
+    throw Error(ErrorKind::disk, concat(path.string(), ": cannot be looked at: ", code.message()));
+  return fs::exists(status);
+}
+
 Json read_manifest(const fs::path& folder) {
   constexpr ErrorKind kKind = ErrorKind::checkpoint;
-  std::error_code code;
   const fs::path path = folder / kManifestFile;
-  if (!fs::exists(folder, code)) throw Error(kKind, folder.string() + ": no such checkpoint");
-  if (!fs::is_directory(folder, code))
+  if (!is_there(folder)) throw Error(kKind, folder.string() + ": no such checkpoint");
+  if (!fs::is_directory(folder))
     throw Error(kKind, folder.string() + ": is not a folder, so not a checkpoint");
-  if (!fs::exists(path, code))
+  if (!is_there(path))
     throw Error(kKind, path.string() + ": is missing, so this is not a finished checkpoint");
-  Json manifest = parse_json(read_file(path, kKind, kMaxManifestBytes), path.string(), kKind);
+  const std::string text = read_file(path, kKind, kMaxManifestBytes, ErrorKind::disk);
+  Json manifest = parse_json(text, path.string(), kKind);
   if (json_get<std::string>(manifest, "format", path.string(), kKind) != kFormat) {
     throw Error(kKind, concat(path.string(), ": 'format' is not '", kFormat, "'"));
   }
@@ -84,18 +93,19 @@ Json read_manifest(const fs::path& folder) {
   return manifest;
 }
 
-/// The bytes of one file after size and hash have been found right.
+/// The bytes of one file after size and hash have been found right. A read that fails is an Error(disk): it
+/// may pass, and the checkpoint is not to be given up for it.
 std::string read_verified(const fs::path& folder, const Json& manifest, const std::string& file) {
   constexpr ErrorKind kKind = ErrorKind::checkpoint;
   const fs::path path = folder / file;
   const FileDigest wanted = manifest_entry(manifest, file, (folder / kManifestFile).string());
-  std::error_code code;
-  if (!fs::exists(path, code)) throw Error(kKind, path.string() + ": is missing");
-  std::string bytes = read_file(path, kKind);
-  if (static_cast<int64_t>(bytes.size()) != wanted.bytes) {
-    throw Error(kKind,
-                concat(path.string(), ": has ", bytes.size(), " bytes, the manifest wants ", wanted.bytes));
+  if (!is_there(path)) throw Error(kKind, path.string() + ": is missing");
+  std::error_code code;  // something else than a file: read_file says so
+  const auto size = static_cast<int64_t>(fs::file_size(path, code));
+  if (!code && size != wanted.bytes) {
+    throw Error(kKind, concat(path.string(), ": has ", size, " bytes, the manifest wants ", wanted.bytes));
   }
+  std::string bytes = read_file(path, kKind, wanted.bytes, ErrorKind::disk);
   const std::string found = hash_bytes(bytes);
   if (found != wanted.xxh3_128) {
     throw Error(kKind, concat(path.string(), ": is damaged: its XXH3-128 is ", found, ", the manifest wants ",

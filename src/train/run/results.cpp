@@ -77,6 +77,7 @@ Json make_results(const Session& s, const FinalScores& scores, const Json& timin
   json["step_chosen"] = scores.best_val.step;
   json["val"] = describe_score(scores.best_val);
   json["test"] = describe_score(scores.best_test);
+  if (scores.lost_best) json["lost_best"] = describe_score(*scores.lost_best);
   json["last"] = {{"val", describe_score(scores.last_val)}, {"test", describe_score(scores.last_test)}};
   json["constant_predictor"] = {{"class", scores.constant.label}, {"val_accuracy", scores.constant.accuracy}};
   // A shorter run has not had the time, so nothing is said about it.
@@ -85,9 +86,19 @@ Json make_results(const Session& s, const FinalScores& scores, const Json& timin
     json["learned"] = has_learned(scores.last_val, scores.constant);
   if (s.config.eval.max_examples > 0) json["max_examples"] = s.config.eval.max_examples;
   json["references"] = references_json(*s.task);
+  json["data_fingerprints"] = s.fingerprints;
   json["times"] = timings;
   return json;
 }
+
+namespace {
+
+/// A text of the file, which may be a stranger's.
+std::string said(const Json& json, const char* key) {
+  return one_line(json.at(key).get<std::string>());
+}
+
+}  // namespace
 
 std::string summarise_results(const Json& r) {
   const auto score = [](const Json& s) {
@@ -96,10 +107,12 @@ std::string summarise_results(const Json& r) {
                   s.value("partial", false) ? concat(" of ", s.at("available").get<int64_t>()) : "",
                   " examples, step ", s.at("step").get<int64_t>(), ")");
   };
-  std::string text = concat(r.at("task").get<std::string>(), " ", r.at("attention").get<std::string>(),
-                            ", protocol ", r.at("protocol").get<std::string>(),
-                            ", data_origin: ", r.at("data_origin").get<std::string>(), "\n");
+  std::string text = concat(said(r, "task"), " ", said(r, "attention"), ", protocol ", said(r, "protocol"),
+                            ", data_origin: ", said(r, "data_origin"), "\n");
   text += "  validation, best checkpoint: " + score(r.at("val")) + "\n";
+  if (r.contains("lost_best"))
+    text +=
+        "  the best by validation is lost, its checkpoint was damaged: " + score(r.at("lost_best")) + "\n";
   text += "  test, best checkpoint:       " + score(r.at("test")) + "\n";
   text += "  test, last checkpoint:       " + score(r.at("last").at("test")) + "\n";
   if (!r.value("learned", true)) {
@@ -109,9 +122,9 @@ std::string summarise_results(const Json& r) {
                    " % on validation); docs/troubleshooting.md, 'It does not learn'\n");
   }
   for (const Json& reference : r.at("references")) {
-    text += concat("  reference, ", reference.at("name").get<std::string>(), ": ",
+    text += concat("  reference, ", said(reference, "name"), ": ",
                    format_fixed(100 * reference.at("accuracy").get<double>(), 1), " % (",
-                   reference.at("source").get<std::string>(), ")\n");
+                   said(reference, "source"), ")\n");
   }
   return text;
 }

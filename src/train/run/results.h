@@ -27,6 +27,8 @@ struct FinalScores {
   Score best_val, last_val, best_test, last_test;
   /// On the validation split.
   ConstantPredictor constant;
+  /// The best one by validation whose checkpoint was lost on the way; `best_val` is what took its place.
+  std::optional<Score> lost_best = std::nullopt;
 };
 /// False where the 95 % interval of the accuracy does not lie above that of the constant predictor.
 bool has_learned(const Score& validation, const ConstantPredictor& constant);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "list_folder.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
@@ -37,46 +38,6 @@ std::string step_name(int64_t step) {
                 digits);
 }
 
-/// Entries of a folder; none when it does not exist. Error(checkpoint) when it cannot be read.
-std::vector<fs::path> entries(const fs::path& folder) {
-  std::error_code code;
-  if (!fs::exists(folder, code) && !code) return {};
-  std::vector<fs::path> result;
-  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
-    result.push_back(it->path());
-  if (code) throw Error(ErrorKind::checkpoint, concat(folder.string(), ": cannot be read: ", code.message()));
-  return result;
-}
-
-/// Temporary folders of checkpoints, and temporary files of write_atomic (NAME.tmp-PID).
-bool is_leftover(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.rfind(kTemporaryPrefix, 0) == 0 || name.find(".tmp-") != std::string::npos;
-}
-
-void remove_leftovers(const fs::path& folder) {
-  for (const fs::path& path : entries(folder)) {
-    if (!is_leftover(path)) continue;
-    std::error_code code;
-    fs::remove_all(path, code);
-    if (code) {
-      log::warning(concat(path.string(), ": left by a stopped process, cannot be removed: ", code.message()));
-    } else {
-      log::info(path.string() + ": left by a stopped process, removed");
-    }
-  }
-}
-
-FileLock lock_run(const fs::path& run) {
-  const fs::path path = run / ".lock";
-  std::optional<FileLock> lock = FileLock::try_now(path);
-  if (lock) return std::move(*lock);
-  const std::string owner = FileLock::owner(path);
-  throw Error(ErrorKind::usage,
-              concat(run.string(), ": another process", owner.empty() ? "" : " (" + owner + ")",
-                     " is writing this run folder; wait for it or choose another --run-dir"));
-}
-
 void rename_or_fail(const fs::path& from, const fs::path& to) {
   std::error_code code;
   fs::rename(from, to, code);
@@ -89,49 +50,9 @@ fs::path RunFolder::checkpoint_folder(int64_t step) const {
   return checkpoints_folder() / step_name(step);
 }
 
-bool RunFolder::empty() const {
-  for (const fs::path& path : entries(root_)) {
-    if (path.filename() == ".lock" || is_leftover(path)) continue;
-    if (path == checkpoints_folder()) {
-      const auto inside = entries(path);
-      if (std::all_of(inside.begin(), inside.end(), is_leftover)) continue;
-    }
-    return false;
-  }
-  return true;
-}
-
-void RunFolder::discard_if_empty() const noexcept {
-  try {
-    if (!empty()) return;
-    std::error_code ignored;  // remove() takes files and empty folders: whatever else came meanwhile stays
-    fs::remove(checkpoints_folder(), ignored);
-    fs::remove(root_ / ".lock", ignored);
-    fs::remove(root_, ignored);
-  } catch (const std::exception& error) {
-    log::debug(concat("run folder: ", error.what()));
-  }
-}
-
-FileLock RunFolder::open_for_writing() const {
-  lotformer::create_directories(root_);
-  FileLock lock = lock_run(root_);
-  lotformer::create_directories(checkpoints_folder());
-  // The folders' own names must survive a power cut, or the checkpoints in them do not.
-  sync_directory(root_);
-  try {
-    sync_directory(fs::absolute(root_).lexically_normal().parent_path());
-  } catch (const Error& error) {  // a parent that this user may enter but not list
-    log::debug(error.what());
-  }
-  remove_leftovers(root_);
-  remove_leftovers(checkpoints_folder());
-  return lock;
-}
-
 std::vector<int64_t> RunFolder::steps() const {
   std::vector<int64_t> result;
-  for (const fs::path& path : entries(checkpoints_folder())) {
+  for (const fs::path& path : list_folder(checkpoints_folder())) {
     if (const auto step = step_from_name(path.filename().string())) result.push_back(*step);
   }
   std::sort(result.begin(), result.end(), std::greater<>());

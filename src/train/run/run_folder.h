@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // One training run on disk:
-//   RUN/config.yaml  metrics.jsonl  timings.jsonl  results.json  .lock
+//   RUN/run.json  config.yaml  metrics.jsonl  timings.jsonl  results.json  .lock
 //   RUN/checkpoints/step-00001000/  (see checkpoint.h)
-// There is no pointer file: the last checkpoint is the one of the largest step that is whole, the best one is
-// named by the state of the last.
+// run.json comes first: without it a folder that holds anything is somebody else's, and nothing in it is
+// touched. There is no pointer file: the last checkpoint is the one of the largest step that is whole, the
+// best one is named by the state of the last.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "checkpoint.h"
 #include "lotformer/core/file_lock.h"
 #include "lotformer/core/json.h"
+#include "run_mark.h"
 
 namespace lotformer {
 
@@ -55,16 +57,32 @@ class RunFolder {
   std::filesystem::path checkpoints_folder() const { return root_ / "checkpoints"; }
   std::filesystem::path checkpoint_folder(int64_t step) const;
 
-  /// True when there is nothing of a run: no folder, or nothing in it but the lock and leftovers.
-  bool empty() const;
+  std::filesystem::path mark_file() const { return root_ / "run.json"; }
 
-  /// Takes back open_for_writing() where no run came about: removes the lock and the folders when nothing
-  /// else is there. For the holder of the lock.
-  void discard_if_empty() const noexcept;
+  enum class State {
+    /// Absent, empty, or holding no more than starts leave that came to nothing: no line was logged.
+    vacant,
+    /// A run of ours: it bears our mark, or (from builds before there was one) a whole checkpoint.
+    ours,
+  };
+  /// Changes nothing. Error(usage) naming what is in the way when it is neither, or when one of our names is
+  /// a link, which would be written through.
+  State state() const;
 
-  /// For a trainer, before anything else: makes the folders, locks the run (RUN/.lock), removes what a killed
-  /// process left (.tmp-*). Error(usage) naming the folder when another process holds the lock.
-  [[nodiscard]] FileLock open_for_writing() const;
+  /// Of a folder that is ours: run.json, or what the newest whole checkpoint says.
+  RunMark mark() const;
+
+  /// Locks a folder that is ours (RUN/.lock). Error(usage) naming it when another process holds the lock.
+  [[nodiscard]] FileLock lock() const;
+
+  /// Makes a vacant folder ours: folders, lock, mark. After an Error nothing is left of what it made.
+  /// Error(usage) inside a folder of data, whose files a run would become, and when another process was
+  /// faster.
+  [[nodiscard]] FileLock begin(const RunMark& mark) const;
+
+  /// For the holder of the lock: removes what killed processes left, by the names that we give to files in
+  /// work; other names stay.
+  void remove_leftovers() const;
 
   /// Steps that have a checkpoint by name, newest first; whether it is whole is not looked at.
   std::vector<int64_t> steps() const;

@@ -124,14 +124,14 @@ Json summarise_timings(const std::filesystem::path& run) {
   int64_t memory = 0;
   std::ifstream in(run / "timings.jsonl");
   for (std::string text; std::getline(in, text);) {
-    const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!line.is_object()) continue;  // the last line of a killed process may be cut
-    const double seconds = line.value("seconds", 0.0);
-    if (line.value("phase", "") == "train") {
+    const auto line = try_parse_json(text);
+    if (!line) continue;  // the last line of a killed process may be cut
+    const double seconds = json_or(*line, "seconds", 0.0);
+    if (json_or<std::string>(*line, "phase", "") == "train") {
       train += seconds;
-      steps += line.value("steps", 0.0);
-      tokens += line.value("tokens", 0.0);
-      memory = std::max(memory, line.value("peak_memory_bytes", int64_t{0}));
+      steps += json_or(*line, "steps", 0.0);
+      tokens += json_or(*line, "tokens", 0.0);
+      memory = std::max(memory, json_or(*line, "peak_memory_bytes", int64_t{0}));
     } else {
       eval += seconds;
     }

@@ -8,6 +8,7 @@
 #include "lotformer/config/load.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
+#include "lotformer/core/processors.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
@@ -89,11 +90,10 @@ Json logged_score(const Checkpoint& checkpoint, const std::string& split) {
   const std::string text = read_file(metrics, ErrorKind::checkpoint);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    const Json line = Json::parse(text.begin() + static_cast<int64_t>(begin),
-                                  text.begin() + static_cast<int64_t>(end), nullptr, false);
-    if (line.is_object() && line.value("split", "") == split &&
-        line.value("step", int64_t{-1}) == checkpoint.step)
-      found = line;
+    const auto line = try_parse_json(std::string_view(text).substr(begin, end - begin));
+    if (line && json_or<std::string>(*line, "split", "") == split &&
+        json_or<int64_t>(*line, "step", -1) == checkpoint.step)
+      found = *line;
     begin = end + 1;
   }
   return found;
@@ -125,20 +125,32 @@ void write_predictions(const std::filesystem::path& path, const std::vector<Pred
 /// False, with a warning, when the split is not the one that the run had under this name.
 bool is_same_data(const Checkpoint& checkpoint, const std::string& split, const data::Dataset& dataset) {
   const Json recorded = checkpoint.state.value("data_fingerprints", Json::object());
-  if (recorded.value(split, dataset.fingerprint()) == dataset.fingerprint()) return true;
+  const auto fingerprint = json_or(recorded, split.c_str(), dataset.fingerprint());
+  if (fingerprint == dataset.fingerprint()) return true;
   log::warning(
       concat("the ", split, " split is not the one of the run (fingerprint ", dataset.fingerprint(), ")"));
   return false;
 }
 
-/// The recorded thread count unless the user sets one: sums, and so the last bits, depend on it.
+/// The recorded thread count unless the user sets one: sums, and so the last bits, depend on it. A number
+/// that this machine cannot mean is not tried.
 int64_t threads_for(const Checkpoint& checkpoint, const Config& config) {
-  return config.train.threads > 0 ? config.train.threads : checkpoint.state.value("threads", int64_t{0});
+  if (config.train.threads > 0) return config.train.threads;
+  const auto recorded = checkpoint.state.find("threads");
+  if (recorded == checkpoint.state.end()) return 0;
+  const std::string where = (checkpoint.path / kStateFile).string();
+  const auto threads = json_get<int64_t>(checkpoint.state, "threads", where, ErrorKind::checkpoint);
+  if (threads >= 0 && threads <= most_threads()) return threads;
+  log::warning(concat(where, ": was made with ", threads, " threads, more than this machine can mean; now ",
+                      usable_processors(), ": the last bits of results will differ"));
+  return 0;
 }
 
 }  // namespace
 
 Json launch_evaluation(const EvaluationRequest& request) {
+  const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
+                            "the same command starts anew");
   const data::Split split = parse_split(request.split);
   check_predictions_path(request.predictions);
   check_plan_request(request.plans);
@@ -146,8 +158,10 @@ Json launch_evaluation(const EvaluationRequest& request) {
   const std::string where = (checkpoint.path / kStateFile).string();
   Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
                                    request.assignments, {attention_kinds(), data::task_kinds()}, where);
+  const int64_t threads = threads_for(checkpoint, config);
+  wait_passively(threads);
   config.data.generate_missing = false;  // data are made for training only; here a missing folder is an error
-  Session session = open_session(config, parse_device(request.device), threads_for(checkpoint, config));
+  Session session = open_session(config, parse_device(request.device), threads);
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
   const data::Dataset dataset = open_split(session, split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
@@ -158,10 +172,9 @@ Json launch_evaluation(const EvaluationRequest& request) {
                   {"step", checkpoint.step},
                   {"split", request.split}});
   }
-  const StopSignals stop(StopSignals::Ignored::take);
-  const auto result = evaluate(session, BatchMaker(dataset, config.data, session.device),
-                               [] { return StopSignals::received() != 0; });
-  if (!result) throw Error(ErrorKind::interrupted, "stopped by a signal; nothing was written");
+  const auto result =
+      evaluate(session, BatchMaker(dataset, config.data, session.device), [] { return false; });
+  const StopSignals stop(StopSignals::Ignored::take);  // the table is written whole or not at all
   if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
 
   const auto [low, high] = wilson_interval(result->accuracy, result->examples);

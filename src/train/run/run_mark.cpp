@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "run_mark.h"
+
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kFormat = "lotformer-run";
+constexpr int64_t kVersion = 1;
+constexpr int64_t kMaxBytes = int64_t{1} << 20;
+constexpr ErrorKind kKind = ErrorKind::usage;
+
+Json object_member(const Json& json, const char* key, const std::string& where) {
+  Json value = json_get<Json>(json, key, where, kKind);
+  if (!value.is_object()) throw Error(kKind, concat(where, ": member '", key, "' is not an object"));
+  return value;
+}
+
+}  // namespace
+
+void write_mark(const fs::path& file, const RunMark& mark) {
+  Json json = {{"format", kFormat},
+               {"version", kVersion},
+               {"config", mark.config},
+               {"data_fingerprints", mark.fingerprints}};
+  if (mark.origin) json["origin"] = {{"path", mark.origin->path}, {"step", mark.origin->step}};
+  write_atomic(file, to_pretty_text(json));
+}
+
+std::optional<RunMark> read_mark(const fs::path& file) {
+  std::error_code code;
+  if (fs::symlink_status(file, code).type() == fs::file_type::not_found) return std::nullopt;
+  const std::string where = file.string();
+  const Json json = parse_json(read_file(file, kKind, kMaxBytes, ErrorKind::disk), where, kKind);
+  if (json_get<std::string>(json, "format", where, kKind) != kFormat)
+    throw Error(kKind, concat(where, ": 'format' is not '", kFormat, "', so it is not the mark of a run"));
+  if (json_get<Json>(json, "version", where, kKind) != kVersion)
+    throw Error(kKind, concat(where, ": this program reads version ", kVersion, " of run folders only"));
+  RunMark mark{object_member(json, "config", where), object_member(json, "data_fingerprints", where)};
+  if (json.contains("origin")) {
+    const Json origin = object_member(json, "origin", where);
+    mark.origin = RunOrigin{json_get<std::string>(origin, "path", where, kKind),
+                            json_get<int64_t>(origin, "step", where, kKind)};
+  }
+  return mark;
+}
+
+void require_same_data(const std::string& whose, const Json& recorded, const Json& present) {
+  for (const auto& [split, fingerprint] : present.items()) {
+    const auto it = recorded.is_object() ? recorded.find(split) : recorded.end();
+    if (!recorded.is_object() || it == recorded.end() || *it == fingerprint) continue;
+    throw Error(ErrorKind::data, concat(whose, ": the ", split,
+                                        " split is not the one that this run was begun with (fingerprint ",
+                                        to_line(fingerprint), ", recorded ", quoted(to_line(*it), 60),
+                                        "); take another --run-dir, or those data (data.root)"));
+  }
+}
+
+}  // namespace lotformer

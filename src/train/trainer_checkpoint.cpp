@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// What a trainer writes down and how it comes back.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
+#include <c10/core/ScalarType.h>
+
+#include "lotformer/config/load.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/program.h"
+#include "lotformer/core/text.h"
+#include "lotformer/train/device.h"
+#include "train/inspect/rank.h"
+#include "trainer.h"
+
+namespace lotformer {
+namespace {
+
+/// A finite loss with finite gradients does not make the update finite.
+void require_finite(const NamedTensors& tensors, int64_t step) {
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) continue;
+    throw Error(ErrorKind::numerics,
+                concat("step ", step, ": '", name, "' is not finite after the update; it was not saved"));
+  }
+}
+
+}  // namespace
+
+/// Parameters and buffers at the latest boundary of steps.
+NamedTensors Trainer::model_tensors() const {
+  if (buffers_.empty()) return named_state(*session_.model);
+  NamedTensors tensors = named_parameters(*session_.model);
+  tensors.insert(tensors.end(), buffers_.begin(), buffers_.end());
+  return tensors;
+}
+
+void Trainer::save() {
+  if (saved_step_ == state_.step && !changed_) return;
+  stop_if_not_finite();
+  Json json = to_json(state_);
+  json["format"] = 1;
+  json["epoch"] = sampler_.epoch_of(state_.step);
+  json["sampler"] = {{"seed", config_.seed},
+                     {"position", state_.step * config_.batch_size},
+                     {"rows", train_.dataset().size()}};
+  json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
+                 {"seed", config_.seed}};
+  json["scaler"] = scaler_.state();
+  json["window"] = window_.state();
+  json["plateau"] = plateau_.state();
+  json["metrics_offset"] = log_.sync_metrics();
+  json["threads"] = session_.threads;
+  json["device"] = device_name(session_.device);
+  json["precision"] = session_.precision;
+  json["build_id"] = build_id();
+  json["data_origin"] = session_.task->data_origin();
+  json["data_fingerprints"] = session_.fingerprints;
+  json["config"] = config_to_json(session_.config);
+  const NamedTensors weights = model_tensors(), moments = optimizer_.state();
+  require_finite(weights, state_.step);
+  require_finite(moments, state_.step);
+  write_checkpoint(run_.checkpoint_folder(state_.step), weights, moments, json);
+  saved_step_ = state_.step;
+  changed_ = false;
+  run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
+}
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  const std::string where = (checkpoint.path / "state.json").string();
+  load_parameters(*session_.model, checkpoint.model, (checkpoint.path / "model.safetensors").string());
+  optimizer_.load_state(checkpoint.optimizer);
+  state_ = train_state_from_json(checkpoint.state, where);
+  scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
+  window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
+  plateau_.load_state(checkpoint.state, where);
+  log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
+  saved_step_ = state_.step;
+  if (!state_.best || state_.best->step == state_.step) return;
+  if (const auto problem = checkpoint_problem(run_.checkpoint_folder(state_.best->step))) lose_best(*problem);
+}
+
+void Trainer::lose_best(const std::string& why) {
+  log_.finish_line();
+  const bool scored = state_.last && state_.last->step == state_.step;
+  log::warning(concat("the best checkpoint (step ", state_.best->step, ") is lost: ", why, "; ",
+                      scored ? concat("that of step ", state_.step, " takes its place")
+                             : "the next evaluation chooses anew"));
+  state_.lost_best = state_.best;
+  state_.best = scored ? state_.last : std::nullopt;
+  changed_ = true;
+}
+
+void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where) {
+  const at::NoGradGuard no_grad;
+  match_shapes(model, tensors);
+  const auto state = named_state(model);
+  for (auto [name, tensor] : state) {
+    const auto it = tensors.find(name);
+    if (it == tensors.end()) throw Error(ErrorKind::checkpoint, where + ": tensor '" + name + "' is missing");
+    if (it->second.sizes() != tensor.sizes()) {
+      throw Error(ErrorKind::checkpoint, concat(where, ": tensor '", name, "' has shape ", it->second.sizes(),
+                                                ", the model wants ", tensor.sizes()));
+    }
+    if (it->second.scalar_type() != tensor.scalar_type()) {
+      throw Error(ErrorKind::checkpoint,
+                  concat(where, ": tensor '", name, "' is of type ", c10::toString(it->second.scalar_type()),
+                         ", the model wants ", c10::toString(tensor.scalar_type())));
+    }
+    tensor.copy_(it->second);
+  }
+  if (tensors.size() != state.size()) {
+    throw Error(ErrorKind::checkpoint,
+                concat(where, ": holds ", tensors.size(), " tensors, the model has ", state.size()));
+  }
+}
+
+}  // namespace lotformer
