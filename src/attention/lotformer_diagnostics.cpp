@@ -95,4 +95,12 @@ Diagnostics LotformerAttentionImpl::solver_record(const at::Tensor& q, const at:
   return found;
 }
 
+SolverCount LotformerAttentionImpl::solver_count() const {
+  const at::Tensor& residual = stats_.residual;
+  if (options_.mode != "exact" || !residual.defined() || residual.numel() == 0) return {};
+  // Not `gt`: NaN has not converged either.
+  return {residual.numel(), residual.le(stats_.options.tolerance).logical_not().sum(),
+          residual.max().to(at::kDouble)};
+}
+
 }  // namespace lotformer

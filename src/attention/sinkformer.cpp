@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/attention/sinkformer.h"
 
+#include <ATen/ops/scalar_tensor.h>
+
 #include "lotformer/core/text.h"
 #include "lotformer/ops/lengths.h"
 
@@ -103,6 +105,12 @@ Diagnostics SinkformerAttentionImpl::solver_record(const at::Tensor&, const at::
           {"half_iterations_max", static_cast<double>(stats_.longest)},
           {"capped", static_cast<double>(stats_.capped)},
           {"residual", stats_.residual}};
+}
+
+SolverCount SinkformerAttentionImpl::solver_count() const {
+  if (options_.mode != "exact" || stats_.problems == 0) return {};
+  return {stats_.problems, at::scalar_tensor(stats_.capped, at::kLong),
+          at::scalar_tensor(stats_.residual, at::kDouble)};
 }
 
 }  // namespace lotformer

@@ -25,21 +25,26 @@ bool Score::better_than(const Score& other) const {
 }
 
 Score make_score(int64_t step, const EvalResult& r) {
-  return {step, r.accuracy, r.loss, r.examples, r.available};
+  return {step, r.accuracy, r.loss, r.examples, r.available, r.transport};
 }
 
 Json to_json(const Score& s) {
-  return {{"step", s.step},
-          {"accuracy", s.accuracy},
-          {"loss", s.loss},
-          {"examples", s.examples},
-          {"available", s.available}};
+  Json json = {{"step", s.step},
+               {"accuracy", s.accuracy},
+               {"loss", s.loss},
+               {"examples", s.examples},
+               {"available", s.available}};
+  if (s.transport) json["transport"] = to_json(*s.transport);
+  return json;
 }
 
 Score score_from_json(const Json& json, const std::string& where) {
-  return {get<int64_t>(json, "step", where), get<double>(json, "accuracy", where),
-          get<double>(json, "loss", where), get<int64_t>(json, "examples", where),
-          get<int64_t>(json, "available", where)};
+  Score score{get<int64_t>(json, "step", where), get<double>(json, "accuracy", where),
+              get<double>(json, "loss", where), get<int64_t>(json, "examples", where),
+              get<int64_t>(json, "available", where)};
+  if (json.contains("transport"))
+    score.transport = transport_count_from_json(get<Json>(json, "transport", where), where + ": transport");
+  return score;
 }
 
 Json to_json(const TrainState& state) {

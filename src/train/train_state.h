@@ -20,6 +20,8 @@ struct Score {
   int64_t examples = 0;
   /// In the split.
   int64_t available = 0;
+  /// How the transport problems ended, where there were any.
+  std::optional<TransportCount> transport = std::nullopt;
   bool better_than(const Score& other) const;
 };
 Score make_score(int64_t step, const EvalResult& result);

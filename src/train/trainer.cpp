@@ -39,7 +39,8 @@ bool interrupted() {
 
 }  // namespace
 
-BatchGradients accumulate_gradients(Session& s, BatchStream& stream, const at::Tensor& loss_scale) {
+BatchGradients accumulate_gradients(Session& s, BatchStream& stream, const at::Tensor& loss_scale,
+                                    SolverTally* tally) {
   const int64_t total = s.config.train.batch_size;
   BatchGradients sums;
   for (int64_t c = 0; c < training_chunks(s.config.train); ++c) {
@@ -50,6 +51,7 @@ BatchGradients accumulate_gradients(Session& s, BatchStream& stream, const at::T
       const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
       logits = s.model->forward(batch);
     }
+    if (tally != nullptr) tally->add(*s.model);
     // The sum, not the mean, so that chunks of unequal size weigh by their examples.
     const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum);
     const at::Tensor scaled = loss / total;
@@ -84,13 +86,14 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
 }
 
 /// Nothing that is saved changes in here, but for the buffers.
-BatchGradients Trainer::gradients() {
+BatchGradients Trainer::gradients(SolverTally& transport) {
   for (const auto& item : session_.model->named_buffers())
     buffers_.emplace_back(item.key(), item.value().clone());
   const StopGuard::Open open(*guard_);
-  if (!log_due(state_.step + 1)) return accumulate_gradients(session_, *batches_, scaler_.scale());
+  if (!log_due(state_.step + 1))
+    return accumulate_gradients(session_, *batches_, scaler_.scale(), &transport);
   const ScoreObserver observer(*session_.model);
-  BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale());
+  BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale(), &transport);
   solver_ = solver_records(*session_.model, observer);
   return sums;
 }
@@ -99,8 +102,10 @@ void Trainer::step() {
   // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
   torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
   optimizer_.zero_grad();
-  const BatchGradients sums = gradients();
+  SolverTally transport;
+  const BatchGradients sums = gradients(transport);
   buffers_.clear();
+  transport_.add(transport);
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
   optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
@@ -129,8 +134,15 @@ void Trainer::log_if_due() {
   if (!log_now) return;
   const int64_t last = state_.step - 1;
   const LogWindow::Means means = window_.means();
+  const auto transport = transport_.count();
   log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last), means,
-                  solver_);
+                  {solver_, transport});
+  if (transport && transport->alarming() && !warned_of_transport_) {
+    warned_of_transport_ = true;
+    log_.finish_line();
+    warn_if_alarming(concat("since the line before step ", state_.step), *transport);
+  }
+  transport_.restart();
   warn_of_plateau(means);
   window_.reset();
 }
@@ -182,6 +194,7 @@ bool Trainer::evaluate_if_due() {
   const Score score = make_score(state_.step, *result);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_.score("val", score, seconds);
+  if (score.transport) warn_if_alarming(concat("validation at step ", state_.step), *score.transport);
   log_.exclude(seconds);
   state_.evaluated_step = state_.step;
   state_.last = score;
@@ -201,6 +214,7 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
   const Score score = make_score(step, *result);
   log_.score(split, score, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
              checkpoint);
+  if (score.transport) warn_if_alarming(concat(split, ", ", checkpoint, " checkpoint"), *score.transport);
   return score;
 }
 

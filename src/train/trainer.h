@@ -15,6 +15,7 @@
 #include "session.h"
 #include "stop_guard.h"
 #include "train/feed/batch_stream.h"
+#include "train/inspect/solver_tally.h"
 #include "train/run/checkpoint.h"
 #include "train/run/run_folder.h"
 #include "train/run/run_log.h"
@@ -33,7 +34,9 @@ struct BatchGradients {
 };
 /// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from
 /// `stream` (see training_stream), weighted by their size.
-BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale);
+/// `tally` counts the transport problems of the passes.
+BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale,
+                                    SolverTally* tally = nullptr);
 
 class Trainer {
  public:
@@ -61,7 +64,7 @@ class Trainer {
 
  private:
   void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
-  BatchGradients gradients();
+  BatchGradients gradients(SolverTally& transport);
   void log_if_due();
   void warn_of_plateau(const LogWindow::Means& means);
   void diagnose_if_due();
@@ -86,6 +89,8 @@ class Trainer {
   PlateauWatch plateau_;
   RunLog log_;
   TrainState state_;
+  SolverTally transport_;  // since the latest line of the log
+  bool warned_of_transport_ = false;
   Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;
   bool changed_ = false;  // since that step was saved: it has been evaluated

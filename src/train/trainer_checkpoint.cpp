@@ -48,6 +48,7 @@ void Trainer::save() {
   json["scaler"] = scaler_.state();
   json["window"] = window_.state();
   json["plateau"] = plateau_.state();
+  if (const auto transport = transport_.count()) json["transport"] = to_json(*transport);
   json["metrics_offset"] = log_.sync_metrics();
   json["threads"] = session_.threads;
   json["device"] = device_name(session_.device);
@@ -73,6 +74,8 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
   window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
   plateau_.load_state(checkpoint.state, where);
+  if (checkpoint.state.contains("transport"))
+    transport_.restart(transport_count_from_json(checkpoint.state.at("transport"), where + ": transport"));
   log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
   saved_step_ = state_.step;
   if (!state_.best || state_.best->step == state_.step) return;

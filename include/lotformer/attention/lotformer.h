@@ -78,6 +78,7 @@ class LotformerAttentionImpl final : public AttentionImpl,
   /// the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
   Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
+  SolverCount solver_count() const override;
   TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& lengths) const override;
   // Adaptive rank: merges pivots that the map hardly needs apart, or splits the one whose mass is worth most

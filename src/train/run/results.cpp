@@ -17,6 +17,7 @@ Json describe_score(const Score& s) {
   Json json = {{"accuracy", s.accuracy},   {"loss", s.loss}, {"examples", s.examples},
                {"available", s.available}, {"step", s.step}, {"accuracy_interval_95", {low, high}}};
   if (s.examples < s.available) json["partial"] = true;
+  if (s.transport) json["transport"] = to_json(*s.transport);
   return json;
 }
 
@@ -115,6 +116,10 @@ std::string summarise_results(const Json& r) {
         "  the best by validation is lost, its checkpoint was damaged: " + score(r.at("lost_best")) + "\n";
   text += "  test, best checkpoint:       " + score(r.at("test")) + "\n";
   text += "  test, last checkpoint:       " + score(r.at("last").at("test")) + "\n";
+  if (const Json& test = r.at("test"); test.contains("transport")) {
+    const TransportCount count = transport_count_from_json(test.at("transport"), "results.json");
+    if (count.unconverged > 0) text += "  test, best checkpoint:       " + describe(count) + "\n";
+  }
   if (!r.value("learned", true)) {
     text += concat("  NOT LEARNED: no better than always answering class ",
                    r.at("constant_predictor").at("class").get<int64_t>(), " (",

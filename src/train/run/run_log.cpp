@@ -49,7 +49,7 @@ void RunLog::start_clock(int64_t step) {
 }
 
 void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m,
-                        const Json& solver) {
+                        const SolverLog& solver) {
   Json line = {{"step", step},
                {"epoch", epoch},
                {"split", "train"},
@@ -58,7 +58,8 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                {"lr", lr},
                {"grad_norm", m.grad_norm},
                {"data_origin", labels_.at("data_origin")}};
-  if (!solver.empty()) line["solver"] = solver;
+  if (!solver.records.empty()) line["solver"] = solver.records;
+  if (solver.transport) line["transport"] = to_json(*solver.transport);
   metrics_.line(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
@@ -94,6 +95,7 @@ void RunLog::score(const std::string& split, const Score& s, double seconds, con
                {"loss", s.loss},
                {"accuracy", s.accuracy},
                {"examples", s.examples}};
+  if (s.transport) line["transport"] = to_json(*s.transport);
   if (!checkpoint.empty()) line["checkpoint"] = checkpoint;
   line.update(labels_);
   metrics_.line(line);

@@ -10,6 +10,7 @@
 
 #include "lotformer/core/status_line.h"
 #include "run_folder.h"
+#include "train/inspect/solver_tally.h"
 #include "train/numerics.h"
 #include "train/train_state.h"
 
@@ -32,8 +33,14 @@ class RunLog {
     window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
   void add_tokens(int64_t tokens) { tokens_ += tokens; }
-  /// `solver` (solver_records()) stands in the line unless it is empty.
-  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means, const Json& solver);
+  struct SolverLog {
+    /// solver_records(), stands in the line unless it is empty.
+    const Json& records;
+    /// Since the line before; as `transport`.
+    std::optional<TransportCount> transport = std::nullopt;
+  };
+  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means,
+                  const SolverLog& solver);
   /// Diagnostics of the attention maps, one object a layer.
   void diagnostics(int64_t step, const Json& layers);
   /// What surveys of adaptive ranks found and changed, one object a layer.

@@ -65,6 +65,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   // summation noise.
   at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
   std::vector<at::Tensor> predicted;
+  SolverTally tally;
   const int64_t batches = (result.examples + config.batch_size - 1) / config.batch_size;
   const auto rows_of = [&rows, size = config.batch_size](int64_t number) {
     const auto begin = rows.begin() + number * size;
@@ -75,6 +76,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
     if (interrupted()) return std::nullopt;
     const Batch batch = stream.next().batch;
     const at::Tensor logits = s.model->forward(batch);
+    tally.add(*s.model);
     loss += at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble).sum();
     predicted.push_back(logits.argmax(1));
   }
@@ -88,6 +90,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   }
   std::sort(result.predictions.begin(), result.predictions.end(),
             [](const Prediction& a, const Prediction& b) { return a.row < b.row; });
+  result.transport = tally.count();
   result.loss = loss.item<double>() / static_cast<double>(rows.size());
   result.accuracy = static_cast<double>(correct) / static_cast<double>(rows.size());
   if (!std::isfinite(result.loss)) throw Error(ErrorKind::numerics, "evaluation: the loss is not finite");

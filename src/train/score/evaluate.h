@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/feed/batch_stream.h"
+#include "train/inspect/solver_tally.h"
 #include "train/session.h"
 
 namespace lotformer {
@@ -30,6 +31,8 @@ struct EvalResult {
   int64_t available = 0;
   /// One for every example scored, rows ascending.
   std::vector<Prediction> predictions;
+  /// Of all passes; nothing for modules that solve no problems.
+  std::optional<TransportCount> transport = std::nullopt;
 };
 
 /// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed

@@ -182,6 +182,10 @@ Json launch_evaluation(const EvaluationRequest& request) {
                {"examples", result->examples},           {"available", result->available},
                {"accuracy_interval_95", {low, high}},    {"split", request.split},
                {"checkpoint", checkpoint.path.string()}, {"step", checkpoint.step}};
+  if (result->transport) {
+    json["transport"] = to_json(*result->transport);
+    warn_if_alarming(request.split, *result->transport);
+  }
   json["metrics"] = session.task->metrics();  // where they stand: accuracy, loss, classes, by
   json["run"] = describe_run(session);
   json["references"] = references_json(*session.task);

@@ -4,6 +4,7 @@
 
 #include "lotformer/core/text.h"
 #include "lotformer/train/evaluation.h"
+#include "train/inspect/solver_tally.h"
 
 namespace lotformer {
 namespace {
@@ -70,6 +71,10 @@ std::string describe_evaluation(const Json& e) {
                  percent(e.at("accuracy_interval_95").at(1)), "), loss ", format_double(e.at("loss")), ", ",
                  format_count(e.at("examples")), partial ? " of " + format_count(e.at("available")) : "",
                  " examples\n");
+  if (e.contains("transport")) {
+    const TransportCount count = transport_count_from_json(e.at("transport"), "evaluation");
+    if (count.unconverged > 0) text += "  " + describe(count) + "\n";
+  }
   for (const Json& r : e.at("references")) {
     text += concat("  reference, ", r.at("name").get<std::string>(), ": ",
                    format_fixed(100 * r.at("accuracy").get<double>(), 1), " % (",

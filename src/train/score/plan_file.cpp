@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "plan_file.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -89,7 +91,7 @@ void add_tensors(NamedTensors& tensors, const PlannedExample& example, const std
 void write_replacing(const std::filesystem::path& file, const NamedTensors& tensors,
                      const std::map<std::string, std::string>& metadata) {
   std::filesystem::path temporary = file;
-  temporary += ".tmp";
+  temporary += concat(".tmp-", ::getpid());
   std::error_code failed;
   try {
     write_tensors(temporary, tensors, metadata);
@@ -112,6 +114,7 @@ void write_plans_json(const std::filesystem::path& file, const PlanFileInfo& inf
       const Json name = info.classes[static_cast<size_t>(found.label)];
       out.write(concat(i > 0 ? ",\n" : "\n", "{\"row\":", found.row, ",\"label\":", found.label,
                        ",\"class\":", to_line(name), ",\"prediction\":", found.prediction,
+                       found.transport ? ",\"transport\":" + to_line(to_json(*found.transport)) : "",
                        ",\"sequences\":["));
       for (size_t s = 0; s < found.sequences.size(); ++s) {
         if (s > 0) out.write(",\n");
@@ -137,7 +140,9 @@ void write_plans_safetensors(const std::filesystem::path& file, const PlanFileIn
                   concat("--plans: more than ", kMostPlanEntries * 4 / (1024 * 1024), " MiB at row ", row,
                          "; choose fewer rows, layers or heads, or a .json file"));
     }
-    metadata[concat("row", row)] = to_line({{"label", found.label}, {"prediction", found.prediction}});
+    Json about = {{"label", found.label}, {"prediction", found.prediction}};
+    if (found.transport) about["transport"] = to_json(*found.transport);
+    metadata[concat("row", row)] = to_line(about);
     add_tensors(tensors, found, info.layers);
   }
   write_replacing(file, tensors, metadata);

@@ -6,11 +6,13 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lotformer/attention/capabilities/plans.h"
 #include "lotformer/core/json.h"
+#include "train/inspect/solver_tally.h"
 
 namespace lotformer {
 
@@ -23,6 +25,8 @@ struct PlannedSequence {
 
 struct PlannedExample {
   int64_t row = 0, label = 0, prediction = 0;
+  /// How the problems behind its plans (of all layers and heads) ended.
+  std::optional<TransportCount> transport;
   std::vector<PlannedSequence> sequences;
 };
 

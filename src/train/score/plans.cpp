@@ -76,7 +76,10 @@ PlannedExample plan_example(Session& session, const data::Dataset& dataset, int6
   const Batch batch = make_batch(dataset, rows, session.config.data.pad_to, session.device);
   const Observation seen = observe_scores(session, batch);
   const std::vector<TransportPlans> plans = layer_plans(session, seen.layers, info);
-  PlannedExample example{row, dataset.label(row), seen.logits.argmax(1).item<int64_t>(), {}};
+  SolverTally tally;
+  tally.add(*session.model);  // of the pass that has just been made, by the same solver as the plans
+  PlannedExample example{row, dataset.label(row), seen.logits.argmax(1).item<int64_t>(), tally.count(), {}};
+  if (example.transport) warn_if_alarming(concat("--plans, row ", row), *example.transport);
   for (int64_t s = 0; s < dataset.sequences(); ++s) {
     PlannedSequence sequence;
     int64_t width = dataset.length(row, s);
