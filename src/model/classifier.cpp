@@ -4,6 +4,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/relu.h>
 
+#include <algorithm>
+
 #include "lotformer/ops/autocast.h"
 
 namespace lotformer {
@@ -20,9 +22,9 @@ ClassifierImpl::ClassifierImpl(const ClassifierOptions& options, const Attention
 at::Tensor ClassifierImpl::forward(const Batch& batch) {
   const int64_t sequences = batch.ids.size(0), examples = batch.ids.size(1);
   const auto flat = [](const at::Tensor& t) { return t.defined() ? t.flatten(0, 1) : t; };
-  const TokenBatch tokens =
-      encoder_->with_class_token({flat(batch.ids), flat(batch.lengths), flat(batch.positions)});
-  const ops::TokenLayout layout = encoder_->layout(tokens.ids, tokens.lengths);
+  const TokenBatch tokens = encoder_->with_class_token(
+      {flat(batch.ids), flat(batch.lengths), flat(batch.positions), batch.token_slots});
+  const ops::TokenLayout layout = encoder_->layout(tokens);
   const at::Tensor x = encoder_->forward(tokens.ids, layout, tokens.positions);
   const ops::AutocastScope fp32(x.device().type(), std::nullopt);
   at::Tensor features = pool_->forward(x.to(head1_->weight.scalar_type()), layout);
@@ -31,6 +33,13 @@ at::Tensor ClassifierImpl::forward(const Batch& batch) {
     features = at::cat({a, b, a * b, a - b}, 1);
   }
   return head2_(at::relu(head1_(features)));
+}
+
+bool ClassifierImpl::depends_on_width() const {
+  const auto& layers = encoder_->layers();
+  return pool_->kind() == PoolingKind::padded_mean ||
+         std::any_of(layers.begin(), layers.end(),
+                     [](const auto& layer) { return layer->attention().padding_takes_part(); });
 }
 
 std::shared_ptr<ClassifierImpl> build_classifier(const Config& config, int64_t vocab_size, int64_t max_length,

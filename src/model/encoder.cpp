@@ -20,6 +20,7 @@
 
 #include "lotformer/core/text.h"
 #include "lotformer/ops/dropout.h"
+#include "lotformer/ops/embedding.h"
 
 namespace lotformer {
 namespace {
@@ -50,6 +51,12 @@ at::Tensor places_from_end(const at::Tensor& ids, const at::Tensor& lengths) {
   const at::Tensor places = at::arange(ids.size(1), ids.options());
   if (!lengths.defined()) return (ids.size(1) - 1 - places).expand(ids.sizes());
   return (lengths.unsqueeze(1) - 1 - places).clamp_min(0);
+}
+
+/// x [rows, C] + place [rows, C] or [N, C], the latter for every sequence of a dense layout.
+at::Tensor add_places(const at::Tensor& x, const at::Tensor& place, const ops::TokenLayout& layout) {
+  if (place.size(0) == x.size(0)) return x + place;
+  return (x.view({layout.sequences(), layout.width(), x.size(1)}) + place).view(x.sizes());
 }
 
 }  // namespace
@@ -108,12 +115,13 @@ TokenBatch EncoderImpl::with_class_token(const TokenBatch& batch) const {
   const int64_t examples = batch.ids.size(0);
   const at::Tensor ids = at::cat({at::full({examples, 1}, kClassToken, batch.ids.options()), batch.ids}, 1);
   const at::Tensor lengths = batch.lengths.defined() ? batch.lengths + 1 : batch.lengths;
-  if (!batch.positions.defined()) return {ids, lengths, batch.positions};
+  const int64_t slots = batch.token_slots > 0 ? batch.token_slots + examples : 0;
+  if (!batch.positions.defined()) return {ids, lengths, batch.positions, slots};
   return {ids, lengths,
-          at::cat({at::zeros({examples, 1}, batch.positions.options()), batch.positions + 1}, 1)};
+          at::cat({at::zeros({examples, 1}, batch.positions.options()), batch.positions + 1}, 1), slots};
 }
 
-/// Token vectors [..., C]. The linear layer of real input is written as a product and a sum, which autocast
+/// Token vectors [rows, C]. The linear layer of real input is written as a product and a sum, which autocast
 /// leaves in the parameters' precision: bfloat16 would merge neighbouring grey values.
 at::Tensor EncoderImpl::embed(const at::Tensor& ids) {
   if (class_token_.defined()) {
@@ -125,42 +133,51 @@ at::Tensor EncoderImpl::embed(const at::Tensor& ids) {
 }
 
 at::Tensor EncoderImpl::embed_ids(const at::Tensor& ids) {
-  if (value_.is_empty()) return token_(ids);
+  if (value_.is_empty()) return ops::embedding(token_->weight, ids);
   const at::Tensor grey = ids.to(value_->weight.scalar_type()) / 255;
   return ((grey - input_mean_) / input_std_).unsqueeze(-1) * value_->weight.squeeze(1) + value_->bias;
 }
 
-ops::TokenLayout EncoderImpl::layout(const at::Tensor& ids, const at::Tensor& lengths) const {
+ops::TokenLayout EncoderImpl::layout(const TokenBatch& batch) const {
+  const int64_t width = batch.ids.size(1);
+  const bool without_padding =
+      batch.lengths.defined() && std::none_of(layers_.begin(), layers_.end(), [](const auto& layer) {
+        return layer->attention().padding_takes_part();
+      });
+  if (without_padding && batch.token_slots > 0)
+    return ops::TokenLayout::indexed(batch.lengths, width, batch.token_slots);
   // Elsewhere than on a CPU the number of real tokens would have to be waited for.
-  const bool pack = lengths.defined() && ids.is_cpu() &&
-                    std::none_of(layers_.begin(), layers_.end(),
-                                 [](const auto& layer) { return layer->attention().padding_takes_part(); });
-  return pack ? ops::TokenLayout::packed(lengths, ids.size(1))
-              : ops::TokenLayout::dense(lengths, ids.size(1));
+  if (without_padding && batch.ids.is_cpu()) return ops::TokenLayout::packed(batch.lengths, width);
+  return ops::TokenLayout::dense(batch.lengths, batch.ids.size(0), width);
 }
 
+/// [rows, C], or [N, C] for what every sequence has in common.
 at::Tensor EncoderImpl::place_vectors(const at::Tensor& ids, const ops::TokenLayout& layout,
                                       const at::Tensor& positions) {
   const int64_t tokens = ids.size(1);
-  TORCH_CHECK_VALUE(tokens <= position_->weight.size(0), "encoder: a sequence of ", tokens,
-                    " tokens, the position table has ", position_->weight.size(0), " rows");
+  const bool dense = !layout.is_packed() && !layout.is_indexed();
+  // An indexed batch may be wider than its longest sequence, and looks up the places of tokens alone.
+  TORCH_CHECK_VALUE(layout.is_indexed() || tokens <= position_->weight.size(0), "encoder: a sequence of ",
+                    tokens, " tokens, the position table has ", position_->weight.size(0), " rows");
   at::Tensor place;
-  if (layout.is_packed() || positions.defined()) {
+  if (!dense || positions.defined()) {
     const at::Tensor all =
         positions.defined() ? positions : at::arange(tokens, ids.options()).expand(ids.sizes());
-    place = position_(layout.arrange(all));
+    place = ops::embedding(position_->weight, layout.arrange(all));
   } else {
     // The first N rows of the table serve every sequence: a broadcast add, no gather and a cheap backward.
     place = position_->weight.narrow(0, 0, tokens);
   }
   if (end_position_.is_empty()) return place;
-  return place + end_position_(layout.arrange(places_from_end(ids, layout.lengths())));
+  const at::Tensor from_end = layout.arrange(places_from_end(ids, layout.lengths()));
+  return add_places(ops::embedding(end_position_->weight, from_end), place, layout);
 }
 
 at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& layout,
                                 const at::Tensor& positions) {
   const at::Tensor place = place_vectors(ids, layout, positions);
-  at::Tensor x = ops::dropout(embed(layout.arrange(ids)) + place, dropout_, is_training());
+  at::Tensor x = add_places(embed(layout.arrange(ids)), place, layout);
+  x = ops::dropout(x, dropout_, is_training());
   for (const auto& layer : layers_) x = layer->forward(x, layout);
   return norm_(x);
 }

@@ -18,14 +18,14 @@ namespace lotformer {
 namespace {
 
 at::Tensor mean_of_tokens(const at::Tensor& x, const ops::TokenLayout& layout, bool padded) {
-  if (!layout.lengths().defined()) return x.mean(1);
+  if (!layout.lengths().defined()) return ops::padded_tokens(x, layout).mean(1);
   const at::Tensor sum = ops::sum_tokens(x, layout);
   if (padded) return sum / layout.width();
   return sum / layout.lengths().clamp_min(1).unsqueeze(1).to(x.scalar_type());
 }
 
 at::Tensor first_tokens(const at::Tensor& x, const ops::TokenLayout& layout) {
-  if (!layout.is_packed()) return x.select(1, 0);
+  if (!layout.is_packed()) return ops::padded_tokens(x, layout).select(1, 0);
   std::vector<int64_t> first(layout.starts().begin(), layout.starts().end() - 1);
   return x.index_select(0, at::tensor(first, x.options().dtype(at::kLong).requires_grad(false)));
 }
@@ -44,7 +44,9 @@ at::Tensor attend_packed(const at::Tensor& x, const at::Tensor& logits, const op
   return at::stack(pooled);
 }
 
-at::Tensor attend_dense(const at::Tensor& x, const at::Tensor& logits, const at::Tensor& lengths) {
+at::Tensor attend_padded(const at::Tensor& rows, const at::Tensor& query, const ops::TokenLayout& layout) {
+  const at::Tensor x = ops::padded_tokens(rows, layout), &lengths = layout.lengths();
+  const at::Tensor logits = at::matmul(x, query);
   const at::Tensor mask = ops::length_mask(lengths, x.size(1));
   if (!mask.defined()) return at::matmul(at::softmax(logits, -1).unsqueeze(1), x).squeeze(1);
   // Padding is selected away, and an empty sequence, whose softmax would be over nothing, comes out as zeros.
@@ -71,8 +73,9 @@ PoolingImpl::PoolingImpl(PoolingKind kind, int64_t dim) : kind_(kind) {
 at::Tensor PoolingImpl::forward(const at::Tensor& x, const ops::TokenLayout& layout) const {
   if (kind_ == PoolingKind::cls) return first_tokens(x, layout);
   if (kind_ != PoolingKind::attention) return mean_of_tokens(x, layout, kind_ == PoolingKind::padded_mean);
-  const at::Tensor logits = at::matmul(x, query.to(x.scalar_type()));
-  return layout.is_packed() ? attend_packed(x, logits, layout) : attend_dense(x, logits, layout.lengths());
+  const at::Tensor own_query = query.to(x.scalar_type());
+  return layout.is_packed() ? attend_packed(x, at::matmul(x, own_query), layout)
+                            : attend_padded(x, own_query, layout);
 }
 
 }  // namespace lotformer

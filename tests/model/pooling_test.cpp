@@ -85,28 +85,33 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("pooling: packed and dense tokens give the same vector, values and gradients", "[model]") {
+TEST_CASE("pooling: packed, indexed and dense tokens give the same vector, values and gradients", "[model]") {
   torch::manual_seed(2);
   const at::Tensor lengths = at::tensor({7, 1, 0, 4}, at::kLong);
-  const auto dense = ops::TokenLayout::dense(lengths, 7), packed = ops::TokenLayout::packed(lengths, 7);
+  const auto dense = ops::TokenLayout::dense(lengths, 4, 7), packed = ops::TokenLayout::packed(lengths, 7),
+             indexed = ops::TokenLayout::indexed(lengths, 7, 17);
   const at::Tensor tokens = at::randn({4, 7, 5}, at::kDouble), weight = at::randn({4, 5}, at::kDouble);
   for (const PoolingKind kind : {PoolingKind::mean, PoolingKind::padded_mean, PoolingKind::attention}) {
     PoolingImpl pool(kind, 5);
     if (pool.query.defined()) pool.query.set_data(at::randn({5}, at::kDouble));
     std::vector<at::Tensor> values, gradients, of_query;
-    for (const auto* layout : {&dense, &packed}) {
+    for (const auto* layout : {&dense, &packed, &indexed}) {
       at::Tensor x = tokens.clone().requires_grad_();
       pool.zero_grad();
-      const at::Tensor out = pool.forward(layout->is_packed() ? pack(x, lengths) : x, *layout);
+      at::Tensor rows = layout == &dense ? x.flatten(0, 1) : pack(x, lengths);
+      if (layout == &indexed) rows = at::cat({rows, at::full({17 - rows.size(0), 5}, 3.0, rows.options())});
+      const at::Tensor out = pool.forward(rows, *layout);
       (out * weight).sum().backward();
       values.push_back(out);
       gradients.push_back(x.grad());
       of_query.push_back(pool.query.defined() ? pool.query.grad().clone() : at::zeros({1}));
     }
     INFO(static_cast<int>(kind));
-    CHECK(difference(values[0], values[1]) < 1e-14);
-    CHECK(difference(gradients[0], gradients[1]) < 1e-14);
-    CHECK(difference(of_query[0], of_query[1]) < 1e-13);
+    for (const size_t i : {1, 2}) {
+      CHECK(difference(values[0], values[i]) < 1e-14);
+      CHECK(difference(gradients[0], gradients[i]) < 1e-14);
+      CHECK(difference(of_query[0], of_query[i]) < 1e-13);
+    }
     CHECK(values[0][2].abs().max().item<double>() == 0);  // the empty sequence
   }
 }
@@ -116,17 +121,17 @@ TEST_CASE("pooling: attention is a softmax over the real tokens by the learned q
   torch::manual_seed(2);
   PoolingImpl pool(PoolingKind::attention, 6);
   const at::Tensor x = at::randn({2, 9, 6}, at::kDouble), lengths = at::tensor({9, 4}, at::kLong);
-  const auto layout = ops::TokenLayout::dense(lengths, 9);
+  const auto layout = ops::TokenLayout::dense(lengths, 2, 9);
   pool.query.set_data(at::zeros({6}, at::kDouble));
-  CHECK(difference(pool.forward(x, layout)[1], x[1].narrow(0, 0, 4).mean(0)) < 1e-14);
+  CHECK(difference(pool.forward(x.flatten(0, 1), layout)[1], x[1].narrow(0, 0, 4).mean(0)) < 1e-14);
   pool.query.set_data(at::randn({6}, at::kDouble));
   const at::Tensor real = x[1].narrow(0, 0, 4);
-  CHECK(difference(pool.forward(x, layout)[1],
+  CHECK(difference(pool.forward(x.flatten(0, 1), layout)[1],
                    at::matmul(at::softmax(at::matmul(real, pool.query), 0), real)) < 1e-14);
   const double error = test::gradient_error(
       [&](const std::vector<at::Tensor>& leaves) {
         pool.query = leaves[1];
-        return pool.forward(leaves[0], layout).pow(3).sum();
+        return pool.forward(leaves[0].flatten(0, 1), layout).pow(3).sum();
       },
       {x, pool.query}, 1e-3);
   CHECK(error < 1e-9);
@@ -163,11 +168,11 @@ TEST_CASE("pooling: cls reads a learned token that stands at position 0, in fron
   }();
   const at::Tensor ids = at::cat({at::full({3, 1}, kVocabulary, at::kLong), batch.ids[0]}, 1);
   const at::Tensor lengths = batch.lengths[0] + 1;
-  const auto layout = same->encoder().layout(ids, lengths);
+  const auto layout = same->encoder().layout({ids, lengths, {}});
   const at::Tensor x = same->encoder().forward(ids, layout, {});
   const at::Tensor first = PoolingImpl(PoolingKind::cls, 16).forward(x, layout);
   const TokenBatch own = model->encoder().with_class_token({batch.ids[0], batch.lengths[0], {}});
-  const auto own_layout = model->encoder().layout(own.ids, own.lengths);
+  const auto own_layout = model->encoder().layout(own);
   const at::Tensor y = model->encoder().forward(own.ids, own_layout, own.positions);
   CHECK(difference(PoolingImpl(PoolingKind::cls, 16).forward(y, own_layout), first) < 1e-12);
 

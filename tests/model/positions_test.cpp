@@ -45,7 +45,8 @@ TEST_CASE("end positions: the last real token has row 0, wherever the padding be
   torch::manual_seed(5);
   const at::Tensor ids = at::randint(1, 11, {3, 12}, at::kLong), lengths = at::tensor({12, 5, 1}, at::kLong);
   const auto run = [&](const at::Tensor& some_ids, const at::Tensor& some_lengths) {
-    return encoder->forward(some_ids, ops::TokenLayout::dense(some_lengths, some_ids.size(1)), {});
+    const auto layout = ops::TokenLayout::dense(some_lengths, some_ids.size(0), some_ids.size(1));
+    return encoder->forward(some_ids, layout, {}).view({some_ids.size(0), some_ids.size(1), -1});
   };
   const at::Tensor before = run(ids, lengths);
   at::Tensor table = encoder->named_parameters()["end_position.weight"];
@@ -64,7 +65,10 @@ TEST_CASE("end positions: the last real token has row 0, wherever the padding be
   const at::Tensor longer = run(at::cat({ids, at::full({3, 4}, 2, at::kLong)}, 1), lengths);
   CHECK((longer[1].narrow(0, 0, 5) - before[1].narrow(0, 0, 5)).abs().max().item<double>() < 1e-9);
   CHECK((run(ids.narrow(0, 0, 1), {}) - before.narrow(0, 0, 1)).abs().max().item<double>() < 1e-9);
-  // Packed tokens see the same.
-  const auto packed = encoder->forward(ids, ops::TokenLayout::packed(lengths, 12), {});
-  CHECK((packed.narrow(0, 12, 5) - before[1].narrow(0, 0, 5)).abs().max().item<double>() < 1e-9);
+  // Packed and indexed tokens see the same.
+  for (const auto& layout :
+       {ops::TokenLayout::packed(lengths, 12), ops::TokenLayout::indexed(lengths, 12, 20)}) {
+    const auto rows = encoder->forward(ids, layout, {});
+    CHECK((rows.narrow(0, 12, 5) - before[1].narrow(0, 0, 5)).abs().max().item<double>() < 1e-9);
+  }
 }

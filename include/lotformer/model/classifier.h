@@ -25,6 +25,9 @@ class ClassifierImpl final : public torch::nn::Module {
   /// Logits [B, classes] in the parameters' precision (the head never runs under autocast).
   at::Tensor forward(const Batch& batch);
   EncoderImpl& encoder() { return *encoder_; }
+  /// Whether logits depend on how much padding a batch has: `padded_mean`, and attention in which padding
+  /// takes part.
+  bool depends_on_width() const;
 
  private:
   std::shared_ptr<EncoderImpl> encoder_;

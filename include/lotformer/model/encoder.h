@@ -37,9 +37,10 @@ struct EncoderOptions {
 };
 
 /// What the encoder reads of a batch: ids int64 [B, N], lengths int64 [B] or undefined (every token is real),
-/// positions int64 [B, N] or undefined (0..N-1).
+/// positions int64 [B, N] or undefined (0..N-1), token_slots as in Batch.
 struct TokenBatch {
   at::Tensor ids, lengths, positions;
+  int64_t token_slots = 0;
 };
 
 /// Builds the attention of one layer; the encoder does not know which.
@@ -48,7 +49,7 @@ using AttentionFactory = std::function<std::shared_ptr<AttentionImpl>(const Atte
 class EncoderLayerImpl final : public torch::nn::Module {
  public:
   EncoderLayerImpl(const EncoderOptions& options, const AttentionFactory& attention);
-  /// x in the layout, [B, N, C] or [T, C] -> the same shape
+  /// x [rows, C] in the layout -> the same shape
   at::Tensor forward(const at::Tensor& x, const ops::TokenLayout& layout);
   AttentionImpl& attention() { return *attention_; }
   /// Called with q, k [B, H, N, D] and lengths of every forward pass until it is taken away with nullptr.
@@ -70,11 +71,11 @@ class EncoderImpl final : public torch::nn::Module {
   EncoderImpl(const EncoderOptions& options, const AttentionFactory& attention);
   /// The batch with the class token in front, one token longer, where the encoder has one; else as it is.
   TokenBatch with_class_token(const TokenBatch& batch) const;
-  /// How forward() is to lay out the tokens of ids int64 [B, N], lengths int64 [B] or undefined: without
-  /// padding on a CPU, unless padding takes part in the attention.
-  ops::TokenLayout layout(const at::Tensor& ids, const at::Tensor& lengths) const;
-  /// ids int64 [B, N], a layout of them, positions int64 [B, N] or undefined (0..N-1) -> [B, N, C] or [T, C].
-  /// Rows of padding in a dense layout hold finite numbers without meaning.
+  /// How forward() is to lay out the tokens of a batch: without padding where the host knows the lengths or
+  /// the batch has slots, unless padding takes part in the attention.
+  ops::TokenLayout layout(const TokenBatch& batch) const;
+  /// ids int64 [B, N], a layout of them, positions int64 [B, N] or undefined (0..N-1) -> [rows, C]. Rows of
+  /// the layout that are no token hold finite numbers without meaning.
   at::Tensor forward(const at::Tensor& ids, const ops::TokenLayout& layout, const at::Tensor& positions);
   const std::vector<std::shared_ptr<EncoderLayerImpl>>& layers() const { return layers_; }
 

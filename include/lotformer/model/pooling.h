@@ -26,8 +26,9 @@ PoolingKind parse_pooling(const std::string& name);
 class PoolingImpl final : public torch::nn::Module {
  public:
   PoolingImpl(PoolingKind kind, int64_t dim);
-  /// x in the layout, [B, N, C] or [T, C] -> [B, C]. An empty sequence: zeros (cls has no empty one).
+  /// x [rows, C] in the layout -> [B, C]. An empty sequence: zeros (cls has no empty one).
   at::Tensor forward(const at::Tensor& x, const ops::TokenLayout& layout) const;
+  PoolingKind kind() const { return kind_; }
   at::Tensor query;  // [C], attention only
 
  private:

@@ -9,6 +9,7 @@
 
 #include "lotformer/ops/lengths.h"
 #include "parallel_tasks.h"
+#include "token_places.h"
 
 namespace lotformer::ops {
 namespace {
@@ -204,17 +205,33 @@ struct SumTokens : torch::autograd::Function<SumTokens> {
   }
 };
 
+/// x [B, N] -> [T]
+at::Tensor arrange_packed(const at::Tensor& x, const std::vector<int64_t>& starts) {
+  const at::Tensor from = x.contiguous();
+  const at::Tensor out = at::empty({starts.back()}, x.options());
+  const auto size = static_cast<int64_t>(x.element_size()), width = x.size(1);
+  const auto* rows = static_cast<const char*>(from.const_data_ptr());
+  auto* tokens = static_cast<char*>(out.mutable_data_ptr());
+  for (size_t b = 0; b + 1 < starts.size(); ++b) {
+    std::memcpy(tokens + starts[b] * size, rows + static_cast<int64_t>(b) * width * size,
+                static_cast<size_t>((starts[b + 1] - starts[b]) * size));
+  }
+  return out;
+}
+
 }  // namespace
 
-TokenLayout TokenLayout::dense(const at::Tensor& lengths, int64_t width) {
+TokenLayout TokenLayout::dense(const at::Tensor& lengths, int64_t sequences, int64_t width) {
   TokenLayout layout;
   layout.lengths_ = lengths;
+  layout.sequences_ = sequences;
   layout.width_ = width;
+  layout.rows_ = sequences * width;
   return layout;
 }
 
 TokenLayout TokenLayout::packed(const at::Tensor& lengths, int64_t width) {
-  TokenLayout layout = dense(lengths, width);
+  TokenLayout layout = dense(lengths, lengths.numel(), width);
   const at::Tensor counts = lengths.contiguous();
   layout.starts_.push_back(0);
   for (int64_t b = 0; b < counts.numel(); ++b) {
@@ -223,21 +240,22 @@ TokenLayout TokenLayout::packed(const at::Tensor& lengths, int64_t width) {
                       " tokens, the batch is ", width, " wide");
     layout.starts_.push_back(layout.starts_.back() + length);
   }
+  layout.rows_ = layout.starts_.back();
+  return layout;
+}
+
+TokenLayout TokenLayout::indexed(const at::Tensor& lengths, int64_t width, int64_t slots) {
+  TokenLayout layout = dense(lengths, lengths.numel(), width);
+  const TokenPlaces places = places_of_tokens(lengths, width, slots);
+  layout.source_ = places.source;
+  layout.target_ = places.target;
+  layout.rows_ = slots;
   return layout;
 }
 
 at::Tensor TokenLayout::arrange(const at::Tensor& x) const {
-  if (!is_packed()) return x;
-  const at::Tensor from = x.contiguous();
-  const at::Tensor out = at::empty({starts_.back()}, x.options());
-  const auto size = static_cast<int64_t>(x.element_size());
-  const auto* rows = static_cast<const char*>(from.const_data_ptr());
-  auto* tokens = static_cast<char*>(out.mutable_data_ptr());
-  for (size_t b = 0; b + 1 < starts_.size(); ++b) {
-    std::memcpy(tokens + starts_[b] * size, rows + static_cast<int64_t>(b) * width_ * size,
-                static_cast<size_t>((starts_[b + 1] - starts_[b]) * size));
-  }
-  return out;
+  if (is_indexed()) return x.reshape({-1}).index_select(0, source_);
+  return is_packed() ? arrange_packed(x, starts_) : x.reshape({-1});
 }
 
 std::array<at::Tensor, 3> split_heads(const at::Tensor& qkv, const TokenLayout& layout, int64_t heads) {
@@ -246,7 +264,8 @@ std::array<at::Tensor, 3> split_heads(const at::Tensor& qkv, const TokenLayout& 
     return {parts[0], parts[1], parts[2]};
   }
   // [B, N, 3, H, D] -> three views [B, H, N, D]
-  const auto parts = qkv.view({qkv.size(0), qkv.size(1), 3, heads, qkv.size(2) / (3 * heads)})
+  const auto parts = padded_tokens(qkv, layout)
+                         .view({layout.sequences(), layout.width(), 3, heads, qkv.size(1) / (3 * heads)})
                          .permute({2, 0, 3, 1, 4})
                          .unbind(0);
   return {parts[0], parts[1], parts[2]};
@@ -254,13 +273,25 @@ std::array<at::Tensor, 3> split_heads(const at::Tensor& qkv, const TokenLayout& 
 
 at::Tensor join_heads(const at::Tensor& heads, const TokenLayout& layout) {
   if (layout.is_packed()) return JoinHeads::apply(heads, layout.starts());
-  return heads.transpose(1, 2).reshape({heads.size(0), heads.size(2), heads.size(1) * heads.size(3)});
+  const at::Tensor all =
+      heads.transpose(1, 2).reshape({layout.sequences() * layout.width(), heads.size(1) * heads.size(3)});
+  return layout.is_indexed() ? gather_rows(all, {layout.source(), layout.target()}) : all;
+}
+
+at::Tensor padded_tokens(const at::Tensor& x, const TokenLayout& layout) {
+  TORCH_CHECK(!layout.is_packed(), "padded_tokens: a packed layout");
+  const int64_t places = layout.sequences() * layout.width();
+  const at::Tensor all =
+      layout.is_indexed() ? scatter_rows(x, {layout.source(), layout.target()}, places) : x;
+  return all.view({layout.sequences(), layout.width(), x.size(1)});
 }
 
 at::Tensor sum_tokens(const at::Tensor& x, const TokenLayout& layout) {
   if (layout.is_packed()) return SumTokens::apply(x, layout.starts());
-  const at::Tensor mask = length_mask(layout.lengths(), x.size(1));
-  return (mask.defined() ? x.masked_fill(mask.logical_not().unsqueeze(2), 0) : x).sum(1);
+  const at::Tensor tokens = padded_tokens(x, layout);
+  if (layout.is_indexed()) return tokens.sum(1);
+  const at::Tensor mask = length_mask(layout.lengths(), layout.width());
+  return (mask.defined() ? tokens.masked_fill(mask.logical_not().unsqueeze(2), 0) : tokens).sum(1);
 }
 
 }  // namespace lotformer::ops

@@ -3,6 +3,8 @@
 #include "lotformer/ops/token_layout.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
@@ -15,6 +17,7 @@
 #include "lotformer/attention/lotformer.h"
 #include "lotformer/attention/softmax.h"
 #include "lotformer/model/classifier.h"
+#include "lotformer/ops/embedding.h"
 #include "lotformer/ops/lengths.h"
 // after torch
 #include "support/catch.h"
@@ -47,6 +50,28 @@ std::shared_ptr<EncoderImpl> make_encoder(const std::string& kind, const Options
   return encoder;
 }
 
+constexpr int64_t kTokens = 27, kSlots = 32;  // real ones, and rows of the indexed layout
+
+TokenLayout layout_of(const std::string& name) {
+  const at::Tensor lengths = some_lengths();
+  if (name == "packed") return TokenLayout::packed(lengths, kWidth);
+  return name == "indexed" ? TokenLayout::indexed(lengths, kWidth, kSlots)
+                           : TokenLayout::dense(lengths, lengths.size(0), kWidth);
+}
+
+/// Rows of the layout for a batch [B, N, C]; what is no token holds `filler`.
+at::Tensor rows_of(const at::Tensor& batch, const TokenLayout& layout, double filler) {
+  if (!layout.is_packed() && !layout.is_indexed()) return batch.flatten(0, 1);
+  const at::Tensor rows = real_rows(batch, layout.lengths());
+  return at::cat({rows, at::full({layout.rows() - rows.size(0), rows.size(1)}, filler, rows.options())});
+}
+
+/// The rows of real tokens.
+at::Tensor tokens_of(const at::Tensor& rows, const TokenLayout& layout) {
+  if (layout.is_packed() || layout.is_indexed()) return rows.narrow(0, 0, kTokens);
+  return real_rows(rows.view({layout.sequences(), layout.width(), rows.size(1)}), layout.lengths());
+}
+
 /// Gradients of sum(weight * real rows) of a fresh encoder's output, and these rows.
 std::vector<at::Tensor> rows_and_gradients(const std::string& kind, const TokenLayout& layout,
                                            const at::Tensor& positions) {
@@ -55,7 +80,7 @@ std::vector<at::Tensor> rows_and_gradients(const std::string& kind, const TokenL
   torch::manual_seed(4);
   const at::Tensor ids = at::randint(1, 11, {4, kWidth}, at::kLong);
   const at::Tensor out = encoder->forward(ids, layout, positions);
-  const at::Tensor rows = layout.is_packed() ? out : real_rows(out, layout.lengths());
+  const at::Tensor rows = tokens_of(out, layout);
   torch::manual_seed(5);
   (rows * at::randn_like(rows)).sum().backward();
   std::vector<at::Tensor> result = {rows.detach()};
@@ -66,32 +91,48 @@ std::vector<at::Tensor> rows_and_gradients(const std::string& kind, const TokenL
 
 }  // namespace
 
-TEST_CASE("heads of packed tokens are those of the dense batch, with zeros in padding", "[layout]") {
+TEST_CASE("heads of tokens without padding are those of the dense batch, with zeros in padding", "[layout]") {
   const at::Tensor lengths = some_lengths();
-  const TokenLayout packed = TokenLayout::packed(lengths, kWidth),
-                    dense = TokenLayout::dense(lengths, kWidth);
+  const TokenLayout dense = layout_of("dense");
   torch::manual_seed(1);
-  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
-    const at::Tensor batch = at::randn({4, kWidth, 3 * kHeads * kHeadDim}, type);
-    const at::Tensor tokens = real_rows(batch, lengths);
-    const auto got = ops::split_heads(tokens, packed, kHeads),
-               expected = ops::split_heads(batch, dense, kHeads);
-    const at::Tensor mask = ops::length_mask(lengths, kWidth);
-    for (size_t i = 0; i < 3; ++i) {
-      CHECK(got[i].equal(ops::select_real_tokens(expected[i], mask)));
-      CHECK(ops::join_heads(got[i], packed).equal(real_rows(ops::join_heads(expected[i], dense), lengths)));
-      CHECK(ops::join_heads(expected[i], packed).equal(ops::join_heads(got[i], packed)));  // other strides
+  for (const char* name : {"packed", "indexed"}) {
+    for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+      INFO(name << " " << type);
+      const TokenLayout layout = layout_of(name);
+      const at::Tensor batch = at::randn({4, kWidth, 3 * kHeads * kHeadDim}, type);
+      const at::Tensor tokens = rows_of(batch, layout, 99);
+      const auto got = ops::split_heads(tokens, layout, kHeads),
+                 expected = ops::split_heads(batch.flatten(0, 1), dense, kHeads);
+      const at::Tensor mask = ops::length_mask(lengths, kWidth);
+      for (size_t i = 0; i < 3; ++i) {
+        CHECK(got[i].equal(ops::select_real_tokens(expected[i], mask)));
+        const at::Tensor joined = tokens_of(ops::join_heads(got[i], layout), layout);
+        CHECK(joined.equal(tokens_of(ops::join_heads(expected[i], dense), dense)));
+        CHECK(tokens_of(ops::join_heads(expected[i], layout), layout).equal(joined));  // other strides
+      }
     }
   }
-  CHECK(packed.arrange(at::randperm(4 * kWidth).view({4, kWidth})).size(0) == 27);
-  const TokenLayout empty = TokenLayout::packed(at::tensor({0, 0}, at::kLong), kWidth);
+  const at::Tensor numbers = at::randperm(4 * kWidth).view({4, kWidth});
+  CHECK(layout_of("packed").arrange(numbers).size(0) == kTokens);
+  CHECK(layout_of("indexed")
+            .arrange(numbers)
+            .narrow(0, 0, kTokens)
+            .equal(layout_of("packed").arrange(numbers)));
+}
+
+TEST_CASE("layouts of empty batches, and lengths that do not fit", "[layout]") {
+  const at::Tensor none = at::tensor({0, 0}, at::kLong);
+  const TokenLayout empty = TokenLayout::packed(none, kWidth);
   CHECK(ops::split_heads(at::randn({0, 18}), empty, kHeads)[1].eq(0).all().item<bool>());
+  const TokenLayout slots = TokenLayout::indexed(none, kWidth, 3);
+  CHECK(ops::split_heads(at::randn({3, 18}), slots, kHeads)[1].eq(0).all().item<bool>());
+  CHECK(ops::sum_tokens(at::randn({3, 18}), slots).eq(0).all().item<bool>());
   CHECK_THROWS_WITH(TokenLayout::packed(at::tensor({3, 20}, at::kLong), kWidth),
                     test::contains_text("sequence 1 has 20"));
   CHECK_THROWS_WITH(TokenLayout::packed(at::tensor({-1}, at::kLong), kWidth), test::contains_text("has -1"));
 }
 
-TEST_CASE("gradients of splitting, joining and summing packed tokens", "[layout]") {
+TEST_CASE("gradients of splitting, joining and summing tokens without padding", "[layout]") {
   const at::Tensor lengths = some_lengths();
   torch::manual_seed(2);
   const at::Tensor batch = at::randn({4, kWidth, 3 * kHeads * kHeadDim}, at::kDouble);
@@ -100,10 +141,9 @@ TEST_CASE("gradients of splitting, joining and summing packed tokens", "[layout]
   // Which of q, k, v the loss sees; parts it does not see have no gradient at all.
   for (const std::vector<size_t>& used : {std::vector<size_t>{0, 1, 2}, {1}, {}}) {
     std::vector<at::Tensor> gradients;
-    for (const bool pack : {false, true}) {
-      const TokenLayout layout =
-          pack ? TokenLayout::packed(lengths, kWidth) : TokenLayout::dense(lengths, kWidth);
-      const at::Tensor x = (pack ? real_rows(batch, lengths) : batch.clone()).detach().requires_grad_();
+    for (const char* name : {"dense", "packed", "indexed"}) {
+      const TokenLayout layout = layout_of(name);
+      const at::Tensor x = rows_of(batch, layout, 99).detach().clone().requires_grad_();
       const auto parts = ops::split_heads(x, layout, kHeads);
       at::Tensor loss = (x * x).sum() * 0;
       for (const size_t i : used) {
@@ -115,29 +155,55 @@ TEST_CASE("gradients of splitting, joining and summing packed tokens", "[layout]
         loss = loss + (sums * sum_weights).sum() + real.sum();
       }
       loss.backward();
-      gradients.push_back(pack ? x.grad() : real_rows(x.grad(), lengths));
+      gradients.push_back(tokens_of(x.grad(), layout));
+      if (layout.is_indexed()) CHECK(x.grad().narrow(0, kTokens, kSlots - kTokens).eq(0).all().item<bool>());
     }
-    CHECK((gradients[0] - gradients[1]).abs().max().item<double>() < 1e-13);
+    for (const size_t i : {1, 2}) CHECK((gradients[0] - gradients[i]).abs().max().item<double>() < 1e-13);
   }
 }
 
+TEST_CASE("a NaN stays in its sequence, and rows without a token reach nothing", "[layout]") {
+  const TokenLayout layout = layout_of("indexed");
+  at::Tensor x = at::ones({kSlots, 4});
+  x[8][0] = NAN;  // of the third sequence
+  x.narrow(0, kTokens, kSlots - kTokens).fill_(NAN);
+  const at::Tensor sums = ops::sum_tokens(x, layout);
+  for (const int64_t b : {0, 1, 3}) CHECK(sums[b].eq(some_lengths()[b].item<double>()).all().item<bool>());
+  CHECK(sums[2][0].isnan().item<bool>());
+}
+
+TEST_CASE("the gradient of a table by a matrix product is torch's", "[layout]") {
+  torch::manual_seed(9);
+  const at::Tensor ids = at::randint(0, 6, {50}, at::kLong), d_out = at::randn({50, 3}, at::kDouble);
+  std::vector<at::Tensor> gradients, values;
+  for (const bool product : {false, true}) {
+    torch::manual_seed(10);
+    const at::Tensor table = at::randn({7, 3}, at::kDouble).requires_grad_();  // row 6 is never asked for
+    const at::Tensor out = product ? ops::embedding_by_product(table, ids) : ops::embedding(table, ids);
+    (out * d_out).sum().backward();
+    values.push_back(out);
+    gradients.push_back(table.grad());
+  }
+  CHECK(values[0].equal(values[1]));
+  CHECK((gradients[0] - gradients[1]).abs().max().item<double>() < 1e-13);
+}
+
 TEST_CASE("the encoder gives the same rows and gradients without padding", "[layout][model]") {
-  const at::Tensor lengths = some_lengths();
-  const TokenLayout packed = TokenLayout::packed(lengths, kWidth),
-                    dense = TokenLayout::dense(lengths, kWidth);
   torch::manual_seed(6);
   const at::Tensor shuffled =
       at::stack({at::randperm(kWidth), at::randperm(kWidth), at::randperm(kWidth), at::randperm(kWidth)});
   for (const AttentionSpec& spec : attention_specs()) {
     for (const at::Tensor& positions : {at::Tensor(), shuffled}) {
       INFO(spec.kind << (positions.defined() ? " with positions" : ""));
-      const auto expected = rows_and_gradients(spec.kind, dense, positions);
-      const auto got = rows_and_gradients(spec.kind, packed, positions);
-      REQUIRE(got.size() == expected.size());
-      for (size_t i = 0; i < got.size(); ++i) {
-        INFO("tensor " << i);
-        const double size = std::max(1.0, expected[i].abs().max().item<double>());
-        CHECK((got[i] - expected[i]).abs().max().item<double>() < 1e-9 * size);
+      const auto expected = rows_and_gradients(spec.kind, layout_of("dense"), positions);
+      for (const char* name : {"packed", "indexed"}) {
+        const auto got = rows_and_gradients(spec.kind, layout_of(name), positions);
+        REQUIRE(got.size() == expected.size());
+        for (size_t i = 0; i < got.size(); ++i) {
+          INFO(name << ", tensor " << i);
+          const double size = std::max(1.0, expected[i].abs().max().item<double>());
+          CHECK((got[i] - expected[i]).abs().max().item<double>() < 1e-9 * size);
+        }
       }
     }
   }
@@ -149,15 +215,16 @@ TEST_CASE("padding stays where it takes part in the attention, and nowhere else 
   for (const AttentionSpec& spec : attention_specs()) {
     INFO(spec.kind);
     const auto encoder = make_encoder(spec.kind, *spec.options());
-    CHECK(encoder->layout(ids, lengths).is_packed());
-    CHECK_FALSE(encoder->layout(ids, {}).is_packed());
+    CHECK(encoder->layout({ids, lengths, {}}).is_packed());
+    CHECK(encoder->layout({ids, lengths, {}, kSlots}).is_indexed());
+    CHECK_FALSE(encoder->layout({ids, {}, {}}).is_packed());
   }
   LotformerOptions lotformer;
   lotformer.mode = "reference";
-  CHECK_FALSE(make_encoder("lotformer", lotformer)->layout(ids, lengths).is_packed());
+  CHECK_FALSE(make_encoder("lotformer", lotformer)->layout({ids, lengths, {}}).is_packed());
   SoftmaxOptions softmax;
   softmax.mode = "reference";
-  CHECK_FALSE(make_encoder("softmax", softmax)->layout(ids, lengths).is_packed());
+  CHECK_FALSE(make_encoder("softmax", softmax)->layout({ids, lengths, {}}).is_packed());
 }
 
 TEST_CASE("with dropout too, the amount of padding changes nothing beyond rounding", "[layout][model]") {
@@ -168,7 +235,7 @@ TEST_CASE("with dropout too, the amount of padding changes nothing beyond roundi
   const auto rows = [&](int64_t width) {
     torch::manual_seed(8);
     const at::Tensor shown = ids.narrow(1, 0, width);
-    return encoder->forward(shown, encoder->layout(shown, lengths), {});
+    return encoder->forward(shown, encoder->layout({shown, lengths, {}}), {});
   };
   CHECK((rows(kWidth) - rows(kWidth + 12)).abs().max().item<double>() < 1e-12);
 }
