@@ -11,6 +11,7 @@
 
 #include "candidate.h"
 #include "lotformer/core/error.h"
+#include "lotformer/core/median.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
@@ -20,12 +21,6 @@ namespace lotformer::bench {
 namespace {
 
 constexpr int64_t kMostTokens = 1 << 24, kMostPivots = 4096;  // of --shapes
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 template <class Work>
 double microseconds(c10::Device device, Work&& work) {

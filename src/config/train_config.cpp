@@ -88,6 +88,13 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                  .range = {.low = 0, .high = 4096},
                  .bookkeeping = true},
                 threads);
+  visitor.field(
+      {.key = "graph",
+       .help = "whether steps run as recorded CUDA graphs; auto: on a GPU, where recording works; on: an "
+               "error where it does not (on a CPU the same code runs from fixed buffers, for tests)",
+       .choices = {"auto", "on", "off"},
+       .bookkeeping = true},
+      graph);
 }
 
 void EvalConfig::visit(FieldVisitor& visitor) {

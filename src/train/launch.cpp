@@ -194,12 +194,15 @@ Json dry_run(const TrainRequest& request) {
   announce(session, {});
   log::info("configuration:\n" + print_config(request.config, kinds));
   log::info("parameters:\n" + parameter_table(*session.model));
-  const BatchMaker train(open_split(session, data::Split::train), config.data, session.device);
+  const BatchMaker train(open_split(session, data::Split::train), config.data, session.device,
+                         batch_shapes(session));
   const data::Sampler sampler(train.dataset().size(), config.train.batch_size,
                               static_cast<uint64_t>(config.train.seed));
   session.model->train();
   const auto batches = training_stream(train, sampler, config, 0, 1);
-  const BatchGradients sums = accumulate_gradients(session, *batches, {});
+  std::vector<Batch> chunks;
+  for (int64_t c = 0; c < training_chunks(config.train); ++c) chunks.push_back(batches->next().batch);
+  const BatchGradients sums = accumulate_gradients(session, chunks, {});
   Json json = describe_run(session);
   json["dry_run"] = true;
   json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(config.train.batch_size);

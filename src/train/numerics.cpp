@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_update_scale.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/full_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
@@ -36,6 +35,11 @@ void LossScaler::update(const at::Tensor& found_inf) {
     at::_amp_update_scale_(scale_, growth_tracker_, found_inf, kGrowth, kBackoff, kGrowthInterval);
 }
 
+std::vector<at::Tensor> LossScaler::tensors() const {
+  if (!enabled_) return {};
+  return {scale_, growth_tracker_};
+}
+
 Json LossScaler::state() const {
   if (!enabled_) return nullptr;
   return {{"scale", scale_.item<double>()}, {"growth_tracker", growth_tracker_.item<int64_t>()}};
@@ -49,13 +53,15 @@ void LossScaler::load_state(const Json& state, const std::string& where) {
 
 LogWindow::LogWindow(c10::Device device) : sums_(at::zeros({4}, on(device, at::kDouble))) {}
 
-void LogWindow::add(const at::Tensor& loss_sum, const at::Tensor& correct, const at::Tensor& norm,
-                    int64_t examples) {
+void LogWindow::add(const at::Tensor& loss_sum, const at::Tensor& correct, const at::Tensor& norm) {
   // The norm of an update that was skipped for an overflow is not finite and does not count.
   const at::Tensor counted = at::isfinite(norm);
   const at::Tensor finite_norm = norm.masked_fill(counted.logical_not(), 0);
   sums_ += at::stack({loss_sum.to(at::kDouble), correct.to(at::kDouble), finite_norm.to(at::kDouble),
                       counted.to(at::kDouble)});
+}
+
+void LogWindow::count(int64_t examples) {
   examples_ += examples;
   ++steps_;
 }
@@ -89,13 +95,18 @@ void LogWindow::load_state(const Json& state, const std::string& where) {
   steps_ = json_get<int64_t>(state, "steps", where, ErrorKind::checkpoint);
 }
 
-FiniteWatch::FiniteWatch(c10::Device device) : bad_step_(at::full({}, -1, on(device, at::kLong))) {}
+FiniteWatch::FiniteWatch(c10::Device device)
+    : bad_step_(at::full({}, -1, on(device, at::kLong))), step_(at::zeros({}, on(device, at::kLong))) {}
 
-at::Tensor FiniteWatch::observe(int64_t step, const at::Tensor& loss, const at::Tensor& norm, bool scaled) {
+void FiniteWatch::set_step(int64_t step) {
+  step_.fill_(step);
+}
+
+at::Tensor FiniteWatch::observe(const at::Tensor& loss, const at::Tensor& norm, bool scaled) {
   const at::Tensor finite_loss = at::isfinite(loss);
   const at::Tensor finite = finite_loss.logical_and(at::isfinite(norm));
   const at::Tensor bad = (scaled ? finite_loss : finite).logical_not().logical_and(bad_step_ < 0);
-  bad_step_ = at::where(bad, at::full_like(bad_step_, step), bad_step_);
+  bad_step_.copy_(at::where(bad, step_, bad_step_));
   return finite.logical_not().to(at::kFloat);
 }
 

@@ -7,6 +7,8 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "lotformer/core/json.h"
 
@@ -20,6 +22,9 @@ class LossScaler {
   bool enabled() const { return enabled_; }
   /// float device scalar; undefined when not enabled.
   const at::Tensor& scale() const { return scale_; }
+  /// float and int device scalars, the same storage for good: scale and growth tracker; none when not
+  /// enabled.
+  std::vector<at::Tensor> tensors() const;
   void update(const at::Tensor& found_inf);
   Json state() const;
   void load_state(const Json& state, const std::string& where);
@@ -34,8 +39,10 @@ class LossScaler {
 class LogWindow {
  public:
   explicit LogWindow(c10::Device device);
-  /// loss_sum (over examples), correct, norm: device scalars
-  void add(const at::Tensor& loss_sum, const at::Tensor& correct, const at::Tensor& norm, int64_t examples);
+  /// What a step adds on the device; loss_sum (over examples), correct, norm: device scalars.
+  void add(const at::Tensor& loss_sum, const at::Tensor& correct, const at::Tensor& norm);
+  /// What it adds on the host.
+  void count(int64_t examples);
   struct Means {
     double loss = 0, accuracy = 0, grad_norm = 0;
     int64_t steps = 0;
@@ -44,6 +51,8 @@ class LogWindow {
   void reset();
   Json state() const;
   void load_state(const Json& state, const std::string& where);
+  /// double [4] on the device, the same storage for good.
+  const at::Tensor& sums() const { return sums_; }
 
  private:
   at::Tensor sums_;  // double [4]: loss, correct, finite norms, number of those
@@ -54,14 +63,18 @@ class LogWindow {
 class FiniteWatch {
  public:
   explicit FiniteWatch(c10::Device device);
+  /// The number of the step that is observed next.
+  void set_step(int64_t step);
   /// Returns found_inf for the optimiser (float, 1: skip the update). With loss scaling an infinite norm is
   /// an ordinary overflow and only a non-finite loss is remembered.
-  at::Tensor observe(int64_t step, const at::Tensor& loss, const at::Tensor& norm, bool scaled);
+  at::Tensor observe(const at::Tensor& loss, const at::Tensor& norm, bool scaled);
   /// First bad step, or -1. Waits for the device.
   int64_t bad_step() const;
+  /// int64 device scalars, the same storage for good: that step, and the number of the next.
+  std::vector<at::Tensor> state() const { return {bad_step_, step_}; }
 
  private:
-  at::Tensor bad_step_;
+  at::Tensor bad_step_, step_;
 };
 
 }  // namespace lotformer

@@ -36,6 +36,20 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const T
     exp_avg_sq_.push_back(at::zeros_like(parameter));
     steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
   }
+  if (!parameters_.empty() && parameters_[0].is_cuda())
+    device_lr_ = at::zeros({}, parameters_[0].options().dtype(at::kFloat).requires_grad(false));
+}
+
+void AdamW::set_lr(double lr) {
+  lr_ = lr;
+  if (device_lr_.defined()) device_lr_.fill_(lr);
+}
+
+std::vector<at::Tensor> AdamW::tensors() const {
+  std::vector<at::Tensor> all;
+  for (const auto* group : {&parameters_, &gradients_, &exp_avg_, &exp_avg_sq_, &steps_})
+    all.insert(all.end(), group->begin(), group->end());
+  return all;
 }
 
 void AdamW::zero_grad() {
@@ -47,17 +61,19 @@ at::Tensor AdamW::grad_norm(const at::Tensor& loss_scale) const {
   return loss_scale.defined() ? norm / loss_scale.to(norm.scalar_type()) : norm;
 }
 
-void AdamW::step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale,
-                 const at::Tensor& found_inf) {
+void AdamW::step(const at::Tensor& norm, const at::Tensor& loss_scale, const at::Tensor& found_inf) {
   const at::NoGradGuard no_grad;
   at::Tensor divisor =
       config_.clip > 0 ? ((norm + kClipEpsilon) / config_.clip).clamp_min(1) : at::ones({}, norm.options());
   if (loss_scale.defined()) divisor = divisor * loss_scale;
   divisor = divisor.to(at::kFloat);
   at::_foreach_add_(steps_, 1);
-  at::_fused_adamw_(parameters_, gradients_, exp_avg_, exp_avg_sq_, {}, steps_, lr, config_.beta1,
-                    config_.beta2, config_.weight_decay, config_.adam_epsilon, /*amsgrad=*/false,
-                    /*maximize=*/false, divisor, found_inf);
+  const auto update = [&](const auto& lr) {
+    at::_fused_adamw_(parameters_, gradients_, exp_avg_, exp_avg_sq_, {}, steps_, lr, config_.beta1,
+                      config_.beta2, config_.weight_decay, config_.adam_epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false, divisor, found_inf);
+  };
+  device_lr_.defined() ? update(device_lr_) : update(lr_);
   at::_foreach_sub_(steps_,
                     std::vector<at::Tensor>(steps_.size(), found_inf));  // a skipped update does not count
 }

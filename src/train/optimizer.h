@@ -23,9 +23,13 @@ class AdamW {
   void zero_grad();
   /// Norm of all gradients together, divided by `loss_scale` (a device scalar, undefined: 1): device scalar.
   at::Tensor grad_norm(const at::Tensor& loss_scale) const;
-  /// One update with learning rate `lr`. Gradients are divided by loss_scale * max(1, (norm + 1e-6) / clip)
+  /// The learning rate of the next updates. On a GPU it lives there, so that a recorded update reads it.
+  void set_lr(double lr);
+  /// One update. Gradients are divided by loss_scale * max(1, (norm + 1e-6) / clip)
   /// inside the kernel; nothing happens where `found_inf` (float device scalar) is 1.
-  void step(double lr, const at::Tensor& norm, const at::Tensor& loss_scale, const at::Tensor& found_inf);
+  void step(const at::Tensor& norm, const at::Tensor& loss_scale, const at::Tensor& found_inf);
+  /// All that an update reads and writes, parameters and gradients included.
+  std::vector<at::Tensor> tensors() const;
 
   /// After a parameter has taken another shape: its state follows. With S = gradient_map [H, new, old] along
   /// axis 1 the gradient of the new parameter is S times the old one's, so the mean of gradients becomes S m.
@@ -46,6 +50,8 @@ class AdamW {
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_, gradients_, exp_avg_, exp_avg_sq_, steps_;
   TrainConfig config_;
+  double lr_ = 0;
+  at::Tensor device_lr_;  // float device scalar; undefined on a CPU
 };
 
 }  // namespace lotformer

@@ -2,7 +2,6 @@
 #include "trainer.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <torch/utils.h>
 
 #include <algorithm>
@@ -13,8 +12,8 @@
 #include "lotformer/core/rng.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
-#include "lotformer/ops/autocast.h"
 #include "lotformer/train/device.h"
+#include "lotformer/train/device_memory.h"
 #include "schedule.h"
 #include "train/inspect/diagnostics.h"
 #include "train/inspect/rank.h"
@@ -39,41 +38,18 @@ bool interrupted() {
 
 }  // namespace
 
-BatchGradients accumulate_gradients(Session& s, BatchStream& stream, const at::Tensor& loss_scale,
-                                    SolverTally* tally) {
-  const int64_t total = s.config.train.batch_size;
-  BatchGradients sums;
-  for (int64_t c = 0; c < training_chunks(s.config.train); ++c) {
-    const auto [batch, tokens] = stream.next();
-    sums.tokens += tokens;
-    at::Tensor logits;
-    {
-      const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
-      logits = s.model->forward(batch);
-    }
-    if (tally != nullptr) tally->add(*s.model);
-    // The sum, not the mean, so that chunks of unequal size weigh by their examples.
-    const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum);
-    const at::Tensor scaled = loss / total;
-    (loss_scale.defined() ? scaled * loss_scale : scaled).backward();
-    const at::Tensor correct = logits.detach().argmax(1).eq(batch.labels).sum();
-    sums.loss_sum = c == 0 ? loss.detach() : sums.loss_sum + loss.detach();
-    sums.correct = c == 0 ? correct : sums.correct + correct;
-  }
-  return sums;
-}
-
 Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run)
     : session_(session),
       config_(session.config.train),
-      train_(std::move(train), session.config.data, session.device),
-      val_(std::move(val), session.config.data, session.device),
+      stream_(session.device),
+      train_(std::move(train), session.config.data, session.device, batch_shapes(session)),
+      val_(std::move(val), session.config.data, session.device, batch_shapes(session)),
       run_(run),
       sampler_(train_.dataset().size(), config_.batch_size, seed_of(config_)),
-      optimizer_(named_parameters(*session.model), config_),
-      scaler_(session.precision == "fp16", session.device),
-      window_(session.device),
-      watch_(session.device),
+      step_(session),
+      graphs_(
+          step_, graph_policy(config_.graph, session.device), [this] { seed_step(); },
+          [this](const std::vector<Batch>& chunks) { usual_step(chunks); }),
       plateau_(config_.plateau_steps,
                constant_predictor(train_.dataset(), train_.dataset(), session.task->num_classes())),
       log_(run.root(), session.device, config_.steps, run_labels(session)) {
@@ -85,38 +61,47 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
   });
 }
 
+/// Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
+void Trainer::seed_step() const {
+  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
+}
+
 /// Nothing that is saved changes in here, but for the buffers.
-BatchGradients Trainer::gradients(SolverTally& transport) {
+BatchGradients Trainer::gradients(const std::vector<Batch>& chunks, SolverTally& transport) {
   for (const auto& item : session_.model->named_buffers())
     buffers_.emplace_back(item.key(), item.value().clone());
   const StopGuard::Open open(*guard_);
-  if (!log_due(state_.step + 1))
-    return accumulate_gradients(session_, *batches_, scaler_.scale(), &transport);
+  if (!log_due(state_.step + 1)) return step_.gradients(chunks, &transport);
   const ScoreObserver observer(*session_.model);
-  BatchGradients sums = accumulate_gradients(session_, *batches_, scaler_.scale(), &transport);
+  BatchGradients sums = step_.gradients(chunks, &transport);
   solver_ = solver_records(*session_.model, observer);
   return sums;
 }
 
-void Trainer::step() {
-  // Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
-  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
-  optimizer_.zero_grad();
+void Trainer::usual_step(const std::vector<Batch>& chunks) {
+  seed_step();
   SolverTally transport;
-  const BatchGradients sums = gradients(transport);
+  const BatchGradients sums = gradients(chunks, transport);
   buffers_.clear();
   transport_.add(transport);
-  const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
-  const at::Tensor found_inf = watch_.observe(state_.step, sums.loss_sum, norm, scaler_.enabled());
-  optimizer_.step(config_.lr * lr_multiplier(config_, state_.step), norm, scaler_.scale(), found_inf);
-  scaler_.update(found_inf);
-  window_.add(sums.loss_sum, sums.correct, norm, config_.batch_size);
-  log_.add_tokens(sums.tokens);
+  step_.update(sums);
+}
+
+void Trainer::step() {
+  std::vector<Batch> chunks;
+  for (int64_t c = 0; c < training_chunks(config_); ++c) {
+    auto [batch, tokens] = batches_->next();
+    chunks.push_back(std::move(batch));
+    log_.add_tokens(tokens);
+  }
+  step_.prepare(state_.step, config_.lr * lr_multiplier(config_, state_.step));
+  log_due(state_.step + 1) ? usual_step(chunks) : graphs_.run(chunks);
+  step_.window().count(config_.batch_size);
   ++state_.step;
 }
 
 void Trainer::stop_if_not_finite() {
-  const int64_t bad = watch_.bad_step();
+  const int64_t bad = step_.watch().bad_step();
   if (bad < 0) return;
   log_.finish_line();
   throw Error(
@@ -133,7 +118,7 @@ void Trainer::log_if_due() {
     stop_if_not_finite();  // elsewhere reading it would wait for the device at every step
   if (!log_now) return;
   const int64_t last = state_.step - 1;
-  const LogWindow::Means means = window_.means();
+  const LogWindow::Means means = step_.window().means();
   const auto transport = transport_.count();
   log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last), means,
                   {solver_, transport});
@@ -144,7 +129,7 @@ void Trainer::log_if_due() {
   }
   transport_.restart();
   warn_of_plateau(means);
-  window_.reset();
+  step_.window().reset();
 }
 
 void Trainer::warn_of_plateau(const LogWindow::Means& means) {
@@ -177,7 +162,8 @@ void Trainer::adapt_ranks_if_due() {
     batches.push_back(train_.make(rows));
   }
   const uint64_t seed = mix_seeds(seed_of(config_), ~static_cast<uint64_t>(state_.step));
-  log_.ranks(state_.step, adapt_ranks(session_, batches, state_.step, seed, optimizer_));
+  log_.ranks(state_.step, adapt_ranks(session_, batches, state_.step, seed, step_.optimizer()));
+  graphs_.forget();  // they hold the addresses of the old parameters
   log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
@@ -207,7 +193,8 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
                      int64_t step) {
   const auto start = std::chrono::steady_clock::now();
   const auto result =
-      evaluate(session_, BatchMaker(dataset, session_.config.data, session_.device), interrupted);
+      evaluate(
+          session_, BatchMaker(dataset, session_.config.data, session_.device, batch_shapes(session_)), interrupted);
   if (!result)
     throw Error(ErrorKind::interrupted,
                 "stopped by a signal during the final evaluation; the same command continues");
@@ -228,7 +215,11 @@ void Trainer::stop() {
 }
 
 void Trainer::run() {
-  StopGuard guard([this] { leave_program([this] { stop(); }); });
+  StopGuard guard([this] {
+    // What the loop has given the device to do goes to a stream of its own, for which this thread would not wait.
+    if (session_.device.is_cuda()) cuda_synchronize(session_.device.index());
+    leave_program([this] { stop(); });
+  });
   guard_ = &guard;
   session_.model->train();
   batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps);

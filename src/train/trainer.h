@@ -9,8 +9,6 @@
 
 #include "lotformer/data/dataset.h"
 #include "lotformer/data/sampler.h"
-#include "numerics.h"
-#include "optimizer.h"
 #include "plateau.h"
 #include "session.h"
 #include "stop_guard.h"
@@ -19,24 +17,12 @@
 #include "train/run/checkpoint.h"
 #include "train/run/run_folder.h"
 #include "train/run/run_log.h"
+#include "train/step/recording.h"
+#include "train/step/step_graphs.h"
+#include "train/step/training_step.h"
 #include "train_state.h"
 
 namespace lotformer {
-
-/// Loss and gradients of one batch, no update: 1 forward, 2 loss, 3 backward, chunk by chunk.
-struct BatchGradients {
-  /// Over the examples, device scalar.
-  at::Tensor loss_sum;
-  /// Number of right answers, device scalar.
-  at::Tensor correct;
-  /// Real tokens of the batch.
-  int64_t tokens = 0;
-};
-/// Adds the gradients of (mean loss over a training batch) * loss_scale; takes the batch's chunks from
-/// `stream` (see training_stream), weighted by their size.
-/// `tally` counts the transport problems of the passes.
-BatchGradients accumulate_gradients(Session& session, BatchStream& stream, const at::Tensor& loss_scale,
-                                    SolverTally* tally = nullptr);
 
 class Trainer {
  public:
@@ -63,8 +49,10 @@ class Trainer {
   void save();
 
  private:
-  void step();  // 1-3 gradients  4 norm and clip  5 optimiser with the schedule's rate  6 sums for the log
-  BatchGradients gradients(SolverTally& transport);
+  void step();
+  void usual_step(const std::vector<Batch>& chunks);  // not played back from a recording
+  BatchGradients gradients(const std::vector<Batch>& chunks, SolverTally& transport);
+  void seed_step() const;
   void log_if_due();
   void warn_of_plateau(const LogWindow::Means& means);
   void diagnose_if_due();
@@ -79,17 +67,16 @@ class Trainer {
 
   Session& session_;
   const TrainConfig& config_;
+  OwnStream stream_;  // before whatever works on the device
   BatchMaker train_, val_;
   const RunFolder& run_;
   data::Sampler sampler_;
-  AdamW optimizer_;
-  LossScaler scaler_;
-  LogWindow window_;
-  FiniteWatch watch_;
+  TrainingStep step_;
+  StepGraphs graphs_;
   PlateauWatch plateau_;
   RunLog log_;
   TrainState state_;
-  SolverTally transport_;  // since the latest line of the log
+  SolverTally transport_;  // since the latest line of the log, of steps done in the usual way
   bool warned_of_transport_ = false;
   Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;

@@ -45,8 +45,8 @@ void Trainer::save() {
                      {"rows", train_.dataset().size()}};
   json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
                  {"seed", config_.seed}};
-  json["scaler"] = scaler_.state();
-  json["window"] = window_.state();
+  json["scaler"] = step_.scaler().state();
+  json["window"] = step_.window().state();
   json["plateau"] = plateau_.state();
   if (const auto transport = transport_.count()) json["transport"] = to_json(*transport);
   json["metrics_offset"] = log_.sync_metrics();
@@ -57,7 +57,7 @@ void Trainer::save() {
   json["data_origin"] = session_.task->data_origin();
   json["data_fingerprints"] = session_.fingerprints;
   json["config"] = config_to_json(session_.config);
-  const NamedTensors weights = model_tensors(), moments = optimizer_.state();
+  const NamedTensors weights = model_tensors(), moments = step_.optimizer().state();
   require_finite(weights, state_.step);
   require_finite(moments, state_.step);
   write_checkpoint(run_.checkpoint_folder(state_.step), weights, moments, json);
@@ -69,10 +69,10 @@ void Trainer::save() {
 void Trainer::restore(const Checkpoint& checkpoint) {
   const std::string where = (checkpoint.path / "state.json").string();
   load_parameters(*session_.model, checkpoint.model, (checkpoint.path / "model.safetensors").string());
-  optimizer_.load_state(checkpoint.optimizer);
+  step_.optimizer().load_state(checkpoint.optimizer);
   state_ = train_state_from_json(checkpoint.state, where);
-  scaler_.load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
-  window_.load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
+  step_.scaler().load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
+  step_.window().load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
   plateau_.load_state(checkpoint.state, where);
   if (checkpoint.state.contains("transport"))
     transport_.restart(transport_count_from_json(checkpoint.state.at("transport"), where + ": transport"));

@@ -32,11 +32,12 @@ bool same(const Batch& a, const Batch& b) {
          same(a.positions, b.positions);
 }
 
-BatchMaker maker_of(const data::Dataset& dataset, const std::string& on_device, int64_t pad_to = 0) {
+BatchMaker maker_of(const data::Dataset& dataset, const std::string& on_device, int64_t pad_to = 0,
+                    BatchShapes shapes = BatchShapes::exact) {
   DataConfig config;
   config.on_device = on_device;
   config.pad_to = pad_to;
-  return BatchMaker(dataset, config, c10::kCPU);
+  return BatchMaker(dataset, config, c10::kCPU, shapes);
 }
 
 struct Case {
@@ -98,6 +99,40 @@ TEST_CASE("a batch gathered from a resident split is that of make_batch", "[batc
         const std::vector<int64_t> few = {dataset.size() - 1, 0, 0, dataset.size() / 2};
         for (const auto& rows : {all, few, std::vector<int64_t>{all.back()}})
           CHECK(same(resident.make(rows), make_batch(dataset, rows, pad_to, c10::kCPU)));
+      }
+    }
+  }
+}
+
+TEST_CASE("rounded shapes are few, and differ from exact ones by padding alone", "[batches]") {
+  for (const Case& c : cases()) {
+    const Copy copy(c.fixture);
+    data::DataOptions options = copy.options();
+    c.change(options);
+    const data::Dataset dataset = data::open_task(c.task, options)->open(data::Split::train);
+    for (const char* on_device : {"false", "true"}) {
+      INFO(c.name << ", on_device " << on_device);
+      const BatchMaker maker = maker_of(dataset, on_device, 0, BatchShapes::rounded);
+      int64_t longest = 1;
+      for (const int64_t row : all_rows(dataset)) {
+        for (int64_t s = 0; s < dataset.sequences(); ++s) longest = std::max(longest, dataset.length(row, s));
+      }
+      for (int64_t row = 0; row + 1 < dataset.size(); ++row) {
+        const std::vector<int64_t> rows = {row, row + 1};
+        const Batch exact = make_batch(dataset, rows, 0, c10::kCPU), rounded = maker.make(rows);
+        if (!exact.lengths.defined()) {
+          CHECK(same(exact, rounded));
+          CHECK(rounded.token_slots == 0);
+          continue;
+        }
+        const int64_t width = rounded.ids.size(2), tokens = exact.lengths.sum().item<int64_t>();
+        CHECK(rounded.lengths.equal(exact.lengths));
+        CHECK(rounded.labels.equal(exact.labels));
+        REQUIRE(width >= exact.ids.size(2));
+        CHECK(rounded.ids.narrow(2, 0, exact.ids.size(2)).equal(exact.ids));
+        CHECK((width % 128 == 0 || width == longest));
+        CHECK(rounded.token_slots >= tokens);
+        CHECK(rounded.token_slots <= tokens + std::max<int64_t>(128, rounded.ids.numel() / 32));
       }
     }
   }

@@ -38,7 +38,8 @@ void step(AdamW& optimizer, at::Tensor& parameter, const at::Tensor& gradient) {
   optimizer.zero_grad();
   parameter.mutable_grad().copy_(gradient);
   const at::Tensor norm = optimizer.grad_norm({});
-  optimizer.step(0.1, norm, {}, at::zeros({}, at::kFloat));
+  optimizer.set_lr(0.1);
+  optimizer.step(norm, {}, at::zeros({}, at::kFloat));
 }
 
 }  // namespace

@@ -65,7 +65,8 @@ TEST_CASE("clip, loss scale and AdamW in one kernel equal the three done by hand
         parameter.mutable_grad().copy_(gradient * scale);
         const at::Tensor norm = optimizer.grad_norm(loss_scale);
         CHECK(norm.item<double>() == Catch::Approx(gradient.norm().item<double>()));
-        optimizer.step(1e-2, norm, loss_scale, kFinite);
+        optimizer.set_lr(1e-2);
+        optimizer.step(norm, loss_scale, kFinite);
         const double divisor = clip > 0 ? std::max(1.0, (gradient.norm().item<double>() + 1e-6) / clip) : 1.0;
         plain.step(gradient / divisor, 1e-2, config);
       }
@@ -79,7 +80,8 @@ TEST_CASE("an overflow skips the update and does not count as a step", "[train]"
   AdamW optimizer({{"p", parameter}}, adam_config(5));
   const at::Tensor before = parameter.detach().clone();
   parameter.mutable_grad().fill_(std::numeric_limits<float>::infinity());
-  optimizer.step(1e-2, optimizer.grad_norm({}), {}, kOverflow);
+  optimizer.set_lr(1e-2);
+  optimizer.step(optimizer.grad_norm({}), {}, kOverflow);
   CHECK(parameter.equal(before));
   for (const auto& [name, tensor] : optimizer.state()) CHECK(tensor.abs().max().item<float>() == 0.0F);
 }
@@ -89,7 +91,8 @@ TEST_CASE("optimiser state goes through a checkpoint unchanged", "[train]") {
   AdamW first({{"p", a}}, adam_config(1)), second({{"p", b}}, adam_config(1));
   const auto advance = [](const at::Tensor& p, AdamW& optimizer) {
     p.mutable_grad().fill_(0.3);
-    optimizer.step(1e-2, optimizer.grad_norm({}), {}, kFinite);
+    optimizer.set_lr(1e-2);
+    optimizer.step(optimizer.grad_norm({}), {}, kFinite);
   };
   advance(a, first);
   std::map<std::string, at::Tensor> saved;
@@ -118,21 +121,29 @@ TEST_CASE("the loss scale halves at an overflow and survives a checkpoint", "[tr
 TEST_CASE("the first non-finite step is remembered", "[train]") {
   const at::Tensor one = at::full({}, 1.0), nan = at::full({}, std::nan("")), inf = at::full({}, INFINITY);
   FiniteWatch watch(at::kCPU);
-  CHECK(watch.observe(3, one, one, false).item<float>() == 0.0F);
+  const auto observe = [&watch](int64_t step, const at::Tensor& loss, const at::Tensor& norm, bool scaled) {
+    watch.set_step(step);
+    return watch.observe(loss, norm, scaled).item<float>();
+  };
+  CHECK(observe(3, one, one, false) == 0.0F);
   CHECK(watch.bad_step() == -1);
-  CHECK(watch.observe(4, one, inf, true).item<float>() == 1.0F);  // an overflow under loss scaling
+  CHECK(observe(4, one, inf, true) == 1.0F);  // an overflow under loss scaling
   CHECK(watch.bad_step() == -1);
-  CHECK(watch.observe(5, one, inf, false).item<float>() == 1.0F);
-  CHECK(watch.observe(6, nan, one, false).item<float>() == 1.0F);
+  CHECK(observe(5, one, inf, false) == 1.0F);
+  CHECK(observe(6, nan, one, false) == 1.0F);
   CHECK(watch.bad_step() == 5);
 }
 
 TEST_CASE("the log window is a mean over examples and survives a checkpoint", "[train]") {
   LogWindow window(at::kCPU);
-  window.add(at::full({}, 8.0), at::full({}, 2), at::full({}, 1.0), 4);
+  window.add(at::full({}, 8.0), at::full({}, 2), at::full({}, 1.0));
+  window.count(4);
   LogWindow other(at::kCPU);
   other.load_state(window.state(), "test");
-  for (LogWindow* w : {&window, &other}) w->add(at::full({}, 1.0), at::full({}, 1), at::full({}, 3.0), 2);
+  for (LogWindow* w : {&window, &other}) {
+    w->add(at::full({}, 1.0), at::full({}, 1), at::full({}, 3.0));
+    w->count(2);
+  }
   CHECK(window.means().loss == Catch::Approx(1.5));
   CHECK(window.means().accuracy == Catch::Approx(0.5));
   CHECK(window.means().grad_norm == Catch::Approx(2.0));
@@ -141,9 +152,11 @@ TEST_CASE("the log window is a mean over examples and survives a checkpoint", "[
 
 TEST_CASE("the norm of a skipped update stays out of the log and of the checkpoint", "[train]") {
   LogWindow window(at::kCPU);
-  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, INFINITY), 1);
+  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, INFINITY));
+  window.count(1);
   CHECK(std::isfinite(window.means().grad_norm));
-  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, 3.0), 1);
+  window.add(at::full({}, 1.0), at::full({}, 1), at::full({}, 3.0));
+  window.count(1);
   CHECK(window.means().grad_norm == Catch::Approx(3.0));
   LogWindow other(at::kCPU);
   other.load_state(parse_json(to_line(window.state()), "test", ErrorKind::internal), "test");

@@ -5,23 +5,59 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer {
+namespace {
 
-BatchMaker::BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device)
+constexpr int64_t kWidthStep = 128;   // of rounded widths
+constexpr int64_t kLeastSlots = 128;  // step of rounded token rows, and
+constexpr int64_t kSlotSteps = 32;    // at most about so many of them, and so much waste
+
+int64_t round_up(int64_t value, int64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+}  // namespace
+
+BatchShapes batch_shapes(const Session& session) {
+  const bool wanted = session.device.is_cuda() || session.config.train.graph == "on";
+  return wanted && !session.model->depends_on_width() ? BatchShapes::rounded : BatchShapes::exact;
+}
+
+BatchMaker::BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device,
+                       BatchShapes shapes)
     : dataset_(std::move(dataset)), pad_to_(config.pad_to), device_(device) {
+  if (shapes == BatchShapes::rounded) {
+    most_width_ = std::max<int64_t>(1, pad_to_);
+    for (int64_t row = 0; row < dataset_.size(); ++row) {
+      for (int64_t s = 0; s < dataset_.sequences(); ++s)
+        most_width_ = std::max(most_width_, dataset_.length(row, s));
+    }
+  }
   if (wants_residence(config.on_device, dataset_, device))
     resident_ = std::make_unique<const ResidentSplit>(dataset_, device);
+}
+
+/// A batch whose tokens are all real has one shape as it is.
+void BatchMaker::round_shapes(Prepared& prepared, size_t rows) const {
+  if (most_width_ == 0 || (!dataset_.masks_zeros() && dataset_.fixed_bytes() == prepared.width)) return;
+  prepared.width = std::min(round_up(std::max<int64_t>(1, prepared.width), kWidthStep), most_width_);
+  const int64_t places = dataset_.sequences() * static_cast<int64_t>(rows) * prepared.width;
+  const auto step =
+      static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max(kLeastSlots, places / kSlotSteps))));
+  prepared.slots = std::min(round_up(std::max<int64_t>(1, prepared.tokens), step), places);
 }
 
 BatchMaker::Prepared BatchMaker::prepare(std::span<const int64_t> rows) const {
   Prepared prepared;
   prepared.width = batch_width(dataset_, rows, pad_to_);
   prepared.tokens = count_tokens(dataset_, rows);
+  round_shapes(prepared, rows.size());
   if (!resident_) {
     prepared.batch = make_host_batch(dataset_, rows, prepared.width, device_.is_cuda());
     return prepared;
@@ -33,8 +69,11 @@ BatchMaker::Prepared BatchMaker::prepare(std::span<const int64_t> rows) const {
 }
 
 Batch BatchMaker::finish(const Prepared& prepared) const {
-  if (!resident_) return to_device(prepared.batch, device_);
-  return resident_->gather(prepared.rows.to(device_, /*non_blocking=*/true), prepared.width);
+  Batch batch = resident_
+                    ? resident_->gather(prepared.rows.to(device_, /*non_blocking=*/true), prepared.width)
+                    : to_device(prepared.batch, device_);
+  batch.token_slots = prepared.slots;
+  return batch;
 }
 
 BatchStream::BatchStream(const BatchMaker& maker, Rows rows, int64_t first, int64_t end, int64_t prefetch)

@@ -19,15 +19,24 @@
 #include "lotformer/data/dataset.h"
 #include "lotformer/data/sampler.h"
 #include "resident_split.h"
+#include "train/session.h"
 
 namespace lotformer {
 
 /// Makes batches of one split, from the host's memory or from a copy on the device (`data.on_device`); the
 /// tensors are the same, bit for bit. Work is divided so that the first part needs no device and may run in
 /// another thread.
+/// exact: as wide as the longest sequence. rounded: a few widths and numbers of token rows
+/// (Batch::token_slots) serve all batches, so that a step of a shape can be recorded once. Padding is all
+/// that differs.
+enum class BatchShapes { exact, rounded };
+/// rounded on a GPU and with `train.graph: on`, unless the model's logits depend on the width.
+BatchShapes batch_shapes(const Session& session);
+
 class BatchMaker {
  public:
-  BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device);
+  BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Device device,
+             BatchShapes shapes = BatchShapes::exact);
 
   const data::Dataset& dataset() const { return dataset_; }
   c10::Device device() const { return device_; }
@@ -39,8 +48,10 @@ class BatchMaker {
     Batch batch;
     /// int64 [B] on the host, pinned for CUDA; only when the split is resident.
     at::Tensor rows;
-    /// Tokens of the batch, padding included.
+    /// Tokens of a sequence, padding included.
     int64_t width = 0;
+    /// As Batch::token_slots.
+    int64_t slots = 0;
     /// Real ones.
     int64_t tokens = 0;
   };
@@ -51,9 +62,12 @@ class BatchMaker {
   Batch make(std::span<const int64_t> rows) const { return finish(prepare(rows)); }
 
  private:
+  void round_shapes(Prepared& prepared, size_t rows) const;
+
   data::Dataset dataset_;
   int64_t pad_to_;
   c10::Device device_;
+  int64_t most_width_ = 0;  // of rounded shapes; 0: exact
   std::unique_ptr<const ResidentSplit> resident_;
 };
 

@@ -46,7 +46,9 @@ Batch make_host_batch(const data::Dataset& dataset, std::span<const int64_t> row
   const auto batch = static_cast<int64_t>(rows.size());
   const bool masked = dataset.masks_zeros();
   const auto options = at::TensorOptions().dtype(at::kLong).pinned_memory(pinned);
-  Batch out{at::empty({sequences, batch, width}, options), {}, at::empty({batch}, options), {}};
+  Batch out;
+  out.ids = at::empty({sequences, batch, width}, options);
+  out.labels = at::empty({batch}, options);
   if (masked || dataset.fixed_bytes() != width) out.lengths = at::empty({sequences, batch}, options);
   if (masked) out.positions = at::empty({sequences, batch, width}, options);
   const int64_t offset = dataset.id_offset();
@@ -75,7 +77,7 @@ Batch to_device(const Batch& batch, c10::Device device) {
   const auto move = [device](const at::Tensor& t) {
     return t.defined() ? t.to(device, /*non_blocking=*/true) : t;
   };
-  return {move(batch.ids), move(batch.lengths), move(batch.labels), move(batch.positions)};
+  return {move(batch.ids), move(batch.lengths), move(batch.labels), move(batch.positions), batch.token_slots};
 }
 
 Batch make_batch(const data::Dataset& dataset, std::span<const int64_t> rows, int64_t pad_to,

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <utility>
+
+#include "recording.h"
+
+namespace lotformer {
+
+/// Where there are no graphs: the work is called again.
+class RepeatedWork final : public Recording {
+ public:
+  explicit RepeatedWork(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+}  // namespace lotformer

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#include "step_graphs.h"
+
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "lotformer/core/error.h"
+#include "lotformer/core/log.h"
+#include "lotformer/core/text.h"
+
+namespace lotformer {
+namespace {
+
+constexpr int64_t kUsualRuns = 2;   // of a shape before it is recorded
+constexpr size_t kMostShapes = 64;  // further ones run in the usual way
+
+std::vector<at::Tensor> tensors_of(const Batch& batch) {
+  return {batch.ids, batch.lengths, batch.labels, batch.positions};
+}
+
+/// Two lists of chunks with the same key differ in the values of their tensors alone.
+std::vector<int64_t> key_of(const std::vector<Batch>& chunks) {
+  std::vector<int64_t> key;
+  for (const Batch& batch : chunks) {
+    key.push_back(batch.token_slots);
+    for (const at::Tensor& tensor : tensors_of(batch)) {
+      key.push_back(tensor.defined() ? tensor.dim() : -1);
+      if (tensor.defined()) key.insert(key.end(), tensor.sizes().begin(), tensor.sizes().end());
+    }
+  }
+  return key;
+}
+
+Batch copy_of(const Batch& batch) {
+  const auto copy = [](const at::Tensor& t) { return t.defined() ? t.clone() : t; };
+  return {copy(batch.ids), copy(batch.lengths), copy(batch.labels), copy(batch.positions), batch.token_slots};
+}
+
+void fill(std::vector<Batch>& to, const std::vector<Batch>& from) {
+  for (size_t i = 0; i < to.size(); ++i) {
+    const auto targets = tensors_of(to[i]), sources = tensors_of(from[i]);
+    for (size_t k = 0; k < targets.size(); ++k) {
+      if (targets[k].defined()) targets[k].copy_(sources[k], /*non_blocking=*/true);
+    }
+  }
+}
+
+/// Waits for the device.
+double value(const at::Tensor& x) {
+  return x.item<double>();
+}
+
+bool agree(double a, double b) {
+  if (!std::isfinite(a) || !std::isfinite(b)) return std::isfinite(a) == std::isfinite(b);
+  return std::abs(a - b) <= StepGraphs::kAgreement * std::max(std::abs(a), std::abs(b));
+}
+
+/// Values of tensors, to be put back.
+class Snapshot {
+ public:
+  explicit Snapshot(std::vector<at::Tensor> tensors) : tensors_(std::move(tensors)) {
+    const at::NoGradGuard no_grad;
+    for (const at::Tensor& tensor : tensors_) values_.push_back(tensor.detach().clone());
+  }
+  void restore() {
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < tensors_.size(); ++i) tensors_[i].copy_(values_[i]);
+  }
+
+ private:
+  std::vector<at::Tensor> tensors_, values_;
+};
+
+}  // namespace
+
+GraphPolicy graph_policy(const std::string& graph, c10::Device device) {
+  if (graph == "on") return GraphPolicy::required;
+  return graph == "auto" && device.is_cuda() ? GraphPolicy::where_possible : GraphPolicy::off;
+}
+
+StepGraphs::StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Recorder recorder)
+    : step_(step), seed_(std::move(seed)), policy_(policy), recorder_(recorder) {}
+
+int64_t StepGraphs::recordings() const {
+  return std::count_if(known_.begin(), known_.end(),
+                       [](const auto& item) { return item.second.recording != nullptr; });
+}
+
+void StepGraphs::run_usually(const std::vector<Batch>& chunks) {
+  seed_();
+  step_.run(chunks);
+}
+
+void StepGraphs::run(const std::vector<Batch>& chunks) {
+  if (policy_ == GraphPolicy::off) return run_usually(chunks);
+  const std::vector<int64_t> key = key_of(chunks);
+  if (known_.size() >= kMostShapes && !known_.contains(key)) return run_usually(chunks);
+  Known& known = known_[key];
+  if (known.recording) {
+    fill(known.chunks, chunks);
+    seed_();
+    known.recording->replay();
+  } else if (known.seen++ < kUsualRuns) {
+    run_usually(chunks);
+  } else {
+    record_and_compare(known, chunks);
+  }
+}
+
+void StepGraphs::record_and_compare(Known& known, const std::vector<Batch>& chunks) {
+  for (const Batch& batch : chunks) known.chunks.push_back(copy_of(batch));
+  Snapshot before(step_.tensors());
+  const auto outcome = [this, sums_before = value(step_.window().sums()[0]),
+                        norm_before = value(step_.window().sums()[2])] {
+    const at::Tensor sums = step_.window().sums();
+    return std::pair(value(sums[0]) - sums_before, value(sums[2]) - norm_before);
+  };
+  try {
+    seed_();
+    known.recording = recorder_(step_.device(), [this, &known] { step_.run(known.chunks); });
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    before.restore();
+    give_up(concat("the step cannot be recorded: ", text.substr(0, text.find('\n'))));
+    return run_usually(chunks);
+  }
+  seed_();
+  known.recording->replay();
+  const auto [loss, norm] = outcome();
+  before.restore();
+  run_usually(chunks);
+  const auto [usual_loss, usual_norm] = outcome();
+  if (agree(loss, usual_loss) && agree(norm, usual_norm)) return;
+  give_up(concat("the recorded step is another: loss ", loss, " and gradient norm ", norm, " where ",
+                 usual_loss, " and ", usual_norm, " were expected"));
+}
+
+void StepGraphs::give_up(const std::string& reason) {
+  if (policy_ == GraphPolicy::required)
+    throw Error(ErrorKind::device, concat("train.graph: on, but ", reason));
+  policy_ = GraphPolicy::off;
+  known_.clear();
+  log::warning(concat("train.graph: steps run without graphs, because ", reason));
+}
+
+}  // namespace lotformer

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Training steps that run as graphs, one for every shape of a batch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "recording.h"
+#include "training_step.h"
+
+namespace lotformer {
+
+enum class GraphPolicy { off, where_possible, required };
+/// Of train.graph (auto | on | off) for a device.
+GraphPolicy graph_policy(const std::string& graph, c10::Device device);
+
+/// A step is done in the usual way the first times that its shape is seen, then recorded, then compared: the
+/// recording and the usual way do the same step from the same state, and loss and gradient norm have to
+/// agree. From there on it is played back. Where it cannot be recorded, or what is played back is another
+/// step, all go on in the usual way, which is said once; with `required` that is an Error(device).
+class StepGraphs {
+ public:
+  using Recorder = std::unique_ptr<Recording> (*)(c10::Device, std::function<void()>);
+  /// `seed` sets the random numbers of the step at hand, and is called before each of its runs.
+  StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Recorder recorder = &record);
+
+  /// TrainingStep::run(chunks) after seed(), by one way or the other.
+  void run(const std::vector<Batch>& chunks);
+  /// Parameters have taken other shapes: all recordings are dropped.
+  void forget() { known_.clear(); }
+  /// Recordings in use.
+  int64_t recordings() const;
+
+  /// Relative difference of loss and norm up to which a recording is taken for the same step. Attention by
+  /// torch's own kernels sums gradients in no fixed order.
+  static constexpr double kAgreement = 1e-3;
+
+ private:
+  struct Known {
+    int64_t seen = 0;
+    std::vector<Batch> chunks;  // what the recording reads
+    std::unique_ptr<Recording> recording;
+  };
+  void run_usually(const std::vector<Batch>& chunks);
+  void record_and_compare(Known& known, const std::vector<Batch>& chunks);
+  void give_up(const std::string& reason);
+
+  TrainingStep& step_;
+  std::function<void()> seed_;
+  GraphPolicy policy_;
+  Recorder recorder_;
+  std::map<std::vector<int64_t>, Known> known_;  // by the sizes of the chunks' tensors
+};
+
+}  // namespace lotformer

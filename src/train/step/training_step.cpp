@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "training_step.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+
+#include "lotformer/ops/autocast.h"
+
+namespace lotformer {
+
+BatchGradients accumulate_gradients(Session& s, const std::vector<Batch>& chunks,
+                                    const at::Tensor& loss_scale, SolverTally* transport) {
+  const int64_t total = s.config.train.batch_size;
+  BatchGradients sums;
+  for (const Batch& batch : chunks) {
+    at::Tensor logits;
+    {
+      const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
+      logits = s.model->forward(batch);
+    }
+    if (transport != nullptr) transport->add(*s.model);
+    // The sum, not the mean, so that chunks of unequal size weigh by their examples.
+    const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum);
+    const at::Tensor scaled = loss / total;
+    (loss_scale.defined() ? scaled * loss_scale : scaled).backward();
+    const at::Tensor correct = logits.detach().argmax(1).eq(batch.labels).sum();
+    const bool first = !sums.loss_sum.defined();
+    sums.loss_sum = first ? loss.detach() : sums.loss_sum + loss.detach();
+    sums.correct = first ? correct : sums.correct + correct;
+  }
+  return sums;
+}
+
+TrainingStep::TrainingStep(Session& session)
+    : session_(session),
+      optimizer_(named_parameters(*session.model), session.config.train),
+      scaler_(session.precision == "fp16", session.device),
+      window_(session.device),
+      watch_(session.device) {}
+
+void TrainingStep::prepare(int64_t number, double lr) {
+  watch_.set_step(number);
+  optimizer_.set_lr(lr);
+}
+
+BatchGradients TrainingStep::gradients(const std::vector<Batch>& chunks, SolverTally* transport) {
+  optimizer_.zero_grad();
+  return accumulate_gradients(session_, chunks, scaler_.scale(), transport);
+}
+
+void TrainingStep::update(const BatchGradients& sums) {
+  const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
+  const at::Tensor found_inf = watch_.observe(sums.loss_sum, norm, scaler_.enabled());
+  optimizer_.step(norm, scaler_.scale(), found_inf);
+  scaler_.update(found_inf);
+  window_.add(sums.loss_sum, sums.correct, norm);
+}
+
+std::vector<at::Tensor> TrainingStep::tensors() const {
+  std::vector<at::Tensor> all = optimizer_.tensors();
+  const auto add = [&all](const std::vector<at::Tensor>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  for (const auto& buffer : session_.model->named_buffers()) all.push_back(buffer.value());
+  add(scaler_.tensors());
+  add(watch_.state());
+  all.push_back(window_.sums());
+  return all;
+}
+
+}  // namespace lotformer

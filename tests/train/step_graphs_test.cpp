@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// A step as a function of what lives on the device: done again from the same state it gives the same bits, so
+// that a recording of it may stand for it; and what StepGraphs does where it may not.
+#include "train/step/step_graphs.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
+#include <torch/utils.h>
+
+#include "lotformer/config/load.h"
+#include "lotformer/core/error.h"
+#include "lotformer/core/rng.h"
+// after torch
+#include "support/catch.h"
+
+using namespace lotformer;
+
+namespace {
+
+constexpr int64_t kVocabulary = 11, kWidth = 24;
+
+/// Scales by how often it has been asked, which only the host knows.
+class ForgetfulAttention final : public AttentionImpl {
+ public:
+  ForgetfulAttention() : AttentionImpl("forgetful") {}
+
+ private:
+  at::Tensor attend(const at::Tensor&, const at::Tensor&, const at::Tensor& v, const at::Tensor&) override {
+    return v * static_cast<double>(++calls_);
+  }
+  int64_t calls_ = 0;
+};
+
+/// What a capture does with work that waits for the device.
+std::unique_ptr<Recording> refuse_to_record(c10::Device, std::function<void()>) {
+  TORCH_CHECK(false, "operation not permitted when stream is capturing");
+}
+
+AttentionFactory kind(const std::string& name) {
+  return [name](const AttentionShape& shape) {
+    const AttentionSpec& spec = find_attention(name);
+    return spec.build(*spec.options(), shape);
+  };
+}
+
+template <class Attention>
+AttentionFactory own() {
+  return [](const AttentionShape&) { return std::make_shared<Attention>(); };
+}
+
+Session make_session(const AttentionFactory& attention, const std::string& precision = "fp32") {
+  Session session;
+  session.precision = precision;
+  session.config.train.batch_size = 3;
+  session.config.train.clip = 1;
+  torch::manual_seed(1);
+  ClassifierOptions options;
+  options.encoder = {kVocabulary, kWidth, 2, 16, 2, 8, 24, /*dropout=*/0.1};
+  options.classes = 4;
+  session.model = std::make_shared<ClassifierImpl>(options, attention);
+  session.model->train();
+  return session;
+}
+
+/// Step `number` of a training whose batches have two shapes.
+std::vector<Batch> chunks_of(int64_t number) {
+  torch::manual_seed(100 + static_cast<uint64_t>(number));
+  Batch batch;
+  batch.ids = at::randint(1, kVocabulary, {1, 3, number % 2 == 0 ? kWidth : kWidth - 8}, at::kLong);
+  batch.lengths = at::tensor({16 - number % 5, int64_t{3}, 9 + number % 7}, at::kLong).unsqueeze(0);
+  batch.labels = at::randint(0, 4, {3}, at::kLong);
+  batch.token_slots = 40;
+  return {batch};
+}
+
+std::vector<at::Tensor> values_of(const TrainingStep& step) {
+  std::vector<at::Tensor> values;
+  for (const at::Tensor& tensor : step.tensors()) values.push_back(tensor.detach().clone());
+  return values;
+}
+
+bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const at::Tensor& x, const at::Tensor& y) {
+    return x.equal(y) || (x.isnan().all().item<bool>() && y.isnan().all().item<bool>());
+  });
+}
+
+/// Twelve steps; the state at their end, and how many recordings there were.
+std::pair<std::vector<at::Tensor>, int64_t> train(const AttentionFactory& attention, GraphPolicy policy,
+                                                  StepGraphs::Recorder recorder = &record) {
+  Session session = make_session(attention);
+  TrainingStep step(session);
+  int64_t number = 0;
+  StepGraphs graphs(
+      step, policy, [&number] { torch::manual_seed(mix_seeds(7, static_cast<uint64_t>(number))); }, recorder);
+  for (; number < 12; ++number) {
+    step.prepare(number, 1e-3 * static_cast<double>(number + 1));
+    graphs.run(chunks_of(number));
+  }
+  return {values_of(step), graphs.recordings()};
+}
+
+}  // namespace
+
+TEST_CASE("a step from the same state has the same outcome, and changes nothing but what it lists",
+          "[graph]") {
+  for (const AttentionSpec& spec : attention_specs()) {
+    for (const char* precision : {"fp32", "fp16"}) {  // fp16: the loss scale is part of the state
+      INFO(spec.kind << " " << precision);
+      Session session = make_session(kind(spec.kind), precision);
+      session.precision = "fp32";  // of the arithmetic; the scaler is there already
+      TrainingStep step(session);
+      const std::vector<Batch> chunks = chunks_of(0);
+      const auto run = [&] {
+        torch::manual_seed(5);
+        step.run(chunks);
+        return values_of(step);
+      };
+      step.prepare(0, 1e-2);
+      run();  // so that no state is zero
+      const std::vector<at::Tensor> before = values_of(step), first = run();
+      CHECK_FALSE(same(before, first));
+      {
+        const at::NoGradGuard no_grad;
+        const std::vector<at::Tensor> tensors = step.tensors();
+        for (size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(before[i]);
+      }
+      CHECK(same(run(), first));
+    }
+  }
+}
+
+TEST_CASE("training with recordings has the bits of training without", "[graph]") {
+  for (const AttentionSpec& spec : attention_specs()) {
+    INFO(spec.kind);
+    const auto [with, recordings] = train(kind(spec.kind), GraphPolicy::required);
+    const auto [without, none] = train(kind(spec.kind), GraphPolicy::off);
+    CHECK(recordings == 2);  // one a shape
+    CHECK(none == 0);
+    CHECK(same(with, without));
+  }
+  CHECK(graph_policy("auto", c10::kCPU) == GraphPolicy::off);
+  CHECK(graph_policy("on", c10::kCPU) == GraphPolicy::required);
+  CHECK(graph_policy("auto", c10::Device(c10::kCUDA, 0)) == GraphPolicy::where_possible);
+}
+
+TEST_CASE("a step that cannot be recorded, or that a recording does not repeat, is not played back",
+          "[graph]") {
+  const auto required = GraphPolicy::required, where_possible = GraphPolicy::where_possible;
+  CHECK_THROWS_WITH(
+      train(own<ForgetfulAttention>(), required),
+      test::contains_text("train.graph: on") && test::contains_text("the recorded step is another"));
+  CHECK(train(own<ForgetfulAttention>(), where_possible).second == 0);
+  CHECK_THROWS_WITH(train(kind("mean"), required, &refuse_to_record),
+                    test::contains_text("cannot be recorded") && test::contains_text("stream is capturing"));
+  const auto [values, recordings] = train(kind("mean"), where_possible, &refuse_to_record);
+  CHECK(recordings == 0);
+  CHECK(same(values, train(kind("mean"), GraphPolicy::off).first));
+}
+
+TEST_CASE("recordings are dropped when parameters take other shapes", "[graph]") {
+  Session session = make_session(kind("mean"));
+  TrainingStep step(session);
+  StepGraphs graphs(step, GraphPolicy::required, [] { torch::manual_seed(3); });
+  for (int64_t number = 0; number < 4; ++number) {
+    step.prepare(number, 1e-3);
+    graphs.run(chunks_of(0));
+  }
+  CHECK(graphs.recordings() == 1);
+  graphs.forget();
+  CHECK(graphs.recordings() == 0);
+}
