@@ -4,12 +4,15 @@
 #include <iostream>
 
 #include "command_line.h"
+#include "lotformer/attention/attention.h"
 #include "lotformer/bench/attention_bench.h"
+#include "lotformer/bench/step_table.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
+#include "lotformer/train/step_measurement.h"
 
 namespace {
 
@@ -27,7 +30,17 @@ struct Arguments {
   int64_t threads = 0;
   std::string json;
   bench::Request request;
+  StepRequest step;
 };
+
+void add_threads_and_json(CLI::App& command, Arguments& a) {
+  command.add_option("--threads", a.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
+  command
+      .add_option("--json", a.json,
+                  "write the report to this file as well; without a name: to stdout, no table")
+      ->expected(0, 1)
+      ->default_str("-");
+}
 
 void add_common(CLI::App& command, Arguments& a) {
   command
@@ -47,16 +60,39 @@ void add_common(CLI::App& command, Arguments& a) {
   command.add_option("--precision", a.precision, "of q, k, v: fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
-  command.add_option("--threads", a.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
   command.add_flag("--padded", a.request.padded, "ragged lengths: 5/8 of the tokens are real on average");
   command.add_option("--dropout", a.request.dropout, "on attention weights (softmax)")
       ->check(CLI::Range(0.0, 0.99))
       ->capture_default_str();
-  command
-      .add_option("--json", a.json,
-                  "write the report to this file as well; without a name: to stdout, no table")
-      ->expected(0, 1)
-      ->default_str("-");
+  add_threads_and_json(command, a);
+}
+
+std::vector<std::string> kind_names() {
+  std::vector<std::string> names;
+  for (const AttentionSpec& spec : attention_specs()) names.push_back(spec.kind);
+  return names;
+}
+
+void add_step(CLI::App& command, Arguments& a) {
+  command.add_option("--config", a.step.config.file, "as of lotformer-train");
+  command.add_option("--set", a.step.config.assignments, "KEY=VALUE; may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--kinds", a.step.kinds, "attention modules (default: that of the configuration)")
+      ->check(CLI::IsMember(kind_names()));
+  command.add_option("--rounds", a.step.rounds, "of which the median is taken")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command.add_option("--batches", a.step.batches, "different batches, the first ones of the training")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--device", a.step.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  add_threads_and_json(command, a);
+}
+
+Json measure_step_of(Arguments& a) {
+  require_option(a.step.config.file, "--config", "lra/listops.yaml");
+  if (a.threads > 0) a.step.config.assignments.push_back(concat("train.threads=", a.threads));
+  return measure_step(a.step);
 }
 
 /// A wrong name must not cost the measurement.
@@ -120,24 +156,32 @@ int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-bench", [&]() -> int {
     Arguments a;
     CLI::App app(
-        "Measures attention modules beside each other. Example: lotformer-bench attention --tasks listops");
+        "Measures attention modules beside each other, and whole training steps. Example: lotformer-bench "
+        "attention --tasks listops");
     app.set_version_flag("--version", build_id());
     app.require_subcommand(1);
     auto& speed = *app.add_subcommand(
         "attention", "time of forward and of forward and backward at the settings of the tasks");
     auto& memory =
         *app.add_subcommand("memory", "peak extra memory of forward and backward over the sequence length");
+    auto& step = *app.add_subcommand(
+        "step", "one training step: time, operators launched, bytes moved, values read back");
     for (CLI::App* command : {&speed, &memory}) add_common(*command, a);
+    add_step(step, a);
     add_speed(speed, a);
     memory.add_option("--lengths", a.lengths, "tokens, ascending")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
     prepare(a);
-    Json report =
-        speed.parsed() ? bench::bench_attention(a.request) : bench::bench_memory(a.request, a.lengths);
+    Json report = speed.parsed()  ? bench::bench_attention(a.request)
+                  : step.parsed() ? measure_step_of(a)
+                                  : bench::bench_memory(a.request, a.lengths);
     report["command"] = command_text(argc, argv);
-    print(a, report, speed.parsed() ? bench::attention_table(report) : bench::memory_table(report));
+    print(a, report,
+          speed.parsed()  ? bench::attention_table(report)
+          : step.parsed() ? bench::step_table(report)
+                          : bench::memory_table(report));
     return 0;
   });
 }

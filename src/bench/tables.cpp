@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "lotformer/bench/attention_bench.h"
+#include "lotformer/bench/step_table.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::bench {
@@ -101,6 +102,32 @@ std::string memory_table(const Json& report) {
   return text +
          "\nLargest extra memory of forward and backward; the exponent is the slope of log(bytes) over "
          "log(n), fitted to all lengths.\n";
+}
+
+std::string step_table(const Json& report) {
+  std::string text;
+  if (report.contains("command")) text = concat("`", report["command"].get<std::string>(), "`\n\n");
+  text += concat(report["device"].get<std::string>(), ", ", report["threads"], " threads, ",
+                 report["build_id"].get<std::string>(), "; task ", report["task"].get<std::string>(), " (",
+                 report["data_origin"].get<std::string>(), " data).\n\n");
+  text += table_head({"attention", "step, ms", "as a graph, ms", "real tokens/s", "operators", "host reads",
+                      "moved, MiB", "parameters"});
+  for (const Json& row : report["rows"]) {
+    const double step_us = row["median_us"].get<double>();
+    text +=
+        table_row({row["attention"].get<std::string>(), format_fixed(step_us / 1000, 1),
+                   row["graph_us"].is_null() ? "-" : format_fixed(row["graph_us"].get<double>() / 1000, 1),
+                   format_count(static_cast<int64_t>(row["tokens"].get<double>() / step_us * 1e6)),
+                   concat(row["operators"]), concat(row["host_reads"]), mebibytes(row["bytes"]),
+                   format_count(row["parameters"].get<int64_t>())});
+  }
+  const Json& first = report["rows"].at(0);
+  return text +
+         concat("\nMedians of ", report["rounds"], " interleaved rounds over ", report["batches"],
+                " batches of ", first["batch"], " examples (", first["tokens"], " real tokens, ",
+                first["precision"].get<std::string>(),
+                "). Operators: those of one step that are no views and call no other, on a GPU about as "
+                "many launches; moved: the bytes of the tensors that they read and write.\n");
 }
 
 }  // namespace lotformer::bench
