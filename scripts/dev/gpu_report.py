@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Report of scripts/dev/gpu_check.sh: collects its lines into one JSON file, renders docs/benchmarks/gpu.md. For developers; no packages needed.
+"""Report of scripts/gpu_session.sh: collects its lines into one JSON file, renders docs/benchmarks/gpu.md. For developers; no packages needed.
 
-  gpu_report.py collect OUT [--emulated | --build FOLDER]     FOLDER: what pivot_check was built in; without it no registers are reported
+  gpu_report.py collect OUT [--emulated]
   gpu_report.py render ROOT [REPORT | --check]
 """
 import datetime
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-SCHEMA = 1
+SCHEMA = 2
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 # Least ratio of the median times, forward and backward (set beforehand by a model of an H100; ratios only compare within one report).
 TARGETS = {
@@ -40,34 +40,6 @@ def read_lines(folder):
                 except ValueError:  # a process that was stopped in the middle of a line
                     lines.append({"kind": "unreadable", "file": os.path.basename(path), "line": number})
     return lines
-
-
-def resources(build):
-    """Registers, stack and spills as scripts/dev/check_cuda_resources.sh prints them."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "check_cuda_resources.sh")
-    rows = []
-    for line in output_of("bash", script, "--print", build).splitlines():
-        fields = line.rsplit(None, 3)
-        if len(fields) == 4 and all(x.isdigit() for x in fields[1:]):
-            rows.append(dict(zip(("kernel", "registers", "stack", "spills"), [fields[0], *map(int, fields[1:])])))
-    return rows
-
-
-def profile_of(path):
-    """Sums and means of the counters over the launches of one task; ncu --csv prints a row for each metric of each launch."""
-    import csv
-    found = {}
-    with open(path, encoding="utf-8", errors="replace") as file:
-        rows = [line for line in file if line.startswith('"')]
-    for row in csv.DictReader(rows):
-        try:
-            value = float(row["Metric Value"].replace(",", ""))
-        except (KeyError, ValueError):
-            continue
-        kernel = re.sub(r"[<(].*", "", row.get("Kernel Name", ""))
-        found.setdefault((kernel, row["Metric Name"]), []).append((value, row.get("Metric Unit", "")))
-    return [{"kernel": kernel, "metric": metric, "mean": sum(v for v, _ in values) / len(values), "unit": values[0][1], "launches": len(values)}
-            for (kernel, metric), values in sorted(found.items())]
 
 
 def add_floors(benches, ceilings):
@@ -103,17 +75,17 @@ def add_ratios(report):
     for task in TASKS:
         for other, targets in TARGETS.items():
             dtype = "bf16" if other == "softmax_fused" else "float32"
-            own, theirs = (median_of(report, task, name, dtype) for name in ("lotformer_exact", other))
+            launch = "launched" if other == "published_compiled" else "captured"  # torch.compile is measured by a script of its own
+            own, theirs = (median_of(report, task, name, dtype, launch) for name in ("lotformer_exact", other))
             ratio = theirs / own if own and theirs else None
             report["ratios"].append({"task": task, "against": other, "dtype": dtype, "ratio": ratio, "target": targets[task],
                                      "reached": None if ratio is None else ratio >= targets[task]})
 
 
-def collect(out, emulated, build):
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+def collect(out, emulated):
     lines = read_lines(os.path.join(out, "lines"))
     pick = lambda kind: [{k: v for k, v in line.items() if k != "kind"} for line in lines if line.get("kind") == kind]
-    checks = {kind: pick(kind) for kind in ("correctness", "bits", "capture", "nodes", "sanitizer")}
+    checks = {kind: pick(kind) for kind in ("correctness", "bits", "capture", "nodes", "framework")}
     ceilings = pick("ceilings")
     benches = pick("bench")
     add_floors(benches, ceilings[0] if ceilings else None)
@@ -121,8 +93,7 @@ def collect(out, emulated, build):
     report = {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "commit": output_of("git", "-C", root, "rev-parse", "--short", "HEAD") or os.environ.get("LOTFORMER_COMMIT", "unknown"),
-        "dirty": bool(output_of("git", "-C", root, "status", "--porcelain", "--untracked-files=no")),
+        "commit": os.environ.get("LOTFORMER_COMMIT", "unknown"),
         "emulated": emulated,
         "device": "emulated" if emulated else "unknown" if not gpu else gpu[0].split(",")[0].strip(),
         "driver": None if emulated or not gpu else gpu[0].split(",")[1].strip(),
@@ -130,17 +101,20 @@ def collect(out, emulated, build):
         "toolchain": output_of("nvcc", "--version").splitlines()[-1:] if not emulated else [],
         "torch": output_of("python3", "-c", "import torch; print(torch.__version__)"),
         "ceilings": ceilings[0] if ceilings else None,
-        "kernel_resources": resources(build) if build else [],
         "checks": checks,
         "bench": benches,
         "bench_failed": pick("bench_failed"),
-        "profiler": {os.path.basename(path)[4:-4]: profile_of(path) for path in sorted(glob.glob(os.path.join(out, "logs", "ncu-*.csv")))},
+        "kernel_times": pick("kernel_time"),
+        "steps": pick("step"),
+        "trainings": pick("training"),
+        "long_trainings": pick("long_training"),
         "stages": pick("stage"),
+        "left_out": pick("left_out"),
         "unreadable": pick("unreadable"),
     }
     add_ratios(report)
     results = [row.get("passed") for rows in checks.values() for row in rows]
-    report["passed"] = bool(checks["correctness"]) and all(r is not False for r in results) and all(s["exit_code"] == 0 for s in report["stages"])
+    report["passed"] = bool(checks["correctness"]) and all(r is not False for r in results) and all(s["passed"] for s in report["stages"])
     with open(os.path.join(out, "report.json"), "w", encoding="utf-8") as file:
         json.dump(report, file, indent=1)
         file.write("\n")
@@ -159,38 +133,68 @@ def ratio_cell(report, task, against):
     return f"*unmeasured* (target {TARGETS[against][task]})"
 
 
-def page(report):
-    lines = ["# LOTFormer attention on a GPU",
-             "Written by `scripts/dev/render_gpu_report.sh`; not edited by hand. To measure: `scripts/dev/gpu_check.sh OUT` on a machine with a GPU, then "
-             "`scripts/dev/render_gpu_report.sh OUT/report.json`.", ""]
+def head(report):
+    lines = ["# LOTFormer on a GPU",
+             "Written by `scripts/dev/render_gpu_report.sh`; not edited by hand. To measure: `scripts/gpu_session.sh prepare` here, `scripts/gpu_session.sh run OUT` on a "
+             "machine with a GPU, then `scripts/dev/render_gpu_report.sh OUT/report.json`.", ""]
     if report is None:
-        lines += ["**No report has been made: no GPU was at hand.** Every figure is *unmeasured*. What has been executed without one: the kernels on the "
-                  "emulator (`tests/ops/pivot/cuda`), and the operators over them (`tests/ops/pivot/binding`). `scripts/dev/gpu_check.sh OUT --cpu-dry-run` compares "
-                  "two tiny shapes in the same way.", ""]
-    else:
-        checks = report["checks"]
-        count = lambda kind: f"{sum(r.get('passed') is True for r in checks[kind])} of {len(checks[kind])}"
-        lines += [f"{report['device']}, driver {report['driver']}, {report['date']}, commit {report['commit']}"
-                  f"{' with uncommitted changes' if report['dirty'] else ''}; torch {report['torch']}.", "",
-                  f"Passed: correctness against float64 {count('correctness')}, equal bits {count('bits')}, captured = launched {count('capture')}, "
-                  f"kernel nodes at most 3 and 4 {count('nodes')}, sanitizers {count('sanitizer')}.", ""]
-        ceilings = report["ceilings"] or {}
-        lines += [f"Ceilings: copy {cell(ceilings.get('copy_gb_per_s'))} GB/s, float32 product {cell(ceilings.get('float32_tflops'), 1)} TFLOP/s.", ""]
-    own = lambda task, launch: median_of(report, task, "lotformer_exact", "bf16", launch) if report else None
-    other = lambda task, name, dtype=None: median_of(report, task, name, dtype) if report else None
-    lines += ["Forward and backward, median in microseconds; launched one by one unless it says captured; LOTFormer in mode exact.", "",
-              "| task | LOTFormer bf16 | captured | LOTFormer float32 | published, eager | published, compiled | softmax, fused, bf16 | CPU core |",
-              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+        return lines + ["**No report has been made: no GPU was at hand.** Every figure is *unmeasured*. What has been executed without one: the kernels on the "
+                        "emulator (`tests/ops/pivot/cuda`), the operators over them (`tests/ops/pivot/binding`), and the session's stages in small on a CPU "
+                        "(`scripts/gpu_session.sh run OUT --cpu-dry-run`, which CI rehearses from a copy that holds what would travel).", ""]
+    checks = report["checks"]
+    count = lambda kind: f"{sum(r.get('passed') is True for r in checks[kind])} of {len(checks[kind])}"
+    ceilings = report["ceilings"] or {}
+    ended = ", ".join(f"{s['name']} {s['seconds']} s{'' if s['passed'] else ' (**failed**)'}" for s in report["stages"])
+    return lines + [f"{report['device']}, driver {report['driver']}, {report['date']}, commit {report['commit']}; torch {report['torch']}.", "",
+                    f"Passed: correctness against float64 {count('correctness')}, equal bits {count('bits')}, captured = launched {count('capture')}, "
+                    f"kernel nodes at most 3 and 4 {count('nodes')}, framework on the device {count('framework')}. Stages: {ended}.", "",
+                    f"Ceilings: copy {cell(ceilings.get('copy_gb_per_s'))} GB/s, float32 product {cell(ceilings.get('float32_tflops'), 1)} TFLOP/s.", ""]
+
+
+def attention_tables(report):
+    median = lambda task, *which: median_of(report, task, *which) if report else None
+    lines = ["Forward and backward of one call, median in microseconds; as a captured graph where it says so, else launched one by one; LOTFormer in mode exact, scores "
+             "with a standard deviation of 1 epsilon, or 10 (sharp).", "",
+             "| task | LOTFormer bf16 | captured | sharp, captured | LOTFormer float32 | published, eager | published, compiled | softmax, flash, captured | "
+             "softmax, mask and dropout, captured | CPU core |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    captured = lambda task, name: median(task, name, "bf16", "captured", "warm")
     for task in TASKS:
-        captured = median_of(report, task, "lotformer_exact", "bf16", "captured", "warm") if report else None
-        cells = [own(task, "launched"), captured, other(task, "lotformer_exact", "float32"), other(task, "published_eager"),
-                 other(task, "published_compiled"), other(task, "softmax_fused", "bf16"), other(task, "lotformer_cpu")]
+        cells = [median(task, "lotformer_exact", "bf16"), captured(task, "lotformer_exact"), captured(task, "lotformer_sharp"),
+                 median(task, "lotformer_exact", "float32"), median(task, "published_eager"), median(task, "published_compiled"),
+                 captured(task, "softmax_fused"), captured(task, "softmax_masked"), median(task, "lotformer_cpu")]
         lines.append(f"| {task} | " + " | ".join(cell(value) for value in cells) + " |")
-    lines += ["", "Times faster than each; the targets were set beforehand for an H100. Against the published iteration in float32, against softmax in bf16.", "",
-              "| task | published, eager | published, compiled | softmax, fused |", "| --- | --- | --- | --- |"]
+    lines += ["", "Times faster than each; the targets were set beforehand for an H100. Against the published iteration in float32, against softmax in bf16, both sides captured.", "",
+              "| task | published, eager | published, compiled | softmax, flash |", "| --- | --- | --- | --- |"]
     for task in TASKS:
         lines.append(f"| {task} | " + " | ".join(ratio_cell(report, task, name) for name in TARGETS) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def step_table(report):
+    lines = ["", "A whole training step (forward, backward, clip, AdamW; synthetic sets but for ListOps), median in milliseconds.", "",
+             "| task | attention | step | as a graph | operators | values read back |", "| --- | --- | --- | --- | --- | --- |"]
+    steps = [(step, row) for step in (report["steps"] if report else []) for row in step["rows"]]
+    for step, row in steps:
+        name = row["attention"] + (f" ({step['note']})" if "note" in step else "")
+        graph = None if row["graph_us"] is None else row["graph_us"] / 1000
+        lines.append(f"| {step['task']} | {name} | {row['median_us'] / 1000:.2f} | {'-' if graph is None else f'{graph:.2f}'} | {row['operators']} | {row['host_reads']} |")
+    return lines if steps else lines + ["| all | all | *unmeasured* | *unmeasured* | | |"]
+
+
+def training_lines(report):
+    lines = [""]
+    for training in report["long_trainings"] if report else []:
+        results, last = training.get("results"), training.get("last")
+        if results:
+            lines.append(f"* {training['name']}: finished, test {100 * results['test']['accuracy']:.2f} %." if "test" in results else f"* {training['name']}: finished.")
+        elif last:
+            lines.append(f"* {training['name']}: stopped by the session's limit after step {last['step']}, training accuracy of the last window {100 * last['accuracy']:.1f} %.")
+    return lines if len(lines) > 1 else lines + ["ListOps, LOTFormer by its configuration and softmax: *unmeasured*."]
+
+
+def page(report):
+    return "\n".join(head(report) + attention_tables(report) + step_table(report) + training_lines(report)) + "\n"
 
 
 def newest_report(folder):
@@ -229,7 +233,7 @@ def render(root, argument):
 
 if __name__ == "__main__":
     if len(sys.argv) >= 3 and sys.argv[1] == "collect":
-        collect(sys.argv[2], sys.argv[3:] == ["--emulated"], sys.argv[4] if sys.argv[3:4] == ["--build"] and len(sys.argv) == 5 else None)
+        collect(sys.argv[2], sys.argv[3:] == ["--emulated"])
     elif len(sys.argv) in (3, 4) and sys.argv[1] == "render":
         render(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
     else:

@@ -37,10 +37,51 @@ Call random_call(const Shape& s, Mode mode, at::ScalarType tokens_type, uint64_t
   return call;
 }
 
+const char* name_of(Hardship hardship) {
+  switch (hardship) {
+    case Hardship::none:
+      return "none";
+    case Hardship::sharp:
+      return "sharp";
+    case Hardship::relaxed:
+      return "relaxed";
+    case Hardship::empty:
+      return "empty";
+    case Hardship::starving:
+      return "starving";
+  }
+  return "";
+}
+
+Call hard_call(const Shape& shape, at::ScalarType tokens_type, uint64_t seed, Hardship hardship) {
+  Call call = random_call(shape, Mode::exact, tokens_type, seed, /*ragged=*/true);
+  switch (hardship) {
+    case Hardship::none:
+      break;
+    case Hardship::sharp:
+      call.pivots.mul_(30);
+      call.options = {1e-6, 200};
+      break;
+    case Hardship::relaxed:
+      call.kappa = at::empty({2, shape.heads}, at::kFloat);
+      call.kappa[0].fill_(0.7);
+      call.kappa[1].fill_(std::numeric_limits<float>::infinity());
+      break;
+    case Hardship::empty:
+      call.lengths[shape.batch - 1] = 0;
+      break;
+    case Hardship::starving:
+      call.pivots.select(1, 0).mul_(20);  // far from every token
+      call.options = {1e-6, 200};
+      break;
+  }
+  return call;
+}
+
 Call moved(const Call& call, c10::Device device) {
   Call result = call;
-  for (at::Tensor* t :
-       {&result.q, &result.k, &result.v, &result.pivots, &result.masses, &result.lengths, &result.d_out})
+  for (at::Tensor* t : {&result.q, &result.k, &result.v, &result.pivots, &result.masses, &result.lengths,
+                        &result.d_out, &result.kappa})
     if (t->defined()) *t = t->to(device);
   return result;
 }
@@ -52,6 +93,10 @@ ops::PivotCall pivot_call(const Call& c, Path path) {
   call.mode = c.mode;
   call.solver = c.options;
   call.half_iterations = c.half_iterations;
+  if (c.kappa.defined()) {
+    call.marginals.query_kappa = c.kappa[0];
+    call.marginals.key_kappa = c.kappa[1];
+  }
   call.core = path == Path::aten ? ops::PivotCore::aten
               : c.q.is_cpu()     ? ops::PivotCore::cpu
                                  : ops::PivotCore::cuda;
@@ -65,6 +110,7 @@ at::Tensor attention(const Call& c, Path path) {
 Results run(const Call& call, Path path) {
   Call own = call;
   std::vector<at::Tensor*> leaves = {&own.q, &own.k, &own.v, &own.pivots, &own.masses};
+  if (own.kappa.defined()) leaves.push_back(&own.kappa);
   for (at::Tensor* t : leaves) *t = t->detach().requires_grad_();
   const at::Tensor out = attention(own, path);
   out.backward(own.d_out);
@@ -76,9 +122,10 @@ Results run(const Call& call, Path path) {
 
 Results oracle(const Call& call) {
   Call wide = moved(call, at::kCPU);
-  for (at::Tensor* t : {&wide.q, &wide.k, &wide.v, &wide.pivots, &wide.masses, &wide.d_out})
-    *t = t->to(at::kDouble);
-  wide.options = {1e-12, 200};
+  for (at::Tensor* t : {&wide.q, &wide.k, &wide.v, &wide.pivots, &wide.masses, &wide.d_out, &wide.kappa}) {
+    if (t->defined()) *t = t->to(at::kDouble);
+  }
+  wide.options = {1e-12, 500};
   return run(wide, Path::aten);
 }
 

@@ -25,11 +25,28 @@ struct Call {
   int64_t half_iterations = 50;
   ops::PivotSolverOptions options;
   at::Tensor q, k, v, pivots, masses, lengths, d_out;  // masses: log masses but in mode exact
+  at::Tensor kappa;                                    // [2, H] of queries and keys, or undefined: held
 };
 
 /// Random, never zeros: scores with a standard deviation of one epsilon, q, k, v as views of one packed
-/// projection.
+/// projection. Ragged: a length for every sequence, the first one whole.
 Call random_call(const Shape& shape, Mode mode, at::ScalarType tokens_type, uint64_t seed, bool ragged);
+
+/// What makes a problem of mode exact hard, beside its shape.
+enum class Hardship {
+  none,
+  /// Scores with a standard deviation of 30 epsilon: the scaling form gives up, and problems are solved again
+  /// in the log domain.
+  sharp,
+  /// One side penalised, the other free.
+  relaxed,
+  /// A sequence without a token.
+  empty,
+  /// A pivot that almost no token wants.
+  starving
+};
+const char* name_of(Hardship hardship);
+Call hard_call(const Shape& shape, at::ScalarType tokens_type, uint64_t seed, Hardship hardship);
 Call moved(const Call& call, c10::Device device);
 
 enum class Path { core, aten };
@@ -38,9 +55,9 @@ ops::PivotCall pivot_call(const Call& call, Path path);
 at::Tensor attention(const Call& call, Path path);
 
 struct Results {
-  std::vector<at::Tensor> tensors;  // out, d_q, d_k, d_v, d_pivots, d_masses
+  std::vector<at::Tensor> tensors;  // in the order of the names; the last where there is kappa
 };
-constexpr const char* kResultNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_masses"};
+constexpr const char* kResultNames[] = {"out", "d_q", "d_k", "d_v", "d_pivots", "d_masses", "d_kappa"};
 
 Results run(const Call& call, Path path);
 /// The same numbers in float64 on the CPU.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What the program of scripts/dev/gpu_check.sh can do. Each command prints JSON lines; the checks return
+// What the program of scripts/gpu_session.sh can do. Each command prints JSON lines; the checks return
 // whether all passed.
 #pragma once
 
 #include <c10/core/Device.h>
 
+#include "call.h"
 #include "ops/pivot/cuda/core.h"
 
 namespace lotformer::gpu {
@@ -33,7 +34,9 @@ bool check_capture(const Setting& setting);
 void measure_ceilings(const Setting& setting);
 /// Times at the shapes of the tasks.
 void measure_attention(const Setting& setting);
-/// One call of a task, for a profiler.
-void run_task(const Setting& setting, const std::string& task);
+/// What measure_attention times of a task in mode exact and bf16.
+Call task_call(const Setting& setting, const std::string& task);
+/// Durations of each kernel of a task's call, forward and backward, as the profiler of torch sees them.
+void profile_task(const Setting& setting, const std::string& task);
 
 }  // namespace lotformer::gpu

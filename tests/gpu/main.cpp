@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// pivot_check COMMAND [--quick]: the program of scripts/dev/gpu_check.sh. Exit code 0: all passed, 1:
+// pivot_check COMMAND [--quick]: the program of scripts/gpu_session.sh. Exit code 0: all passed, 1:
 // something did not, 2: usage, 8: no GPU.
 #include <cstdio>
 #include <cstring>
@@ -41,9 +41,9 @@ int run_command(const std::string& command, bool quick) {
   if (command == "smallest") return run_smallest(setting), 0;
   if (command == "ceilings") return measure_ceilings(setting), 0;
   if (command == "bench") return measure_attention(setting), 0;
-  if (command.starts_with("task=")) return run_task(setting, command.substr(5)), 0;
+  if (command.starts_with("profile=")) return profile_task(setting, command.substr(8)), 0;
   std::fprintf(stderr,
-               "pivot_check: error: results, capture, smallest, ceilings, bench or task=NAME, not %s\n",
+               "pivot_check: error: results, capture, smallest, ceilings, bench or profile=TASK, not %s\n",
                command.c_str());
   return 2;
 }
