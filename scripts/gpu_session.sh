@@ -124,7 +124,8 @@ run_session() {
   LD_LIBRARY_PATH=$(library_path)
   tools=$work/programs/bin device=cuda
   [[ -z $dry ]] || device=cpu
-  export LD_LIBRARY_PATH LOTFORMER_CONFIG_DIR=$root/configs tools work out dry device seconds
+  LOTFORMER_VERSIONS=$(python3 "$root/scripts/dev/gpu_report.py" versions "$dry" || echo '{}')
+  export LOTFORMER_VERSIONS LD_LIBRARY_PATH LOTFORMER_CONFIG_DIR=$root/configs tools work out dry device seconds
   LOTFORMER_COMMIT=$(cat "$work/programs/COMMIT")
   export LOTFORMER_COMMIT
   all_stages
@@ -135,7 +136,7 @@ run_session() {
 case ${1:-} in
   prepare) shift; prepare "$@" ;;
   run) shift; run_session "$@" ;;
-  stage) shift; "$@" ;;   # one of gpu_stages.sh as a process of its own, which a limit can stop
+  stage) shift; set_sizes; "$@" ;;   # one of gpu_stages.sh as a process of its own, which a limit can stop
   -h | --help) script_help ;;
   *) usage ;;
 esac

@@ -2,6 +2,7 @@
 """Report of scripts/gpu_session.sh: collects its lines into one JSON file, renders docs/benchmarks/gpu.md. For developers; no packages needed.
 
   gpu_report.py collect OUT [--emulated]
+  gpu_report.py versions [yes]                                yes: an emulated run
   gpu_report.py render ROOT [REPORT | --check]
 """
 import datetime
@@ -82,6 +83,14 @@ def add_ratios(report):
                                      "reached": None if ratio is None else ratio >= targets[task]})
 
 
+def versions(emulated):
+    """Of the machine; asked once a session, because importing torch takes seconds."""
+    gpu = [] if emulated else output_of("nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader").splitlines()
+    fields = [field.strip() for field in gpu[0].split(",")] if gpu else []
+    return {"device": "emulated" if emulated else fields[0] if fields else "unknown", "driver": fields[1] if fields else None,
+            "clocks": ", ".join(fields[2:]) or None, "torch": output_of("python3", "-c", "import torch; print(torch.__version__)")}
+
+
 def collect(out, emulated):
     lines = read_lines(os.path.join(out, "lines"))
     pick = lambda kind: [{k: v for k, v in line.items() if k != "kind"} for line in lines if line.get("kind") == kind]
@@ -89,17 +98,12 @@ def collect(out, emulated):
     ceilings = pick("ceilings")
     benches = pick("bench")
     add_floors(benches, ceilings[0] if ceilings else None)
-    gpu = output_of("nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader").splitlines()
     report = {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "commit": os.environ.get("LOTFORMER_COMMIT", "unknown"),
         "emulated": emulated,
-        "device": "emulated" if emulated else "unknown" if not gpu else gpu[0].split(",")[0].strip(),
-        "driver": None if emulated or not gpu else gpu[0].split(",")[1].strip(),
-        "clocks": None if emulated or not gpu else ",".join(gpu[0].split(",")[2:]).strip(),
-        "toolchain": output_of("nvcc", "--version").splitlines()[-1:] if not emulated else [],
-        "torch": output_of("python3", "-c", "import torch; print(torch.__version__)"),
+        **json.loads(os.environ.get("LOTFORMER_VERSIONS") or json.dumps(versions(emulated))),
         "ceilings": ceilings[0] if ceilings else None,
         "checks": checks,
         "bench": benches,
@@ -164,7 +168,7 @@ def attention_tables(report):
                  median(task, "lotformer_exact", "float32"), median(task, "published_eager"), median(task, "published_compiled"),
                  captured(task, "softmax_fused"), captured(task, "softmax_masked"), median(task, "lotformer_cpu")]
         lines.append(f"| {task} | " + " | ".join(cell(value) for value in cells) + " |")
-    lines += ["", "Times faster than each; the targets were set beforehand for an H100. Against the published iteration in float32, against softmax in bf16, both sides captured.", "",
+    lines += ["", "Times faster than each; the targets were set beforehand for an H100. Against the published iteration in float32, against softmax in bf16; both sides captured, but for torch.compile, which is measured as it launches, both sides so.", "",
               "| task | published, eager | published, compiled | softmax, flash |", "| --- | --- | --- | --- |"]
     for task in TASKS:
         lines.append(f"| {task} | " + " | ".join(ratio_cell(report, task, name) for name in TARGETS) + " |")
@@ -234,6 +238,8 @@ def render(root, argument):
 if __name__ == "__main__":
     if len(sys.argv) >= 3 and sys.argv[1] == "collect":
         collect(sys.argv[2], sys.argv[3:] == ["--emulated"])
+    elif sys.argv[1:2] == ["versions"]:
+        print(json.dumps(versions(sys.argv[2:3] == ["yes"])))
     elif len(sys.argv) in (3, 4) and sys.argv[1] == "render":
         render(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
     else:

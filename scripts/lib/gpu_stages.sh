@@ -6,11 +6,13 @@
 failed=()
 modules=(lotformer softmax performer sinkformer espformer)
 # Sizes of a real session, and of a dry run.
-sized() { if [[ -n ${dry:-} ]]; then echo "$2"; else echo "$1"; fi; }
+sized() { if [[ -n $dry ]]; then echo "$2"; else echo "$1"; fi; }
 tiny_batch=() tiny_tokens=()
-if [[ -n ${dry:-} ]]; then
+# Called once dry is known, in every process.
+set_sizes() {
+  [[ -n $dry ]] || return 0
   tiny_batch=(--set train.batch_size=2) tiny_tokens=(--set data.max_length=64)
-fi
+}
 
 # say_line NAME KIND [KEY=JSON...]: a line of the report.
 say_line() {
@@ -23,29 +25,47 @@ say_line() {
   echo "{$text}" >>"$work/lines/$name.jsonl"
 }
 
-# Writes again what is brought back.
+# Writes again what is brought back. Nothing that goes wrong here ends the session; tar's "file changed as we read it" is no error.
 bring_back() {
   python3 "$root/scripts/dev/gpu_report.py" collect "$work" ${dry:+--emulated} >>"$work/logs/report.log" 2>&1 || true
-  [[ ! -f $work/report.json ]] || cp "$work/report.json" "$out/report.json"
-  tar -C "$work" --exclude='*.safetensors' --exclude=./data --exclude=./programs -czf "$out/session.tar.gz.part" . && mv "$out/session.tar.gz.part" "$out/session.tar.gz"
+  if [[ -f $work/report.json ]]; then
+    cp "$work/report.json" "$out/report.json.part" && mv "$out/report.json.part" "$out/report.json" || true
+  fi
+  tar -C "$work" --exclude='*.safetensors' --exclude=./data --exclude=./programs -czf "$out/session.tar.gz.part" . 2>>"$work/logs/report.log" || (($? == 1)) || return 0
+  mv "$out/session.tar.gz.part" "$out/session.tar.gz" || true
 }
 
+# time_left: seconds for stages, less what the last report and archive take.
+reserve=20
+time_left() { echo $((seconds - reserve - SECONDS)); }
+
 # run NAME LIMIT COMMAND...: JSON lines of stdout into lines/NAME.jsonl, everything else into logs/NAME.log; goes on after a failure and remembers it.
-# LIMIT in seconds, less where less is left. A command that reaches it gets TERM and ten seconds. Codes in ok_codes pass, too.
+# LIMIT in seconds, less where less is left. A command that reaches it gets TERM, and five seconds later what is left of its process group gets KILL.
+# Codes in ok_codes pass, too. `started`: whether there was time for it.
 run() {
-  local name=$1 limit=$2 start=$SECONDS code=0
+  local name=$1 limit=$2 start=$SECONDS code=0 passed=true group
   shift 2
   say "==> $name"
-  ((limit < seconds - SECONDS)) || limit=$((seconds - SECONDS))
+  ((limit < $(time_left))) || limit=$(time_left)
   if ((limit < 3)); then
-    echo "no time left" >"$work/logs/$name.log"
-    code=124
-  else
-    timeout --kill-after=10 "$limit" "$@" >>"$work/lines/$name.jsonl" 2>"$work/logs/$name.log" || code=$?
+    failed+=("$name")
+    say "    $name: no time left"
+    say_line stages stage "name=\"$name\"" "exit_code=null" "passed=false" "reason=\"no time left\"" "seconds=0"
+    started=''
+    return
   fi
-  say "    $name: $((SECONDS - start)) s$( ((code == 0)) || echo ", exit code $code: $(tail -n 1 "$work/logs/$name.log" | cut -c 1-200)")"
-  local passed=true
+  started=yes
+  setsid timeout "$limit" "$@" >>"$work/lines/$name.jsonl" 2>"$work/logs/$name.log" & group=$!
+  wait $group || code=$?
+  if kill -TERM -- "-$group" 2>/dev/null; then   # something of it is still there
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      kill -0 -- "-$group" 2>/dev/null || break
+      sleep 0.5
+    done
+    kill -KILL -- "-$group" 2>/dev/null || true
+  fi
   [[ " 0 ${ok_codes:-} " == *" $code "* ]] || { passed=false; failed+=("$name"); }
+  say "    $name: $((SECONDS - start)) s$( ((code == 0)) || echo ", exit code $code: $(tail -n 1 "$work/logs/$name.log" | cut -c 1-200)")"
   say_line stages stage "name=\"$name\"" "exit_code=$code" "passed=$passed" "seconds=$((SECONDS - start))"
   bring_back
 }
@@ -81,9 +101,30 @@ make_data() {
 
 # --- the framework on the device: every module trains, resumes to the same bytes, and is scored as it was logged ----------------------
 small=(--config lra/listops.yaml --set "data.generate_missing=false" --set train.warmup_steps=2 --set train.eval_every=0 --set train.log_every=5
-       --set eval.max_examples=64)
+       --set eval.max_examples=64 --set train.threads=1)
 
 same_files() { cmp -s "$1" "$2"; }
+
+# same_weights KIND A B. torch's fused softmax sums gradients in no fixed order on a GPU; everything else leaves the same bytes.
+same_weights() {
+  if [[ $1 != softmax || -n $dry ]]; then
+    same_files "$2" "$3"
+    return
+  fi
+  python3 - "$2" "$3" <<'PY'
+import json, struct, sys
+
+def numbers(path):
+    with open(path, "rb") as file:
+        size, = struct.unpack("<Q", file.read(8))
+        header, data = json.loads(file.read(size)), file.read()
+    return {name: struct.unpack(f"<{(t['data_offsets'][1] - t['data_offsets'][0]) // 4}f", data[slice(*t["data_offsets"])])
+            for name, t in header.items() if name != "__metadata__" and t["dtype"] == "F32"}
+
+a, b = map(numbers, sys.argv[1:])
+sys.exit(0 if a.keys() == b.keys() and all(abs(x - y) <= 1e-3 for name in a for x, y in zip(a[name], b[name])) else 1)
+PY
+}
 
 # check_module KIND: 2 n steps at once, and n steps, a restart and n more.
 check_module() {
@@ -101,7 +142,7 @@ check_module() {
   train "$kind-half" "${common[@]}" --set "train.steps=$steps" || return 1
   local resumed=true evaluated=true checkpoint
   for checkpoint in "$whole"/checkpoints/*; do
-    same_files "$checkpoint/model.safetensors" "$half/checkpoints/${checkpoint##*/}/model.safetensors" || resumed=false
+    same_weights "$kind" "$checkpoint/model.safetensors" "$half/checkpoints/${checkpoint##*/}/model.safetensors" || resumed=false
   done
   "$tools/lotformer-eval" "$whole" --device "$device" --json --checkpoint last >"$work/runs/$kind-eval.json" || evaluated=false
   python3 - "$work/runs/$kind-eval.json" <<'PY' || evaluated=false
@@ -115,39 +156,49 @@ PY
   [[ $resumed$evaluated == truetrue ]]
 }
 
-# check_precision PRECISION; check_graph: the same losses with graphs and without.
+# check_precision PRECISION
 check_precision() {
   train "precision-$1" "${small[@]}" --set "data.root=$work/data/listops" --set "train.precision=$1" --set "train.steps=$(sized 20 2)" "${tiny_batch[@]}" \
     --set model.attention.token_masses=uniform --device "$device" && echo "{\"kind\": \"framework\", \"check\": \"precision\", \"module\": \"$1\", \"passed\": true}"
 }
+
+# The same losses with graphs and without, recordings that were really played back, and a step that cannot be recorded, which goes on without.
+# Few shapes, so that each comes often: on a GPU batches of one width.
 check_graph() {
-  local way same=true
+  local way same=true recorded=true other=true
+  local common=("${small[@]}" --set "data.root=$work/data/listops" --set "train.steps=$(sized 60 8)" "${tiny_batch[@]}" --set model.attention.token_masses=uniform
+                --set data.pad_to="$(sized 2000 200)" --set train.log_every=20 --device "$device")
   for way in on off; do
-    train "graph-$way" "${small[@]}" --set "data.root=$work/data/listops" --set "train.graph=$way" --set "train.steps=$(sized 60 8)" "${tiny_batch[@]}" \
-      --set model.attention.token_masses=uniform --device "$device" || return 1
+    train "graph-$way" "${common[@]}" --set "train.graph=$way" 2>"$work/logs/graph-$way.log" || return 1
   done
   # On a CPU the two differ in how rows are laid out, so that only the GPU's bytes have to agree.
   [[ -n $dry ]] || same_files "$work/runs/graph-on/metrics.jsonl" "$work/runs/graph-off/metrics.jsonl" || same=false
-  echo "{\"kind\": \"framework\", \"check\": \"graph\", \"module\": \"lotformer\", \"passed\": $same}"
-  [[ $same == true ]]
+  grep -q 'played back from recordings' "$work/logs/graph-on.log" || recorded=false
+  # Plain tensor operations look at the device in every pass.
+  train graph-aten "${common[@]}" --set train.graph=auto --set model.attention.core=aten --set "train.steps=$(sized 30 4)" 2>"$work/logs/graph-aten.log" || other=false
+  [[ -n $dry ]] || grep -q 'cannot be recorded' "$work/logs/graph-aten.log" || other=false
+  echo "{\"kind\": \"framework\", \"check\": \"graph: same bytes\", \"module\": \"lotformer\", \"passed\": $same}"
+  echo "{\"kind\": \"framework\", \"check\": \"graph: played back\", \"module\": \"lotformer\", \"passed\": $recorded}"
+  echo "{\"kind\": \"framework\", \"check\": \"graph: refused\", \"module\": \"lotformer\", \"passed\": $other}"
+  [[ $same$recorded$other == truetruetrue ]]
 }
 
-# All at once: sixteen cores and one GPU have room.
+# check_framework JOBS: so many at once; sixteen cores and one GPU have room for all. Each check's lines are in the report as soon as it is over.
 check_framework() {
-  local job jobs=() code=0
-  for job in "${modules[@]}"; do
-    (check_module "$job") >"$work/runs/check-$job.jsonl" 2>"$work/logs/framework-$job.log" & jobs+=($!)
-    [[ -z $dry ]] || wait "${jobs[-1]}" || code=1
+  local job code=0 running=0
+  for job in "${modules[@]/#/check_module }" "check_precision fp32" "check_precision bf16" "check_precision $(sized fp16 fp32)" check_graph; do
+    if ((running == $1)); then
+      wait -n || code=1
+      running=$((running - 1))
+    fi
+    # shellcheck disable=SC2086  # a function and its argument
+    ($job) >"$work/lines/framework-${job// /-}.jsonl" 2>"$work/logs/framework-${job// /-}.log" &
+    running=$((running + 1))
   done
-  for job in fp32 bf16 $(sized fp16 ''); do
-    (check_precision "$job") >"$work/runs/check-$job.jsonl" 2>"$work/logs/framework-$job.log" & jobs+=($!)
-    [[ -z $dry ]] || wait "${jobs[-1]}" || code=1
+  while ((running > 0)); do
+    wait -n || code=1
+    running=$((running - 1))
   done
-  (check_graph) >"$work/runs/check-graph.jsonl" 2>"$work/logs/framework-graph.log" & jobs+=($!)
-  for job in "${jobs[@]}"; do
-    wait "$job" || code=1
-  done
-  cat "$work"/runs/check-*.jsonl
   return $code
 }
 
@@ -185,8 +236,9 @@ long_training() {
 say_training() {
   local name=$1 last
   [[ -f $work/runs/$name/metrics.jsonl ]] || return 0
-  last=$(grep '"split":"train"' "$work/runs/$name/metrics.jsonl" | tail -n 1)
-  cp "$work/runs/$name/metrics.jsonl" "$work/logs/$name-metrics.jsonl"
+  last=$(grep '"split":"train"' "$work/runs/$name/metrics.jsonl" | tail -n 1) || true
+  [[ -n $last ]] || { failed+=("$name: no step was logged"); return 0; }
+  cp "$work/runs/$name/metrics.jsonl" "$work/logs/$name-metrics.jsonl" || true
   cp "$work/runs/$name/timings.jsonl" "$work/logs/$name-timings.jsonl" 2>/dev/null || true
   say_line trainings long_training "name=\"$name\"" "last=${last:-null}" "results=$(tr -d '\n' <"$work/runs/$name/results.json" 2>/dev/null || echo null)"
 }
@@ -204,44 +256,45 @@ sanitize() {
     left_out "sanitizer-$tool" "compute-sanitizer is not installed"
     return
   fi
-  run "sanitizer-$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 --kernel-regex kns=pivot_ --report-api-errors no --log-file "$work/logs/$tool.txt" \
+  run "sanitizer-$tool" 20 compute-sanitizer --tool "$tool" --error-exitcode 9 --kernel-regex kns=pivot_ --report-api-errors no --log-file "$work/logs/$tool.txt" \
     "$tools/pivot_check" smallest
 }
 
 all_stages() {
   local session=$root/scripts/gpu_session.sh name
+  set_sizes
   [[ -n $dry ]] || need_gpu
   # Generation takes seconds of the CPU's time, beside the checks of the kernels.
   (make_data) >"$work/logs/data.log" 2>&1 & local data=$!
   if [[ -n $dry ]]; then
     run correctness 600 "$tools/pivot_check_emulated" results
   else
-    run correctness 75 "$tools/pivot_check" results
-    run capture 25 "$tools/pivot_check" capture
+    run correctness 90 "$tools/pivot_check" results
+    run capture 20 "$tools/pivot_check" capture
   fi
   wait $data || { failed+=(data); tail -n 2 "$work/logs/data.log" >&2; }
-  run framework "$(sized 60 900)" "$session" stage check_framework
+  run framework "$(sized 50 900)" "$session" stage check_framework "$(sized 16 2)"
   if [[ -n $dry ]]; then
     for name in capture ceilings bench profile compiled sanitizers; do
       left_out "$name" "needs a GPU"
     done
   else
-    run ceilings 15 "$tools/pivot_check" ceilings
-    run bench 70 "$tools/pivot_check" bench --quick
-    run profile-listops 12 "$tools/pivot_check" profile=listops
-    run profile-pathfinder 12 "$tools/pivot_check" profile=pathfinder
+    run ceilings 10 "$tools/pivot_check" ceilings
+    run bench 60 "$tools/pivot_check" bench --quick
+    run profile-listops 8 "$tools/pivot_check" profile=listops
+    run profile-pathfinder 8 "$tools/pivot_check" profile=pathfinder
   fi
-  run steps "$(sized 50 900)" "$session" stage all_step_times
+  run steps "$(sized 45 900)" "$session" stage all_step_times
   # Stopped by the limit they have saved their state (75), and `timeout` says 124.
   local ok_codes='75 124'
-  run listops-lotformer "$(sized 200 300)" "$session" stage long_training listops-lotformer --set "train.steps=$(sized 50000 6)" "${tiny_batch[@]}"
-  say_training listops-lotformer
-  run listops-softmax "$(sized 60 300)" "$session" stage long_training listops-softmax --set model.attention.kind=softmax --set "train.steps=$(sized 50000 4)" \
+  run listops-lotformer "$(sized 150 300)" "$session" stage long_training listops-lotformer --set "train.steps=$(sized 50000 6)" "${tiny_batch[@]}"
+  [[ -z $started ]] || say_training listops-lotformer
+  run listops-softmax "$(sized 45 300)" "$session" stage long_training listops-softmax --set model.attention.kind=softmax --set "train.steps=$(sized 50000 4)" \
     "${tiny_batch[@]}"
-  say_training listops-softmax
+  [[ -z $started ]] || say_training listops-softmax
   ok_codes=''
   if [[ -z $dry ]]; then
-    run compiled 40 python3 "$root/scripts/dev/gpu_compiled.py" --quick
+    run compiled 35 python3 "$root/scripts/dev/gpu_compiled.py" --quick
     sanitize memcheck
     sanitize racecheck
   fi

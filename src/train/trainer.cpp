@@ -193,8 +193,8 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
                      int64_t step) {
   const auto start = std::chrono::steady_clock::now();
   const auto result =
-      evaluate(
-          session_, BatchMaker(dataset, session_.config.data, session_.device, batch_shapes(session_)), interrupted);
+      evaluate(session_, BatchMaker(dataset, session_.config.data, session_.device, batch_shapes(session_)),
+               interrupted);
   if (!result)
     throw Error(ErrorKind::interrupted,
                 "stopped by a signal during the final evaluation; the same command continues");
@@ -216,7 +216,8 @@ void Trainer::stop() {
 
 void Trainer::run() {
   StopGuard guard([this] {
-    // What the loop has given the device to do goes to a stream of its own, for which this thread would not wait.
+    // What the loop has given the device to do goes to a stream of its own, for which this thread would not
+    // wait.
     if (session_.device.is_cuda()) cuda_synchronize(session_.device.index());
     leave_program([this] { stop(); });
   });

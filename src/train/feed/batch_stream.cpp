@@ -45,7 +45,9 @@ BatchMaker::BatchMaker(data::Dataset dataset, const DataConfig& config, c10::Dev
 
 /// A batch whose tokens are all real has one shape as it is.
 void BatchMaker::round_shapes(Prepared& prepared, size_t rows) const {
-  if (most_width_ == 0 || (!dataset_.masks_zeros() && dataset_.fixed_bytes() == prepared.width)) return;
+  if (most_width_ == 0 ||
+      (!dataset_.masks_zeros() && dataset_.fixed_bytes() > 0 && dataset_.fixed_bytes() == prepared.width))
+    return;
   prepared.width = std::min(round_up(std::max<int64_t>(1, prepared.width), kWidthStep), most_width_);
   const int64_t places = dataset_.sequences() * static_cast<int64_t>(rows) * prepared.width;
   const auto step =

@@ -49,7 +49,8 @@ Batch make_host_batch(const data::Dataset& dataset, std::span<const int64_t> row
   Batch out;
   out.ids = at::empty({sequences, batch, width}, options);
   out.labels = at::empty({batch}, options);
-  if (masked || dataset.fixed_bytes() != width) out.lengths = at::empty({sequences, batch}, options);
+  const int64_t fixed = dataset.fixed_bytes();
+  if (masked || fixed == 0 || fixed != width) out.lengths = at::empty({sequences, batch}, options);
   if (masked) out.positions = at::empty({sequences, batch, width}, options);
   const int64_t offset = dataset.id_offset();
   for (int64_t s = 0; s < sequences; ++s) {

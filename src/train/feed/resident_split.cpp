@@ -124,7 +124,7 @@ int64_t ResidentSplit::bytes() const {
 Batch ResidentSplit::gather(const at::Tensor& rows, int64_t width) const {
   Batch batch;
   batch.labels = labels_.index_select(0, rows);
-  if (masked_ || fixed_bytes_ != width) batch.lengths = lengths_.index_select(1, rows);
+  if (masked_ || fixed_bytes_ == 0 || fixed_bytes_ != width) batch.lengths = lengths_.index_select(1, rows);
   if (masked_) {
     gather_ink_first(rows, batch, width);
   } else {

@@ -172,8 +172,8 @@ Json launch_evaluation(const EvaluationRequest& request) {
                   {"step", checkpoint.step},
                   {"split", request.split}});
   }
-  const auto result =
-      evaluate(session, BatchMaker(dataset, config.data, session.device, batch_shapes(session)), [] { return false; });
+  const auto result = evaluate(
+      session, BatchMaker(dataset, config.data, session.device, batch_shapes(session)), [] { return false; });
   const StopSignals stop(StopSignals::Ignored::take);  // the table is written whole or not at all
   if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
 

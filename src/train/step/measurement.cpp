@@ -32,9 +32,9 @@ class Subject {
         maker_(open_split(session_, data::Split::train), config.data, session_.device,
                batch_shapes(session_)),
         step_(session_),
-        usual_(step_, GraphPolicy::off, &seed),
+        usual_(step_, GraphPolicy::off, &seed, [this](const Chunks& chunks) { run(chunks); }),
         policy_(graph_policy(config.train.graph, session_.device)),
-        graphs_(step_, policy_, &seed) {
+        graphs_(step_, policy_, &seed, [this](const Chunks& chunks) { run(chunks); }) {
     session_.model->train();
     make_batches(request.batches);
   }
@@ -77,6 +77,10 @@ class Subject {
 
  private:
   static void seed() { torch::manual_seed(1); }
+  void run(const Chunks& chunks) {
+    seed();
+    step_.run(chunks);
+  }
 
   void make_batches(int64_t count) {
     const data::Sampler sampler(maker_.dataset().size(), session_.config.train.batch_size,

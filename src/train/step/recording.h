@@ -17,10 +17,18 @@ class Recording {
   virtual void replay() = 0;
 };
 
-/// Records `work`, on a GPU without doing it. There, work that waits for the device or asks another stream
-/// throws c10::Error, and nothing is left of the attempt; it has to have been done twice in the usual way on
-/// the same stream, which is not the default one (own_stream), so that libraries have their workspaces.
-std::unique_ptr<Recording> record(c10::Device device, std::function<void()> work);
+/// Its recordings share memory for what they compute, so that no two of them may run at the same time, and
+/// none may outlive it.
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+  /// Records `work`, on a GPU without doing it. There, work that waits for the device throws c10::Error, and
+  /// the device, its random numbers and its memory are then as before. It has to have been done twice in the
+  /// usual way on the same stream, which is not the default one (OwnStream), so that libraries have their
+  /// workspaces. Error(device), after which the process cannot go on, where CUDA ends a recording itself.
+  virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
+};
+std::unique_ptr<Recorder> make_recorder(c10::Device device);
 
 /// As long as it lives, this thread's work on a GPU goes to a stream that can be recorded. Nothing on a CPU.
 class OwnStream {

@@ -10,8 +10,8 @@ struct OwnStream::State {};
 OwnStream::OwnStream(c10::Device) {}
 OwnStream::~OwnStream() = default;
 
-std::unique_ptr<Recording> record(c10::Device, std::function<void()> work) {
-  return std::make_unique<RepeatedWork>(std::move(work));
+std::unique_ptr<Recorder> make_recorder(c10::Device) {
+  return std::make_unique<RepeatingRecorder>();
 }
 
 }  // namespace lotformer

@@ -17,4 +17,11 @@ class RepeatedWork final : public Recording {
   std::function<void()> work_;
 };
 
+class RepeatingRecorder final : public Recorder {
+ public:
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    return std::make_unique<RepeatedWork>(std::move(work));
+  }
+};
+
 }  // namespace lotformer

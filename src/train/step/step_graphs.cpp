@@ -15,8 +15,8 @@
 namespace lotformer {
 namespace {
 
-constexpr int64_t kUsualRuns = 2;   // of a shape before it is recorded
-constexpr size_t kMostShapes = 64;  // further ones run in the usual way
+constexpr int64_t kUsualRuns = 2;        // of a shape before it is recorded
+constexpr int64_t kMostRecordings = 64;  // further shapes run in the usual way
 
 std::vector<at::Tensor> tensors_of(const Batch& batch) {
   return {batch.ids, batch.lengths, batch.labels, batch.positions};
@@ -82,68 +82,78 @@ GraphPolicy graph_policy(const std::string& graph, c10::Device device) {
   return graph == "auto" && device.is_cuda() ? GraphPolicy::where_possible : GraphPolicy::off;
 }
 
-StepGraphs::StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Recorder recorder)
-    : step_(step), seed_(std::move(seed)), policy_(policy), recorder_(recorder) {}
+StepGraphs::StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Work usually,
+                       MakeRecorder make_recorder)
+    : step_(step),
+      seed_(std::move(seed)),
+      usually_(std::move(usually)),
+      policy_(policy),
+      make_recorder_(make_recorder) {}
+
+void StepGraphs::forget() {
+  known_.clear();
+  recorder_.reset();
+}
 
 int64_t StepGraphs::recordings() const {
   return std::count_if(known_.begin(), known_.end(),
                        [](const auto& item) { return item.second.recording != nullptr; });
 }
 
-void StepGraphs::run_usually(const std::vector<Batch>& chunks) {
-  seed_();
-  step_.run(chunks);
-}
-
 void StepGraphs::run(const std::vector<Batch>& chunks) {
-  if (policy_ == GraphPolicy::off) return run_usually(chunks);
-  const std::vector<int64_t> key = key_of(chunks);
-  if (known_.size() >= kMostShapes && !known_.contains(key)) return run_usually(chunks);
-  Known& known = known_[key];
+  if (policy_ == GraphPolicy::off) return usually_(chunks);
+  Known& known = known_[key_of(chunks)];
   if (known.recording) {
     fill(known.chunks, chunks);
     seed_();
     known.recording->replay();
-  } else if (known.seen++ < kUsualRuns) {
-    run_usually(chunks);
+  } else if (known.seen++ < kUsualRuns || recordings() >= kMostRecordings) {
+    usually_(chunks);
   } else {
     record_and_compare(known, chunks);
   }
 }
 
 void StepGraphs::record_and_compare(Known& known, const std::vector<Batch>& chunks) {
+  const std::string problem = problem_of_recording(known, chunks);  // and the step is done
+  if (!problem.empty()) return give_up(problem);
+  if (recordings() == 1) log::info("train.graph: steps are played back from recordings");
+}
+
+std::string StepGraphs::problem_of_recording(Known& known, const std::vector<Batch>& chunks) {
   for (const Batch& batch : chunks) known.chunks.push_back(copy_of(batch));
+  if (!recorder_) recorder_ = make_recorder_(step_.device());
   Snapshot before(step_.tensors());
-  const auto outcome = [this, sums_before = value(step_.window().sums()[0]),
-                        norm_before = value(step_.window().sums()[2])] {
-    const at::Tensor sums = step_.window().sums();
-    return std::pair(value(sums[0]) - sums_before, value(sums[2]) - norm_before);
+  const at::Tensor sums = step_.window().sums();
+  const auto outcome = [&sums, loss_before = value(sums[0]), norm_before = value(sums[2])] {
+    return std::pair(value(sums[0]) - loss_before, value(sums[2]) - norm_before);
   };
+  std::pair<double, double> played;
   try {
     seed_();
-    known.recording = recorder_(step_.device(), [this, &known] { step_.run(known.chunks); });
+    known.recording = recorder_->record([this, &known] { step_.run(known.chunks); });
+    seed_();
+    known.recording->replay();
+    played = outcome();
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     before.restore();
-    give_up(concat("the step cannot be recorded: ", text.substr(0, text.find('\n'))));
-    return run_usually(chunks);
+    usually_(chunks);
+    return concat("the step cannot be recorded: ", text.substr(0, text.find('\n')));
   }
-  seed_();
-  known.recording->replay();
-  const auto [loss, norm] = outcome();
   before.restore();
-  run_usually(chunks);
-  const auto [usual_loss, usual_norm] = outcome();
-  if (agree(loss, usual_loss) && agree(norm, usual_norm)) return;
-  give_up(concat("the recorded step is another: loss ", loss, " and gradient norm ", norm, " where ",
-                 usual_loss, " and ", usual_norm, " were expected"));
+  usually_(chunks);
+  const auto [loss, norm] = outcome();
+  if (agree(played.first, loss) && agree(played.second, norm)) return {};
+  return concat("the recorded step is another: loss ", played.first, " and gradient norm ", played.second,
+                " where ", loss, " and ", norm, " were expected");
 }
 
 void StepGraphs::give_up(const std::string& reason) {
   if (policy_ == GraphPolicy::required)
     throw Error(ErrorKind::device, concat("train.graph: on, but ", reason));
   policy_ = GraphPolicy::off;
-  known_.clear();
+  forget();
   log::warning(concat("train.graph: steps run without graphs, because ", reason));
 }
 

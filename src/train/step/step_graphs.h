@@ -24,14 +24,18 @@ GraphPolicy graph_policy(const std::string& graph, c10::Device device);
 /// step, all go on in the usual way, which is said once; with `required` that is an Error(device).
 class StepGraphs {
  public:
-  using Recorder = std::unique_ptr<Recording> (*)(c10::Device, std::function<void()>);
+  using MakeRecorder = std::unique_ptr<Recorder> (*)(c10::Device);
+  using Work = std::function<void(const std::vector<Batch>& chunks)>;
   /// `seed` sets the random numbers of the step at hand, and is called before each of its runs.
-  StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Recorder recorder = &record);
+  /// `usually` does the step at hand in the usual way, that is seed() and TrainingStep::run, and what the
+  /// caller wants to see of it; nothing of a step that is played back is seen.
+  StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Work usually,
+             MakeRecorder make_recorder = &lotformer::make_recorder);
 
-  /// TrainingStep::run(chunks) after seed(), by one way or the other.
+  /// Does the step, by one way or the other.
   void run(const std::vector<Batch>& chunks);
   /// Parameters have taken other shapes: all recordings are dropped.
-  void forget() { known_.clear(); }
+  void forget();
   /// Recordings in use.
   int64_t recordings() const;
 
@@ -45,14 +49,16 @@ class StepGraphs {
     std::vector<Batch> chunks;  // what the recording reads
     std::unique_ptr<Recording> recording;
   };
-  void run_usually(const std::vector<Batch>& chunks);
   void record_and_compare(Known& known, const std::vector<Batch>& chunks);
+  std::string problem_of_recording(Known& known, const std::vector<Batch>& chunks);
   void give_up(const std::string& reason);
 
   TrainingStep& step_;
   std::function<void()> seed_;
+  Work usually_;
   GraphPolicy policy_;
-  Recorder recorder_;
+  MakeRecorder make_recorder_;
+  std::unique_ptr<Recorder> recorder_;           // before its recordings
   std::map<std::vector<int64_t>, Known> known_;  // by the sizes of the chunks' tensors
 };
 
