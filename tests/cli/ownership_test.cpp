@@ -74,7 +74,7 @@ TEST_CASE("the results of a finished run are those of its data only", "[cli]") {
   const fs::path changed = folder.path() / "changed";
   fs::copy(small_listops(), changed, fs::copy_options::recursive);
   fs::remove(changed / "listops-1000/SYNTHETIC.json");
-  std::ofstream(changed / "listops-1000/basic_val.tsv", std::ios::app) << "( ( [MAX 1 ) 2 ) ]\t2\r\n";
+  std::ofstream(changed / "listops-1000/basic_val.tsv", std::ios::app) << "( ( ( [MAX 1 ) 2 ) ] )\t2\r\n";
   const Finished val = must_run(train_command(path, settings({"data.root=" + changed.string()})), 3);
   CHECK_THAT(val.err, contains_text("the val split is not the one"));
   CHECK(content(path) == before);
