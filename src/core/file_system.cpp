@@ -164,8 +164,8 @@ void sync_directory(const fs::path& directory) {
   const fs::path target = directory.empty() ? fs::path(".") : directory;
   const int fd = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_disk(target, "cannot be opened: " + reason());
-  // Some file systems cannot sync a folder and say so; any other failure is one of the disk.
-  const bool synced = ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+  // Some file systems cannot sync a folder, and say so in many ways; these three are failures of the disk.
+  const bool synced = ::fsync(fd) == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT);
   const std::string why = reason();
   ::close(fd);
   if (!synced) fail_disk(target, "cannot be made durable: " + why);

@@ -83,7 +83,8 @@ void Trainer::usual_step(const std::vector<Batch>& chunks) {
   SolverTally transport;
   const BatchGradients sums = gradients(chunks, transport);
   buffers_.clear();
-  transport_.add(transport);
+  // With recordings, what is counted must not depend on which steps were played back: only the logged one is.
+  if (!graphs_.may_play_back() || log_due(state_.step + 1)) transport_.add(transport);
   step_.update(sums);
 }
 

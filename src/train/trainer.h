@@ -76,7 +76,7 @@ class Trainer {
   PlateauWatch plateau_;
   RunLog log_;
   TrainState state_;
-  SolverTally transport_;  // since the latest line of the log, of steps done in the usual way
+  SolverTally transport_;  // since the latest line of the log; with recordings of the logged step alone
   bool warned_of_transport_ = false;
   Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;

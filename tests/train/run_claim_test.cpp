@@ -186,8 +186,12 @@ TEST_CASE("run folder: nothing is written through a link, and none begins inside
     write_text(data / sign, "");
     const RunFolder inside(data / "runs" / "r");
     CHECK(inside.state() == State::vacant);
-    CHECK(contains(message_of(ErrorKind::usage, [&] { (void)inside.begin({}); }), "inside the data folder"));
+    CHECK(contains(message_of(ErrorKind::usage, [&] { inside.refuse_data_folder("elsewhere"); }),
+                   "inside the data folder"));
     CHECK_FALSE(fs::exists(data / "runs"));
+    message_of(ErrorKind::usage,
+               [&] { RunFolder(folder.path() / "set/runs/r").refuse_data_folder(folder.path() / "set"); });
+    RunFolder(folder.path() / "runs/r").refuse_data_folder(folder.path() / "set");
   }
 }
 

@@ -19,7 +19,8 @@ struct TrainRequest {
   bool dry_run = false;
 };
 
-/// Trains (or resumes, or says that it is finished) and returns the results, the content of results.json.
+/// Trains (or resumes, or says that it is finished) and returns the results, the content of results.json. May
+/// start the program anew first (wait_passively).
 Json launch_training(const TrainRequest& request);
 
 /// Builds everything, one batch forward and backward, logs parameters and memory; writes nothing.

@@ -178,6 +178,7 @@ std::optional<std::string> checkpoint_problem(const fs::path& folder) {
     read_checkpoint(folder);
     return std::nullopt;
   } catch (const Error& error) {
+    if (error.kind() != ErrorKind::checkpoint) throw;  // it may be whole, and cannot be read now
     return error.what();
   }
 }

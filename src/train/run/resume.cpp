@@ -91,11 +91,16 @@ RunStart go_on(const RunFolder& run, const Config& config) {
   require_same_experiment(run.root().string(), start.mark.config, config, "another --run-dir");
   const auto steps = run.steps();
   const auto& origin = start.mark.origin;
-  if (origin && (steps.empty() || steps.front() < origin->step)) {
+  // Results whose checkpoints were deleted to save space stay results.
+  const bool broken_off =
+      origin && (steps.empty() || steps.front() < origin->step) && !fs::exists(run.results_file());
+  if (broken_off) {
     log::info(concat(run.root().string(), ": was begun from ", origin->path,
                      " and stopped while taking it over; this is done again"));
-    start = take_over(origin->path, config);
-    start.mark.fingerprints = run.mark().fingerprints;
+    RunStart again = take_over(origin->path, config);
+    start.checkpoint = std::move(again.checkpoint);
+    start.adoption = std::move(again.adoption);
+    start.mark.origin = again.mark.origin;
   } else {
     start.checkpoint = run.latest_whole();
   }
@@ -112,18 +117,21 @@ void adopt(const RunFolder& run, const Checkpoint& start, const Adoption& adopti
 }
 
 RunStart find_start(const RunFolder& run, const std::string& resume, const Config& config) {
-  if (is_path(resume) && !fs::exists(resume)) {
-    throw Error(ErrorKind::usage,
-                concat("--resume: ", quoted(resume, 200), " is none of auto, must, never, and no such path"));
-  }
   if (run.state() == RunFolder::State::vacant) {
+    if (is_path(resume) && !fs::exists(resume)) {
+      throw Error(ErrorKind::usage, concat("--resume: ", quoted(resume, 200),
+                                           " is none of auto, must, never, and no such path"));
+    }
+    run.refuse_data_folder(config.data.root);
     if (resume == "must")
       throw Error(ErrorKind::checkpoint,
                   concat("--resume must: no checkpoint in ", run.checkpoints_folder().string()));
     return is_path(resume) ? take_over(resume, config) : RunStart{};
   }
-  const auto& origin = run.mark().origin;
-  if (resume == "never" || (is_path(resume) && !(origin && origin->path == fs::canonical(resume).string()))) {
+  // The path may be gone meanwhile: the run goes on from its own checkpoints.
+  const std::optional<RunOrigin> origin = run.mark().origin;
+  const bool same_path = origin && origin->path == fs::weakly_canonical(resume).string();
+  if (resume == "never" || (is_path(resume) && !same_path)) {
     throw Error(ErrorKind::usage,
                 concat(resume == "never" ? "--resume never: " : "--resume PATH begins a new run: ",
                        run.root().string(), " is not empty; take another --run-dir, or --resume auto"));

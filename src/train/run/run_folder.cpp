@@ -115,6 +115,10 @@ void RunFolder::prune(int64_t keep, std::optional<int64_t> best) const {
       if (const auto its_best = best_step(read_json(state, ErrorKind::checkpoint), state.string()))
         wanted.insert(*its_best);
     } catch (const Error& error) {
+      if (error.kind() != ErrorKind::checkpoint) {  // cannot be read now: nobody knows what it names
+        log::warning(concat("no checkpoint is pruned this time: ", error.what()));
+        return;
+      }
       log::debug(concat("prune: ", error.what()));  // damaged: whoever reads it as a checkpoint warns
     }
   }

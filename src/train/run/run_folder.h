@@ -75,9 +75,12 @@ class RunFolder {
   /// Locks a folder that is ours (RUN/.lock). Error(usage) naming it when another process holds the lock.
   [[nodiscard]] FileLock lock() const;
 
+  /// Error(usage) inside a folder of data, whose files a run would become: `data_root`, or one that a data
+  /// set has marked. To be called before data are opened, which may leave a cache.
+  void refuse_data_folder(const std::filesystem::path& data_root) const;
+
   /// Makes a vacant folder ours: folders, lock, mark. After an Error nothing is left of what it made.
-  /// Error(usage) inside a folder of data, whose files a run would become, and when another process was
-  /// faster.
+  /// Error(usage) when another process was faster.
   [[nodiscard]] FileLock begin(const RunMark& mark) const;
 
   /// For the holder of the lock: removes what killed processes left, by the names that we give to files in

@@ -60,11 +60,10 @@ void refuse_links(const RunFolder& run) {
                          "remove it or take another --run-dir"));
   }
   if (type_of(run.checkpoints_folder()) == fs::file_type::symlink)
-    throw Error(
-        ErrorKind::usage,
-        run.checkpoints_folder().string() +
-            ": is a link, and nothing is written through links in a run folder; the run folder itself "
-            "may be one");
+    throw Error(ErrorKind::usage, run.checkpoints_folder().string() +
+                                      ": is a link, and nothing is written through links in a run folder; "
+                                      "put the folder that it names in its "
+                                      "place, or make the run folder itself the link");
 }
 
 bool has_bytes(const fs::path& path) {
@@ -73,10 +72,13 @@ bool has_bytes(const fs::path& path) {
   return !code && size > 0;
 }
 
-/// The nearest folder above that holds a data set: it has a provenance record, or a cache beside its files.
-fs::path data_folder_above(const fs::path& path) {
+/// The nearest folder above that holds a data set: `data_root`, or one that has a provenance record, or a
+/// cache beside its files.
+fs::path data_folder_above(const fs::path& path, const fs::path& data_root) {
+  const fs::path root = fs::weakly_canonical(fs::absolute(data_root));
   for (fs::path folder = fs::weakly_canonical(fs::absolute(path)); folder != folder.parent_path();
        folder = folder.parent_path()) {
+    if (folder == root) return folder;
     for (const char* sign : {"SYNTHETIC.json", ".lotformer-cache"}) {
       std::error_code code;
       if (fs::exists(folder / sign, code)) return folder;
@@ -93,6 +95,12 @@ void remove_with_a_line(const fs::path& path) {
   } else {
     log::info(path.string() + ": left by a stopped process, removed");
   }
+}
+
+bool has_a_name_of_ours(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name == "checkpoints" ||
+         std::find(std::begin(kOurFiles), std::end(kOurFiles), name) != std::end(kOurFiles);
 }
 
 /// Takes back what begin() made, unless somebody else has put something there.
@@ -129,6 +137,11 @@ RunFolder::State RunFolder::state() const {
   const auto foreign = std::find_if_not(inside.begin(), inside.end(), comes_before_the_mark);
   if (foreign == inside.end()) return State::vacant;
   if (latest_whole()) return State::ours;  // begun by a build that wrote no mark
+  if (std::all_of(inside.begin(), inside.end(), has_a_name_of_ours))
+    throw Error(ErrorKind::usage,
+                concat(root_.string(),
+                       ": looks like a run of an earlier build that has no whole checkpoint (no "
+                       "run.json): nothing was touched; move it away, or take another --run-dir"));
   throw Error(ErrorKind::usage,
               concat(root_.string(), ": holds ", quoted(foreign->filename().string(), 80),
                      " and is no run of ours (no run.json): nothing was touched; take another --run-dir"));
@@ -153,10 +166,13 @@ FileLock RunFolder::lock() const {
                      " is writing this run folder; wait for it or choose another --run-dir"));
 }
 
-FileLock RunFolder::begin(const RunMark& mark) const {
-  if (const fs::path data = data_folder_above(root_); !data.empty())
+void RunFolder::refuse_data_folder(const fs::path& data_root) const {
+  if (const fs::path data = data_folder_above(root_, data_root); !data.empty())
     throw Error(ErrorKind::usage, concat(root_.string(), ": lies inside the data folder ", data.string(),
                                          "; take another --run-dir"));
+}
+
+FileLock RunFolder::begin(const RunMark& mark) const {
   const bool made_here = !fs::exists(root_);
   lotformer::create_directories(root_);
   FileLock lock = this->lock();

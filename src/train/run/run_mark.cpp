@@ -8,21 +8,21 @@ namespace lotformer {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kFormat = "lotformer-run";
+constexpr const char* kMarkFormat = "lotformer-run";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kMaxBytes = int64_t{1} << 20;
-constexpr ErrorKind kKind = ErrorKind::usage;
+constexpr ErrorKind kMarkKind = ErrorKind::usage;
 
 Json object_member(const Json& json, const char* key, const std::string& where) {
-  Json value = json_get<Json>(json, key, where, kKind);
-  if (!value.is_object()) throw Error(kKind, concat(where, ": member '", key, "' is not an object"));
+  Json value = json_get<Json>(json, key, where, kMarkKind);
+  if (!value.is_object()) throw Error(kMarkKind, concat(where, ": member '", key, "' is not an object"));
   return value;
 }
 
 }  // namespace
 
 void write_mark(const fs::path& file, const RunMark& mark) {
-  Json json = {{"format", kFormat},
+  Json json = {{"format", kMarkFormat},
                {"version", kVersion},
                {"config", mark.config},
                {"data_fingerprints", mark.fingerprints}};
@@ -34,16 +34,17 @@ std::optional<RunMark> read_mark(const fs::path& file) {
   std::error_code code;
   if (fs::symlink_status(file, code).type() == fs::file_type::not_found) return std::nullopt;
   const std::string where = file.string();
-  const Json json = parse_json(read_file(file, kKind, kMaxBytes, ErrorKind::disk), where, kKind);
-  if (json_get<std::string>(json, "format", where, kKind) != kFormat)
-    throw Error(kKind, concat(where, ": 'format' is not '", kFormat, "', so it is not the mark of a run"));
-  if (json_get<Json>(json, "version", where, kKind) != kVersion)
-    throw Error(kKind, concat(where, ": this program reads version ", kVersion, " of run folders only"));
+  const Json json = parse_json(read_file(file, kMarkKind, kMaxBytes, ErrorKind::disk), where, kMarkKind);
+  if (json_get<std::string>(json, "format", where, kMarkKind) != kMarkFormat)
+    throw Error(kMarkKind,
+                concat(where, ": 'format' is not '", kMarkFormat, "', so it is not the mark of a run"));
+  if (json_get<Json>(json, "version", where, kMarkKind) != kVersion)
+    throw Error(kMarkKind, concat(where, ": this program reads version ", kVersion, " of run folders only"));
   RunMark mark{object_member(json, "config", where), object_member(json, "data_fingerprints", where)};
   if (json.contains("origin")) {
     const Json origin = object_member(json, "origin", where);
-    mark.origin = RunOrigin{json_get<std::string>(origin, "path", where, kKind),
-                            json_get<int64_t>(origin, "step", where, kKind)};
+    mark.origin = RunOrigin{json_get<std::string>(origin, "path", where, kMarkKind),
+                            json_get<int64_t>(origin, "step", where, kMarkKind)};
   }
   return mark;
 }

@@ -36,6 +36,8 @@ class StepGraphs {
   void run(const std::vector<Batch>& chunks);
   /// Parameters have taken other shapes: all recordings are dropped.
   void forget();
+  /// Whether steps may be played back, so that nothing of them is seen.
+  bool may_play_back() const { return policy_ != GraphPolicy::off; }
   /// Recordings in use.
   int64_t recordings() const;
 
