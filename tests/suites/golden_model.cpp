@@ -225,7 +225,8 @@ void check_training(const GoldenCase& golden, Model& m, bool f64, Report& report
     const at::Tensor norm = optimizer.grad_norm({});
     rates.push_back(m.config.lr * lr_multiplier(m.config, step));
     rate_sum += rates.back();
-    optimizer.step(rates.back(), norm, {}, at::zeros({}, at::kFloat));
+    optimizer.set_lr(rates.back());
+    optimizer.step(norm, {}, at::zeros({}, at::kFloat));
     losses.push_back(loss.item<double>());
     norms.push_back(norm.item<double>());
     const std::string after = concat("after", step + 1, ".");

@@ -134,4 +134,8 @@ inline int exit_code_with_file_limit(rlim_t bytes, const std::function<void()>& 
   return exit_code_with_limit(RLIMIT_FSIZE, bytes, action);
 }
 
+inline void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
 }  // namespace lotformer::test

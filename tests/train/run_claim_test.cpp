@@ -15,11 +15,8 @@ using test::contains;
 using test::message_of;
 using test::TemporaryFolder;
 using test::write_step;
+using test::write_text;
 using State = RunFolder::State;
-
-void write_text(const fs::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
 
 const RunMark kMark = {{{"train", {{"steps", 5}}}}, {{"train", "f1"}, {"val", "f2"}}, RunOrigin{"/a/b", 7}};
 

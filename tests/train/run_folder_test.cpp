@@ -19,10 +19,7 @@ using test::message_of;
 using test::TemporaryFolder;
 using test::Warnings;
 using test::write_step;
-
-void write_text(const fs::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
+using test::write_text;
 
 TEST_CASE("run folder: names of checkpoints sort by step, others are not checkpoints") {
   const TemporaryFolder folder("run");

@@ -115,7 +115,7 @@ StepGraphs::Work usual_way(TrainingStep& step, std::function<void()> seed) {
   };
 }
 
-/// Twelve steps; the state at their end, and how many recordings there were.
+/// Eight steps; the state at their end, and how many recordings there were.
 std::pair<std::vector<at::Tensor>, int64_t> train(const AttentionFactory& attention, GraphPolicy policy,
                                                   StepGraphs::MakeRecorder recorder = &make_recorder) {
   Session session = make_session(attention);
@@ -123,7 +123,7 @@ std::pair<std::vector<at::Tensor>, int64_t> train(const AttentionFactory& attent
   int64_t number = 0;
   const auto seed = [&number] { torch::manual_seed(mix_seeds(7, static_cast<uint64_t>(number))); };
   StepGraphs graphs(step, policy, seed, usual_way(step, seed), recorder);
-  for (; number < 12; ++number) {
+  for (; number < 8; ++number) {
     step.prepare(number, 1e-3 * static_cast<double>(number + 1));
     graphs.run(chunks_of(number));
   }

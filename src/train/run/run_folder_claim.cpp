@@ -97,12 +97,6 @@ void remove_with_a_line(const fs::path& path) {
   }
 }
 
-bool has_a_name_of_ours(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name == "checkpoints" ||
-         std::find(std::begin(kOurFiles), std::end(kOurFiles), name) != std::end(kOurFiles);
-}
-
 /// Takes back what begin() made, unless somebody else has put something there.
 void discard(const RunFolder& run) {
   std::error_code ignored;  // remove() takes files and empty folders
@@ -137,14 +131,10 @@ RunFolder::State RunFolder::state() const {
   const auto foreign = std::find_if_not(inside.begin(), inside.end(), comes_before_the_mark);
   if (foreign == inside.end()) return State::vacant;
   if (latest_whole()) return State::ours;  // begun by a build that wrote no mark
-  if (std::all_of(inside.begin(), inside.end(), has_a_name_of_ours))
-    throw Error(ErrorKind::usage,
-                concat(root_.string(),
-                       ": looks like a run of an earlier build that has no whole checkpoint (no "
-                       "run.json): nothing was touched; move it away, or take another --run-dir"));
-  throw Error(ErrorKind::usage,
-              concat(root_.string(), ": holds ", quoted(foreign->filename().string(), 80),
-                     " and is no run of ours (no run.json): nothing was touched; take another --run-dir"));
+  throw Error(ErrorKind::usage, concat(root_.string(), ": holds ", quoted(foreign->filename().string(), 80),
+                                       " and is no run of ours (no run.json, nor a whole checkpoint of an "
+                                       "earlier build): nothing was touched; "
+                                       "move it away, or take another --run-dir"));
 }
 
 RunMark RunFolder::mark() const {
