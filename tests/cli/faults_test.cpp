@@ -39,14 +39,6 @@ std::vector<std::string> set(const std::string& assignment) {
   return {"--set", assignment};
 }
 
-void flip_byte(const fs::path& path, int64_t place) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(place);
-  const char byte = static_cast<char>(file.get());
-  file.seekp(place);
-  file.put(static_cast<char>(byte ^ 1));
-}
-
 /// A run of `steps` steps with several checkpoints.
 fs::path make_run(const fs::path& path, int64_t steps = 24) {
   const Finished done =

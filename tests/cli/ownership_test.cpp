@@ -43,14 +43,6 @@ std::map<std::string, std::string> content(const fs::path& folder) {
   return found;
 }
 
-void flip_byte(const fs::path& path, int64_t place) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(place);
-  const char byte = static_cast<char>(file.get());
-  file.seekp(place);
-  file.put(static_cast<char>(byte ^ 1));
-}
-
 }  // namespace
 
 TEST_CASE("the results of a finished run are those of its data only", "[cli]") {

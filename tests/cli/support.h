@@ -2,7 +2,9 @@
 // Small data and small runs for the tests of the executables.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,5 +33,14 @@ std::vector<Json> read_lines(const std::filesystem::path& path);
 
 /// True when `text` is one line that ends with a newline.
 bool is_one_line(const std::string& text);
+
+/// Changes the lowest bit of one byte.
+inline void flip_byte(const std::filesystem::path& path, int64_t place) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(place);
+  const char byte = static_cast<char>(file.get());
+  file.seekp(place);
+  file.put(static_cast<char>(byte ^ 1));
+}
 
 }  // namespace lotformer::test
