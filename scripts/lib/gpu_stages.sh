@@ -29,7 +29,7 @@ say_line() {
 bring_back() {
   python3 "$root/scripts/dev/gpu_report.py" collect "$work" ${dry:+--emulated} >>"$work/logs/report.log" 2>&1 || true
   if [[ -f $work/report.json ]]; then
-    cp "$work/report.json" "$out/report.json.part" && mv "$out/report.json.part" "$out/report.json" || true
+    { cp "$work/report.json" "$out/report.json.part" && mv "$out/report.json.part" "$out/report.json"; } || return 0
   fi
   tar -C "$work" --exclude='*.safetensors' --exclude=./data --exclude=./programs -czf "$out/session.tar.gz.part" . 2>>"$work/logs/report.log" || (($? == 1)) || return 0
   mv "$out/session.tar.gz.part" "$out/session.tar.gz" || true
