@@ -13,13 +13,17 @@ which every candidate takes its turn, after two steps of warm-up. For developers
 """
 import argparse
 import json
-import math
+import pathlib
 import statistics
+import sys
 import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from published_iteration import attention  # noqa: E402
 
 VOCABULARY = {token: number for number, token in enumerate(["", "[MIN", "[MAX", "[MED", "[SM", "]", *"0123456789"])}
 DIM, HEADS, HEAD_DIM, LAYERS, MLP, PIVOTS, CLASSES, DROPOUT = 64, 2, 32, 2, 128, 4, 10, 0.1
@@ -39,29 +43,13 @@ def read_batch(path, count, width, device):
     return ids.to(device), torch.tensor(lengths, device=device), torch.tensor(labels, device=device)
 
 
-def transport_plan(scores, tokens_first):
-    """[B, H, N, r] of total mass 1 after T half-iterations between uniform measures, in the log domain."""
-    tokens, pivots = scores.shape[-2:]
-    logits = scores.clamp(-50, 50) / EPSILON
-    f, g = torch.zeros_like(logits[..., :1]), torch.zeros_like(logits[..., :1, :])
-    for i in range(HALF_ITERATIONS):
-        if (i % 2 == 0) == tokens_first:
-            f = -math.log(tokens) - torch.logsumexp(logits + g, -1, keepdim=True)
-        else:
-            g = -math.log(pivots) - torch.logsumexp(logits + f, -2, keepdim=True)
-    return (logits + f + g).exp()
-
-
 class Published(nn.Module):
     def __init__(self):
         super().__init__()
         self.pivots = nn.Parameter(torch.randn(HEADS, PIVOTS, HEAD_DIM) * 0.02)
 
     def forward(self, q, k, v, mask):
-        q, k, v = q.float(), k.float(), v.float()
-        z = self.pivots.transpose(-1, -2) * HEAD_DIM ** -0.5
-        query, key = transport_plan(q @ z, True), transport_plan(k @ z, False)
-        return query @ (key.transpose(-1, -2) @ v) * q.shape[-2]
+        return attention(q.float(), k.float(), v.float(), self.pivots, EPSILON, HALF_ITERATIONS)
 
 
 class Softmax(nn.Module):

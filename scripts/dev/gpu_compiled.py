@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The published iteration under torch.compile, at the shapes of the tasks. For developers; JSON lines as those of pivot_check."""
 import json
-import math
+import pathlib
 import statistics
 import sys
 
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from published_iteration import attention  # noqa: E402
 
 TASKS = {  # problems, tokens, pivots, half-iterations, epsilon
     "listops": (64, 2048, 4, 50, 0.1),
@@ -15,27 +18,6 @@ TASKS = {  # problems, tokens, pivots, half-iterations, epsilon
     "pathfinder": (256, 1024, 64, 50, 0.1),
 }
 HEAD_DIM, HEADS = 32, 2
-
-
-def plan(scores, epsilon, half_iterations, tokens_first):
-    """log plan [B, H, N, r] after T half-iterations; uniform masses, padding counted as tokens."""
-    tokens, pivots = scores.shape[-2:]
-    logits = scores.clamp(-50, 50) / epsilon
-    f = torch.zeros_like(logits[..., :1])
-    g = torch.zeros_like(logits[..., :1, :])
-    for i in range(half_iterations):
-        if (i % 2 == 0) == tokens_first:
-            f = -math.log(tokens) - torch.logsumexp(logits + g, -1, keepdim=True)
-        else:
-            g = -math.log(pivots) - torch.logsumexp(logits + f, -2, keepdim=True)
-    return (logits + f + g).exp()
-
-
-def attention(q, k, v, z, epsilon, half_iterations):
-    scale = q.shape[-1] ** -0.5
-    queries = plan(q @ z.transpose(-1, -2) * scale, epsilon, half_iterations, True)
-    keys = plan(k @ z.transpose(-1, -2) * scale, epsilon, half_iterations, False)
-    return queries @ (keys.transpose(-1, -2) @ v) * q.shape[-2]
 
 
 def measure(task, runs):

@@ -200,9 +200,7 @@ Json dry_run(const TrainRequest& request) {
                               static_cast<uint64_t>(config.train.seed));
   session.model->train();
   const auto batches = training_stream(train, sampler, config, 0, 1);
-  std::vector<Batch> chunks;
-  for (int64_t c = 0; c < training_chunks(config.train); ++c) chunks.push_back(batches->next().batch);
-  const BatchGradients sums = accumulate_gradients(session, chunks, {});
+  const BatchGradients sums = accumulate_gradients(session, next_step(*batches, config.train).chunks, {});
   Json json = describe_run(session);
   json["dry_run"] = true;
   json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(config.train.batch_size);

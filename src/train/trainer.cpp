@@ -89,12 +89,8 @@ void Trainer::usual_step(const std::vector<Batch>& chunks) {
 }
 
 void Trainer::step() {
-  std::vector<Batch> chunks;
-  for (int64_t c = 0; c < training_chunks(config_); ++c) {
-    auto [batch, tokens] = batches_->next();
-    chunks.push_back(std::move(batch));
-    log_.add_tokens(tokens);
-  }
+  const auto [chunks, tokens] = next_step(*batches_, config_);
+  log_.add_tokens(tokens);
   step_.prepare(state_.step, config_.lr * lr_multiplier(config_, state_.step));
   log_due(state_.step + 1) ? usual_step(chunks) : graphs_.run(chunks);
   step_.window().count(config_.batch_size);

@@ -134,6 +134,16 @@ int64_t training_chunks(const TrainConfig& config) {
   return std::min(config.accumulate, config.batch_size);
 }
 
+StepBatches next_step(BatchStream& stream, const TrainConfig& config) {
+  StepBatches step;
+  for (int64_t c = 0; c < training_chunks(config); ++c) {
+    auto [batch, tokens] = stream.next();
+    step.chunks.push_back(std::move(batch));
+    step.tokens += tokens;
+  }
+  return step;
+}
+
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
                                              const Config& config, int64_t first, int64_t end) {
   const int64_t chunks = training_chunks(config.train);

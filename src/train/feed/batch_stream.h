@@ -112,6 +112,13 @@ class BatchStream {
 
 /// Number of chunks that a training batch is divided into.
 int64_t training_chunks(const TrainConfig& config);
+struct StepBatches {
+  std::vector<Batch> chunks;
+  /// Real tokens of all chunks.
+  int64_t tokens = 0;
+};
+/// The chunks of the next training step of a training_stream.
+StepBatches next_step(BatchStream& stream, const TrainConfig& config);
 /// The chunks of the training steps `first` ... `end` - 1, training_chunks() a step.
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
                                              const Config& config, int64_t first, int64_t end);

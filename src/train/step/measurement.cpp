@@ -87,13 +87,9 @@ class Subject {
                                 static_cast<uint64_t>(session_.config.train.seed));
     const auto stream = training_stream(maker_, sampler, session_.config, 0, count);
     for (int64_t number = 0; number < count; ++number) {
-      Chunks chunks;
-      for (int64_t c = 0; c < training_chunks(session_.config.train); ++c) {
-        auto [batch, tokens] = stream->next();
-        chunks.push_back(std::move(batch));
-        tokens_ += tokens;
-      }
-      batches_.push_back(std::move(chunks));
+      StepBatches step = next_step(*stream, session_.config.train);
+      batches_.push_back(std::move(step.chunks));
+      tokens_ += step.tokens;
     }
     step_.prepare(0, session_.config.train.lr * session_.config.train.warmup_start);
   }
