@@ -56,6 +56,7 @@ class Instruction:
     sets: tuple  # scoreboards that the instruction sets: (when it has read, when it has written)
     waits: int   # mask of scoreboards that it waits for
     functions: set  # from the innermost that was inlined to the kernel
+    places: tuple   # ((file, line), ...) of the same
 
     @property
     def opcode(self):
@@ -79,7 +80,7 @@ class Places:
         self.files = {path.name: functions_of(path) for path in SOURCES.glob("*.h")}
 
     def function(self, file, line):
-        before = [name for number, name in self.files.get(pathlib.Path(file).name, []) if number <= line]
+        before = [name for number, name in self.files.get(file, []) if number <= line]
         return before[-1] if before else ""
 
 
@@ -107,24 +108,25 @@ def disassemble(nvdisasm, cubin):
     """{kernel: (instructions, {label: index})}"""
     text = subprocess.run([nvdisasm, "-gi", "-hex", "-c", cubin], check=True, capture_output=True, text=True).stdout
     places, kernels = Places(), {}
-    instructions, labels, chain, pending = [], {}, set(), None
+    instructions, labels, chain, lines, pending = [], {}, set(), [], None
     for line in text.splitlines():
         if match := re.match(r"\.text\.(\S+):", line):
-            instructions, labels, chain = [], {}, set()
+            instructions, labels, chain, lines = [], {}, set(), []
             if name := short_name(match.group(1)):
                 kernels[name] = (instructions, labels)
         elif match := re.match(r'\s*//## File "([^"]+)", line (\d+)(?: inlined at "([^"]+)", line (\d+))?', line):
             if pending is None and instructions and chain is instructions[-1].functions:
-                chain = set()
-            chain.add(places.function(match.group(1), int(match.group(2))))
-            if match.group(3):
-                chain.add(places.function(match.group(3), int(match.group(4))))
+                chain, lines = set(), []
+            for file, number in (match.group(1, 2), match.group(3, 4)):
+                if file and (place := (pathlib.Path(file).name, int(number))) not in lines[-1:]:
+                    lines.append(place)
+                    chain.add(places.function(*place))
         elif match := re.match(r"(\.L_x_\d+):", line):
             labels[match.group(1)] = len(instructions)
         elif match := re.match(r"\s+/\*[0-9a-f]{4,6}\*/\s+(.*?)\s*;?\s*/\* 0x[0-9a-f]{16} \*/", line):
             pending = match.group(1)
         elif pending is not None and (match := re.match(r"\s+/\* (0x[0-9a-f]{16}) \*/", line)):
-            instructions.append(Instruction(pending, *control(int(match.group(1), 16)), chain))
+            instructions.append(Instruction(pending, *control(int(match.group(1), 16)), chain, tuple(lines)))
             pending = None
     return kernels
 

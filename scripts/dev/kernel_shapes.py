@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Data of kernel_calls.py: the shapes of the five tasks, what each loop of the kernels runs through, what does not run.
+
+Every loop of the machine code that no line of TRIPS names is an error; so is a line that names no statement of the sources.
+"""
+from types import SimpleNamespace
+
+# problems (batch x heads), tokens, pivots; head_dim 32, bf16, mode exact, marginals held, no padding.
+SHAPES = {"listops": (64, 2048, 4), "text": (64, 4096, 32), "retrieval": (64, 4096, 64), "image": (128, 1024, 8),
+          "pathfinder": (256, 1024, 64)}
+HEADS = {"listops": 2, "text": 2, "retrieval": 2, "image": 2, "pathfinder": 2}
+AIMS = {"listops": (100, 150), "text": (250, 400), "retrieval": (450, 700), "image": (80, 80), "pathfinder": (400, 600)}
+# Flash softmax, forward and backward, microseconds: an earlier model by arithmetic, shared/reviews/gpu.md.
+FLASH = {"listops": 649, "text": 2596, "retrieval": 2596, "image": 325, "pathfinder": 649}
+
+MULTIPROCESSORS, GHZ, BYTES_PER_US = 132, 1.755, 3.35e6
+REGISTERS, THREADS, SHARED = 65536, 2048, 227 << 10
+STAGE, HEAD_DIM, UNROLL = 64, 32, 8
+
+# Cycles that an instruction of a warp keeps a pipe busy: one of the four of a multiprocessor, or (SM) the one that they share.
+PIPES = {
+    "issue": {}, "fma": {"FFMA": 1, "FMUL": 1, "FADD": 1, "IMAD": 2},
+    "alu": {op: 2 for op in ("LOP3", "IADD3", "SHF", "ISETP", "FSETP", "PRMT", "SEL", "FSEL", "FMNMX", "F2FP", "LEA", "IMNMX", "VIADD")},
+    "mufu": {"MUFU": 8}, "tensor": {"HMMA": 7},
+    "memory, SM": {"LDS": 1, "STS": 1, "SHFL": 1, "LDSM": 4, "LDG": 2, "STG": 2, "LD": 2, "ST": 2},
+}
+
+
+def layout(r, wide=False):
+    """Threads and rows of a block as layout.h has them."""
+    warps = 16 if wide else 8 if r >= 16 else 4
+    quad = r >= 16
+    columns, rows = (r // 4, 2) if quad else (r, 1)
+    units = 64 // (columns * rows)
+    return SimpleNamespace(r=r, d=HEAD_DIM, warps=warps, t=32 * warps, quad=quad, block=(16 if quad else 32) * warps, units=units,
+                           across=min(r, 32 * warps // min(r, 16)), wide=wide)
+
+
+# (function, text of the loop's statement) -> times an iteration of the source runs. v: layout(), and
+# c CTAs of the cluster, blocks of a CTA, problems, batch, splits, redo clusters.
+TRIPS = [
+    ("load_matrix|weigh_rows|fold_column|mix_rows", "share.first", lambda v: v.r * v.d / v.t),
+    ("column_total", "part < share.step", lambda v: v.t / v.d),
+    ("token_products", "k < dim; k += kMmaDepth", lambda v: v.d / 16),
+    ("token_products", "k < dim; k += 2", lambda v: v.d / 2),
+    ("pivot_products", "n < dim; n += kProductColumns", lambda v: v.d / 32),
+    ("pivot_products", "n < dim; n += 2", lambda v: v.d / 2),
+    ("for_blocks|load_tiles", "u < L::kUnits", lambda v: v.units),
+    ("for_blocks", "b < cta.rows.blocks", lambda v: v.blocks),
+    ("add_block", "first < L::kBlockRows", lambda v: v.block / STAGE),
+    ("write_values", "row < kStageRows", lambda v: STAGE / (v.t / (v.d / 2))),
+    ("add", "k < kStageRows", lambda v: STAGE / 16),
+    ("add|store", "i < kTiles", lambda v: tiles(v)),
+    ("add", "k < kWarp; k += halves", lambda v: 16),
+    (".*", "while ((row", lambda v: 2),
+    ("store", "e < L::R * columns", lambda v: v.r * v.d / v.t),
+    ("reduce_columns", "r = 0; r < cta.ranks", lambda v: v.c),
+    ("reduce_columns|reduce_partials", "r = 1; r < cta.ranks", lambda v: v.c - 1),
+    ("reduce_partials", "e < count", lambda v: max(1, v.r * max(v.r, v.d) / (v.c * v.t))),
+    ("solve", "exact || t < schedule.updates", lambda v: 1),  # the phases say how often
+    ("solve", "k < end", lambda v: v.across),
+    ("evaluate", "while (true)", lambda v: 1),
+    ("clear_shared", "j < L::R", lambda v: 1),
+    ("keep_solution|mass_gradient", "e < 2 * dim", lambda v: 1),
+    ("mass_gradient", "d < dim && j < pivots", lambda v: v.d / min(32, v.t // v.r)),
+    ("load_gluing", "side < 2", lambda v: 2),
+    ("pivot_reduce", "term < 2", lambda v: 2 * v.batch * v.splits / 8),
+    ("pivot_reduce", "which < 2", lambda v: 1),
+    ("pivot_reduce", "group < groups", lambda v: 8),
+    ("pivot_solve", "first * p.clusters", lambda v: -(-2 * v.problems // v.redo // 8)),
+    ("pivot_solve", "i < kLook", lambda v: 8),
+]
+
+
+def shared_bytes(v, label):
+    """Dynamic shared memory of a CTA, by exchange.h and instantiate.h."""
+    row = v.d + 4
+    fixed = v.warps * (v.r + 2) + 17 * (v.r + 2) + 18 * v.r + 2 * v.t + 32
+    matrices = 1 if label in ("F1", "redo") else 2
+    scratch = 0 if label == "F2" else STAGE * (v.r + 4 + row)
+    scores = 64 * v.t if label == "F1" and v.wide else 0
+    return 2048 if label == "B4" else 4 * (fixed + matrices * v.r * row + scratch + scores)
+
+
+def tiles(v):
+    return -(-(v.r // 16) * (v.r // 16 + 1) // v.warps)
+
+
+# Functions that do not run in these calls.
+NEVER = {"largest_exponents", "first_pivot_update", "truncated_step", "adjoint_fixed", "row_dot", "step_back", "keep_nothing",
+         "adjoint_of_nothing", "place_constant", "reduce_relaxation", "weigh_rows", "any_starving"}
+NEVER_STREAMED = {"solve_side"}  # nothing is flagged
+# (kernel, function, source text, weight): lines that run as often as the weight says: 0 float32 tokens, other modes, relaxed
+# marginals; 0.5 what one side of the two does.
+SHARES = [
+    ("", "pair", r"static_cast<const float\*>\(data\)", 0),
+    ("", "store", r"static_cast<float\*>\(data\)", 0),
+    ("", "token_products", r"c, a.term\[[12]\]", 0),
+    ("", "", r"expm1f|log1pf", 0),
+    ("", "load_gluing", r"s.pivot_last \?|product|p.potentials", 0),
+    ("pivot_apply", "pivot_apply", r"pivot_products\(cta, weights", 0.5),
+    ("", "load_side_matrix", r"p.pivots, (0, 0|1, 1)\)", 0),
+]
+# Lines of a function behind this text do not run.
+ENDS = [("score_gradient", "if (p.mode == Mode::exact) return;"), ("target_at", "if (!(kappa > 0)) return {0, 0, 0};"),
+        ("sure_gain", "if (!(kappa > 0)) return column_sum")]
+
+# Phases of a kernel: the first that fits, by functions in the call path (all of them; "!" none of them), and how often a CTA runs it.
+PHASES = {
+    "pivot_solve": [
+        ("Gram", "weighted_sum newton_step", lambda v: v.passes - 1), ("Y", "weighted_sum", lambda v: v.keys),
+        ("system", "solve_system", lambda v: max(0, v.passes - 2)), ("decide", "decide", lambda v: v.passes),
+        ("propose", "propose", lambda v: v.passes - 1), ("evaluate", "evaluate", lambda v: v.passes),
+        ("Z", "load_matrix", lambda v: 1), ("scores", "load_tiles", lambda v: 1), ("exp", "make_kernel", lambda v: 1)],
+    "pivot_output": [("glue", "load_side_matrix", lambda v: 1), ("Z", "load_matrix", lambda v: 1), ("block", "", lambda v: 1)],
+    "pivot_adjoint": [
+        ("glue", "load_side_matrix", lambda v: 1), ("Z", "load_matrix", lambda v: 1), ("dW", "pool_gradient", lambda v: 1 - v.side),
+        ("mass", "mass_gradient", lambda v: v.side), ("h'", "potential_gradient", lambda v: 1), ("system", "solve_system", lambda v: 1)],
+    "pivot_apply": [("glue", "load_side_matrix", lambda v: 1), ("Z", "load_matrix", lambda v: 1), ("scores", "scores", lambda v: 1),
+                    ("w", "token_products", lambda v: 1), ("dA", "score_gradient", lambda v: 1), ("dZ", "add_rows", lambda v: 1),
+                    ("dX, dV", "pivot_products", lambda v: 1)],
+    "pivot_reduce": [],
+}
