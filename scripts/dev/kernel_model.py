@@ -19,6 +19,18 @@ def path_of(instruction):
     return [place for place in reversed(instruction.places) if place[0] in TEXT]
 
 
+def complete(instructions, kernel):
+    """The line information of some instructions lacks the outer places: they are taken from the last complete path before that leads
+    through the same function."""
+    known = {}
+    for instruction in instructions:
+        path = path_of(instruction)
+        if path and (outer := PLACES.function(*path[0])) != kernel and outer in known:
+            instruction.places = tuple(reversed(known[outer] + path))
+        elif path:
+            known.update({PLACES.function(*place): path[:depth] for depth, place in enumerate(path)})
+
+
 def text_of(place):
     return TEXT[place[0]][place[1] - 1].strip()
 
@@ -80,6 +92,7 @@ def trips(loops, v):
 class Kernel:
     def __init__(self, name, instructions, labels, registers, size):
         self.name, self.kind, self.instructions, self.registers, self.size = name, name.split("<")[0], instructions, registers, size
+        complete(instructions, self.kind)
         found = {}
         for first, last in machine.loops(instructions, labels, range(len(instructions))):
             found[first] = max(last, found.get(first, 0))
@@ -114,14 +127,12 @@ class Kernel:
         for place, function in zip(path, functions):
             for kernel, where, text, weight in shapes.SHARES:
                 if (not kernel or kernel == self.kind) and (not where or where == function) and re.search(text, text_of(place)):
-                    if where != "token_products" or function == "token_products":
+                    weight = weight(functions) if callable(weight) else weight
+                    if weight < 1:
                         return weight
             for where, text in shapes.ENDS:
                 if where == function and place[1] > next(n for n, line in enumerate(TEXT[place[0]], 1) if text in line):
                     return 0
-        joined = " ".join(text_of(place) for place in path)
-        if "token_products" in functions and re.search(r"mma_bf16\(c, a.term\[[12]\]", joined):
-            return 0
         return 1
 
     def phase(self, functions):

@@ -21,12 +21,12 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-/// sum_d a_jd m_jd for this thread's j, a [R][padded_dim] in global memory, m in shared memory.
+/// sum_d a_jd m_jd for this thread's j, a [R][padded_dim] in global memory, m a matrix of the CTA.
 template <class L>
 PIVOT_DEVICE float row_dot(const Cta<L>& cta, const float* a, const float* m, int pivots) {
   const int dim = cta.stride - kRowPadding, j = thread_index();
   float sum = 0;
-  for (int d = 0; d < dim && j < pivots; ++d) sum = fmaf(a[j * dim + d], m[j * cta.stride + d], sum);
+  for (int d = 0; d < dim && j < pivots; ++d) sum = fmaf(a[j * dim + d], element_of(cta, m, j, d), sum);
   return sum;
 }
 
@@ -223,7 +223,7 @@ pivot_adjoint(PivotArgs p) {
     return;
   }
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, false);
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
               p.log_scale);
   load_side_matrix(cta, p, p.side, problem, cta.matrix[1]);
   cluster_sync();  // every CTA runs before a peer writes to its shared memory

@@ -77,7 +77,7 @@ pivot_apply(PivotArgs p) {
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
   cta.rows.real = real;
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
               p.log_scale);
   load_side_matrix(cta, p, side, problem, cta.matrix[1]);
   Tiles<L, false> tiles{row_source(p, side ? p.k : p.q, b, h, real), p.clamp, p.pivots};

@@ -62,6 +62,12 @@ std::string tensor_refusal(const char* name, const RowTensor& t, const Problem& 
   return {};
 }
 
+/// Whether rows can be read four numbers at a time.
+bool is_wide(const RowTensor& t, const Problem& p) {
+  return reinterpret_cast<std::uintptr_t>(t.data) % (p.bf16 ? 8 : 16) == 0 && t.batch_stride % 4 == 0 &&
+         t.head_stride % 4 == 0 && t.token_stride % 4 == 0 && p.head_dim % 4 == 0;
+}
+
 std::string shape_refusal(const Problem& p) {
   if (p.pivots < 1 || p.pivots > 128)
     return "the CUDA core has up to 128 pivots, not " + std::to_string(p.pivots);
@@ -140,6 +146,7 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.head_dim = static_cast<int>(p.head_dim);
   args.padded_dim = plan.padded_dim;
   args.bf16 = p.bf16;
+  args.wide = is_wide(p.q, p) && is_wide(p.k, p) && is_wide(p.v, p);
   args.mode = p.mode;
   args.half_iterations = static_cast<int>(p.half_iterations);
   args.tolerance = static_cast<float>(p.tolerance);
@@ -256,6 +263,7 @@ std::string backward(const Problem& p, const Plan& plan, const Gradients& g, voi
   const KernelSet& set = table_row(plan.row);
   PivotArgs args = arguments(p, plan, state, scratch);
   args.d_out = g.d_out;
+  args.wide = args.wide && is_wide(g.d_out, p);
   args.d_q = g.d_q;
   args.d_k = g.d_k;
   args.d_v = g.d_v;

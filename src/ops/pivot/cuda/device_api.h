@@ -14,6 +14,9 @@
 //   exp2_fast, log2_fast, divide_fast approximate, subnormal results are 0
 //   mma_bf16, pack_bf16               m16n8k16 product of bf16 pairs with float32 accumulation; round to
 //                                     nearest even
+//   load_transposed                   four 8 x 8 matrices of 16-bit numbers from shared memory, transposed
+//                                     (ldmatrix.x4.trans): lane 8 m + i brings the address of row i of matrix
+//                                     m, 16-byte aligned; lane 4 g + q receives rows 2q, 2q + 1 of column g
 //   shared_memory                     dynamic shared memory of the CTA, 16-byte aligned
 #pragma once
 
@@ -33,6 +36,12 @@ constexpr int kWarp = 32;
 
 struct Pair {
   float x, y;
+};
+struct alignas(8) PackedQuad {  // four bf16 numbers
+  uint32_t low, high;
+};
+struct alignas(16) Quad {
+  float x, y, z, w;
 };
 
 PIVOT_DEVICE float bits_to_float(uint32_t bits) {

@@ -62,7 +62,8 @@ constexpr float kNoScore = -1e30f;
 template <class L>
 struct Cta {
   Shared<L>& shared;
-  float* matrix[2];  // [R][stride]
+  // R >= 16: [3][R][padded_dim + kTermPadding], the bf16 terms of a matrix (products.h); else [R][stride].
+  float* matrix[2];
   float* scratch;    // of outer_sum.h, system.h and mass_gradient (adjoint.h)
   float* scores;     // of the resident solver where L::kInShared (tiles.h)
   int stride;        // padded_dim + kRowPadding
@@ -75,21 +76,35 @@ struct Cta {
   PIVOT_DEVICE int column(int c) const { return unit_column<L>(c, lane); }
 };
 
-/// Floats of `scratch`: rows of weights and values (outer_sum.h), which is more than the system needs.
+constexpr int kTerms = 3;  // bf16 numbers whose sum is a float32 number
+
+/// Floats that `count` float32 numbers take as bf16 terms.
+PIVOT_HOST_DEVICE constexpr int term_floats(int count) {
+  return (kTerms * count + 1) / 2;
+}
+/// Floats of a matrix [R][padded_dim].
 template <class L>
-PIVOT_HOST_DEVICE constexpr int scratch_floats(int stride) {
-  return kStageRows * (L::R + kRowPadding + stride);
+PIVOT_HOST_DEVICE constexpr int matrix_floats(int padded_dim) {
+  return L::kQuad ? term_floats(L::R * (padded_dim + kTermPadding)) : L::R * (padded_dim + kRowPadding);
+}
+/// Floats of `scratch`: rows of weights and values (outer_sum.h), which is more than the system needs, and
+/// than a matrix [R][padded_dim + kRowPadding] (glue.h).
+template <class L>
+PIVOT_HOST_DEVICE constexpr int scratch_floats(int padded_dim) {
+  return L::kQuad ? term_floats(kStageRows * (L::R + padded_dim + 2 * kTermPadding))
+                  : kStageRows * (L::R + padded_dim + 2 * kRowPadding);
 }
 
 template <class L>
 PIVOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
   unsigned char* memory = shared_memory();
   const int stride = p.padded_dim + kRowPadding;
+  const int size = matrix_floats<L>(p.padded_dim);
   float* after = reinterpret_cast<float*>(memory + (sizeof(Shared<L>) + 15) / 16 * 16);
   Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory),
              {after, after},
-             after + matrices * L::R * stride,
-             after + matrices * L::R * stride + scratch_floats<L>(stride),
+             after + matrices * size,
+             after + matrices * size + scratch_floats<L>(p.padded_dim),
              stride,
              0,
              0,
@@ -97,7 +112,7 @@ PIVOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
              1,
              0,
              {}};
-  if (matrices > 1) cta.matrix[1] = after + L::R * stride;
+  if (matrices > 1) cta.matrix[1] = after + size;
   cta.lane = thread_index() % kWarp;
   cta.warp = thread_index() / kWarp;
   cta.rank = cluster_rank();

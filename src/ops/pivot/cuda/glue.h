@@ -133,9 +133,22 @@ PIVOT_DEVICE void weigh_rows(const Cta<L>& cta, float* m) {
     m[j * cta.stride + share.column] *= cta.shared.weight[j];
 }
 
-/// What the tokens of a side are multiplied with: W (queries) or E (keys), into m. Ends with a barrier.
+/// From m [R][stride] to a matrix of the CTA, each thread the elements of its share.
 template <class L>
-PIVOT_DEVICE void load_side_matrix(const Cta<L>& cta, const PivotArgs& p, int side, int problem, float* m) {
+PIVOT_DEVICE void store_operand(const Cta<L>& cta, const float* m, float* matrix) {
+  const ColumnShare<L> share(cta.stride - kRowPadding);
+  const Terms terms = matrix_terms<L>(matrix, cta.stride - kRowPadding);
+  PIVOT_UNROLL_8
+  for (int j = share.first; j < L::R; j += share.step)
+    terms.set(j, share.column, m[j * cta.stride + share.column]);
+}
+
+/// What the tokens of a side are multiplied with: W (queries) or E (keys), into a matrix of the CTA. Ends
+/// with a barrier.
+template <class L>
+PIVOT_DEVICE void load_side_matrix(const Cta<L>& cta, const PivotArgs& p, int side, int problem,
+                                   float* matrix) {
+  float* m = L::kQuad ? cta.scratch : matrix;
   const float* source = (side ? p.d_pooled : p.pooled) + static_cast<int64_t>(problem) * L::R * p.padded_dim;
   load_matrix(cta, m, source, L::R, p.padded_dim, 1);
   load_gluing(cta, p, problem);
@@ -148,6 +161,7 @@ PIVOT_DEVICE void load_side_matrix(const Cta<L>& cta, const PivotArgs& p, int si
     rounding_transposed(cta, m, p.pivots, 0, 0);
     rounding_direct(cta, m, p.pivots, 1, 1);
   }
+  if constexpr (L::kQuad) store_operand(cta, m, matrix);
   cta_sync();
 }
 

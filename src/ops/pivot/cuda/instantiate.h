@@ -11,16 +11,16 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-enum class Scratch { none, stage, stage_and_scores };
+enum class Scratch { matrix, stage, stage_and_scores };
 
-/// Shared memory of a kernel: the fixed part, `Matrices` matrices [R][D + pad], and its scratch, behind which
+/// Shared memory of a kernel: the fixed part, `Matrices` matrices, and its scratch, behind which
 /// the scores of the resident solver stand where they are in shared memory.
 template <class L, int Matrices, Scratch kScratch>
 std::size_t shared_bytes(int padded_dim) {
-  const std::size_t row = padded_dim + kRowPadding;
-  std::size_t scratch = kScratch == Scratch::none ? 0 : scratch_floats<L>(static_cast<int>(row));
+  std::size_t scratch = scratch_floats<L>(padded_dim);
+  if (kScratch == Scratch::matrix) scratch = L::kQuad ? L::R * (padded_dim + kRowPadding) : 0;
   if (kScratch == Scratch::stage_and_scores && L::kInShared) scratch += kResidentValues * L::kThreads;
-  return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * L::R * row + scratch) * sizeof(float);
+  return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * matrix_floats<L>(padded_dim) + scratch) * sizeof(float);
 }
 
 template <class L>
@@ -36,7 +36,7 @@ KernelSet make_kernel_set() {
   set.resident[0] = resident_shape<L>();
   if constexpr (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
   set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows, shared_bytes<L, 1, Scratch::stage>};
-  set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::none>};
+  set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::matrix>};
   set.adjoint = {pivot_adjoint<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};
   set.apply = {pivot_apply<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::stage>};
   set.reduce = {pivot_reduce<L::R>, kReduceThreads, 1, reduce_shared_bytes};

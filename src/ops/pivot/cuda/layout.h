@@ -20,8 +20,8 @@ constexpr int kMaxHeadDim = 64;
 constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
 constexpr int kResidentValues = 64;  // scores a thread of the resident solver keeps
 constexpr float kLn2 = static_cast<float>(rules::kLn2);
-constexpr int kRowPadding =
-    4;  // floats after each row in shared memory: no bank conflicts in either direction
+// After each row in shared memory, against bank conflicts: floats, and 16-bit numbers.
+constexpr int kRowPadding = 4, kTermPadding = 8;
 
 /// kInShared: the resident solver keeps the scores in shared memory, each thread its own: 16 warps have 128
 /// registers a thread only.
@@ -110,20 +110,52 @@ PIVOT_DEVICE RowRange share_of(int tokens, int real, int rank, int ranks, bool r
   return {rank * each * L::kBlockRows, left < 0 ? 0 : left < each ? left : each, real, tokens};
 }
 
+/// Four numbers of a row as they stand in memory; bf16: two words.
+struct RawQuad {
+  uint32_t word[4];
+
+  template <bool kBf16>
+  PIVOT_DEVICE Pair pair(int half) const {
+    if (kBf16) return unpack_bf16(word[half]);
+    return {bits_to_float(word[2 * half]), bits_to_float(word[2 * half + 1])};
+  }
+};
+
 /// One matrix [tokens, head_dim] of a tensor. Rows from `real` on and columns from `dim` on read as 0 without
 /// being touched, so nothing that stands in padding can have an influence.
 struct RowSource {
   const void* data;
   int64_t stride;
-  int real, dim, bf16;
+  int real, dim, bf16, wide;
 
-  /// Columns `column` (even) and the next of a row.
-  PIVOT_DEVICE Pair pair(int row, int column) const {
-    if (row >= real || column >= dim) return {0, 0};
+  /// Columns `column` (a multiple of 4) and the next three of a row. Nothing is done with them, so that many
+  /// such loads can be under way at once.
+  template <bool kBf16>
+  PIVOT_DEVICE RawQuad quad(int row, int column) const {
+    RawQuad raw{};
+    if (row >= real || column >= dim) return raw;
     const int64_t offset = row * stride + column;
-    if (bf16)
-      return unpack_bf16(*reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(data) + offset));
-    return *reinterpret_cast<const Pair*>(static_cast<const float*>(data) + offset);
+    if constexpr (kBf16) {
+      const uint32_t* at = reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(data) + offset);
+      if (wide) {
+        const PackedQuad x = *reinterpret_cast<const PackedQuad*>(at);
+        raw.word[0] = x.low;
+        raw.word[1] = x.high;
+      } else {
+        raw.word[0] = at[0];
+        raw.word[1] = column + 2 < dim ? at[1] : 0;
+      }
+    } else {
+      const Pair* at = reinterpret_cast<const Pair*>(static_cast<const float*>(data) + offset);
+      if (wide) {
+        const Quad x = *reinterpret_cast<const Quad*>(at);
+        memcpy(&raw, &x, sizeof raw);
+      } else {
+        memcpy(&raw.word[0], at, sizeof *at);
+        if (column + 2 < dim) memcpy(&raw.word[2], at + 1, sizeof *at);
+      }
+    }
+    return raw;
   }
 };
 
@@ -155,7 +187,7 @@ PIVOT_DEVICE int real_tokens(const PivotArgs& p, int b) {
 }
 
 PIVOT_DEVICE RowSource row_source(const PivotArgs& p, const RowTensor& t, int b, int h, int real) {
-  return {matrix_at(t, b, h, p.bf16), t.token_stride, real, p.head_dim, p.bf16};
+  return {matrix_at(t, b, h, p.bf16), t.token_stride, real, p.head_dim, p.bf16, p.wide};
 }
 PIVOT_DEVICE RowTarget row_target(const PivotArgs& p, const RowTensor& t, int b, int h) {
   return {matrix_at(t, b, h, p.bf16), t.token_stride, p.tokens, p.head_dim, p.bf16};

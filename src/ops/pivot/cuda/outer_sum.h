@@ -15,18 +15,20 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-/// Staging area: w [kStageRows][R + pad], u [kStageRows][N + pad].
-template <class L>
+/// Staging area of rows: w [kStageRows][R], u [kStageRows][N].
 struct Stage {
-  static constexpr int kWeightStride = L::R + kRowPadding;
-  float* weights;
-  float* values;
-  int value_stride;
+  Terms weights, values;
 };
 
 template <class L>
-PIVOT_DEVICE Stage<L> make_stage(const Cta<L>& cta) {
-  return {cta.scratch, cta.scratch + kStageRows * (L::R + kRowPadding), cta.stride};
+PIVOT_DEVICE Stage make_stage(const Cta<L>& cta) {
+  const int dim = cta.stride - kRowPadding;
+  Stage stage;
+  stage.weights = {reinterpret_cast<uint16_t*>(cta.scratch), L::R + kTermPadding,
+                   kStageRows * (L::R + kTermPadding)};
+  stage.values = {stage.weights.first + kTerms * stage.weights.plane, dim + kTermPadding,
+                  kStageRows * (dim + kTermPadding)};
+  return stage;
 }
 
 /// kTriangle: the sum is symmetric, and only tiles that touch its lower triangle are computed.
@@ -35,6 +37,7 @@ struct OuterSum {
   static constexpr int kRowTiles = L::R / 16;
   static constexpr int kMostTiles = kTriangle ? kRowTiles * (kRowTiles + 1) : kRowTiles * (kMaxColumns / 8);
   static constexpr int kTiles = (kMostTiles + L::kWarps - 1) / L::kWarps;
+  static_assert(kTriangle || L::kWarps % kRowTiles == 0, "tiles of a warp would stand in different rows");
   float tile[kTiles][4] = {};
 
   /// Rows 16 `row` .. and columns 8 `column` .. of a tile; the tiles of a triangle are numbered row by row, 2
@@ -50,26 +53,59 @@ struct OuterSum {
   }
   static PIVOT_DEVICE int tiles(int columns) { return kTriangle ? kMostTiles : kRowTiles * (columns / 8); }
 
-  /// Adds the staged rows. `columns` = N, a multiple of 8.
-  PIVOT_DEVICE void add(const Cta<L>& cta, const Stage<L>& stage, int columns) {
-    constexpr int ws = Stage<L>::kWeightStride;
-    const int vs = stage.value_stride, g = cta.lane >> 2, q = cta.lane & 3;
+  /// The first kCount tiles of the warp: adds the staged rows, of which u has kValueTerms terms. Tiles are
+  /// in step, so that one does not wait for the products of another. A tile that is not there is computed
+  /// from the last and never stored.
+  template <int kCount, int kValueTerms>
+  PIVOT_DEVICE void add_tiles(const Cta<L>& cta, const Terms& weights, const Terms& values, int columns) {
+    Place at[kCount];
     PIVOT_UNROLL
-    for (int i = 0; i < kTiles; ++i) {
-      const int index = cta.warp + i * L::kWarps;
-      if (index >= tiles(columns)) continue;
-      const Place at = place_of(index);
-      const float* w = stage.weights + 2 * q * ws + at.row * 16 + g;
-      const float* u = stage.values + 2 * q * vs + at.column * 8 + g;
-      PIVOT_ROLLED
-      for (int k = 0; k < kStageRows; k += kMmaDepth, w += kMmaDepth * ws, u += kMmaDepth * vs) {
-        SplitFragment a;
-        a.set(0, {w[0], w[ws]});
-        a.set(1, {w[8], w[ws + 8]});
-        a.set(2, {w[8 * ws], w[9 * ws]});
-        a.set(3, {w[8 * ws + 8], w[9 * ws + 8]});
-        mma_split(tile[i], a, false, {u[0], u[vs]}, {u[8 * vs], u[9 * vs]});
+    for (int i = 0; i < kCount; ++i) {
+      const int index = cta.warp + i * L::kWarps, last = tiles(columns) - 1;
+      at[i] = place_of(index < last ? index : last);
+    }
+    PIVOT_ROLLED
+    for (int k = 0; k < kStageRows; k += kMmaDepth) {
+      uint32_t b[kValueTerms][kCount][4];
+      PIVOT_UNROLL
+      for (int term = 0; term < kValueTerms; ++term) {
+        PIVOT_UNROLL
+        for (int i = 0; i < kCount; ++i)
+          values.template block<false>(term, k, at[i].column / 2 * 16, cta.lane, b[term][i]);
       }
+      PIVOT_UNROLL
+      for (int term = 0; term < kTerms; ++term) {
+        uint32_t a[kCount][4];
+        PIVOT_UNROLL
+        for (int i = 0; i < kCount; ++i) {
+          if (kTriangle || i == 0) {
+            weights.template block<true>(term, k, at[i].row * 16, cta.lane, a[i]);
+          } else {  // all tiles of a warp stand in the same rows
+            PIVOT_UNROLL
+            for (int e = 0; e < 4; ++e) a[i][e] = a[0][e];
+          }
+        }
+        PIVOT_UNROLL
+        for (int other = 0; other < kValueTerms && other < kTerms - term; ++other) {
+          PIVOT_UNROLL
+          for (int i = 0; i < kCount; ++i) {
+            const bool odd = at[i].column & 1;
+            mma_bf16(tile[i], a[i], odd ? b[other][i][2] : b[other][i][0],
+                     odd ? b[other][i][3] : b[other][i][1]);
+          }
+        }
+      }
+    }
+  }
+
+  /// Adds the staged rows. `columns` = N, a multiple of 8; kValueTerms: 1 where u are bf16 numbers.
+  template <int kValueTerms>
+  PIVOT_DEVICE void add(const Cta<L>& cta, const Terms& weights, const Terms& values, int columns) {
+    constexpr int kHalf = (kTiles + 1) / 2;
+    if (kTriangle || tiles(columns) > kHalf * L::kWarps) {
+      add_tiles<kTiles, kValueTerms>(cta, weights, values, columns);
+    } else {
+      add_tiles<kHalf, kValueTerms>(cta, weights, values, columns);
     }
   }
 
@@ -133,44 +169,63 @@ struct SmallGram {
   }
 };
 
-/// sum_i w_i. u_i. for R <= 8: a lane owns two columns of u; with 32 columns the two halves of a warp take
-/// turns.
+/// sum_i w_i. u_i. for R <= 8.
 template <class L>
 struct SmallSum {
-  Pair element[L::R] = {};
+  Quad element[L::R] = {};
 
-  /// Adds the rows of the calling warp in `block`; w: the row of the calling thread.
-  PIVOT_DEVICE void add(const Cta<L>& cta, int block, const RowSource& source, const Unit<L>& w,
-                        int columns) {
-    const int halves = columns > kWarp ? 1 : 2, half = halves == 2 ? cta.lane / 16 : 0;
-    const int column = (halves == 2 ? cta.lane % 16 : cta.lane) * 2;
+  /// Adds the rows of the calling warp in `block`; w: the row of the calling thread. A lane owns four
+  /// columns of u, so that 4 or 2 rows are added at a time.
+  template <bool kBf16>
+  PIVOT_DEVICE void add_rows(const Cta<L>& cta, int block, const RowSource& source, const Unit<L>& w,
+                             int columns) {
+    constexpr int kAhead = 8;
+    const int lanes = columns / 4, step = kWarp / lanes, own = cta.lane / lanes;
     const int first = cta.rows.first + block * L::kBlockRows + cta.warp * L::kWarpRows;
-    PIVOT_UNROLL_8
-    for (int k = 0; k < kWarp; k += halves) {
-      const int row = k + half;
-      const Pair u = source.pair(first + row, column);
+    PIVOT_ROLLED
+    for (int k = 0; k < kWarp; k += kAhead * step) {
+      RawQuad raw[kAhead];
       PIVOT_UNROLL
-      for (int j = 0; j < L::R; ++j) {
-        const float x = shuffle_from(w[0][j], row);
-        element[j].x = fmaf(x, u.x, element[j].x);
-        element[j].y = fmaf(x, u.y, element[j].y);
+      for (int i = 0; i < kAhead; ++i)
+        raw[i] = source.template quad<kBf16>(first + k + i * step + own, cta.lane % lanes * 4);
+      PIVOT_UNROLL
+      for (int i = 0; i < kAhead; ++i) {
+        const Pair low = raw[i].template pair<kBf16>(0), high = raw[i].template pair<kBf16>(1);
+        PIVOT_UNROLL
+        for (int j = 0; j < L::R; ++j) {
+          const float x = shuffle_from(w[0][j], k + i * step + own);
+          element[j].x = fmaf(x, low.x, element[j].x);
+          element[j].y = fmaf(x, low.y, element[j].y);
+          element[j].z = fmaf(x, high.x, element[j].z);
+          element[j].w = fmaf(x, high.y, element[j].w);
+        }
       }
     }
+  }
+  PIVOT_DEVICE void add(const Cta<L>& cta, int block, const RowSource& source, const Unit<L>& w,
+                        int columns) {
+    if (source.bf16) {
+      add_rows<true>(cta, block, source, w, columns);
+    } else {
+      add_rows<false>(cta, block, source, w, columns);
+    }
+  }
+
+  /// Over the lanes that own the same columns: 8 apart, and with more than 32 columns 16.
+  static PIVOT_DEVICE float over_lanes(float x, int lanes) {
+    if (lanes == 8) x += shuffle_xor(x, 8);
+    return x + shuffle_xor(x, 16);
   }
 
   /// out [R][columns] = scale * sum.
   PIVOT_DEVICE void store(const Cta<L>& cta, float* out, int columns, float scale) const {
-    const bool halves = columns <= kWarp;
-    const int column = (halves ? cta.lane % 16 : cta.lane) * 2;
+    const int lanes = columns / 4;
     PIVOT_UNROLL
     for (int j = 0; j < L::R; ++j) {
-      Pair x = element[j];
-      if (halves) x = {x.x + shuffle_xor(x.x, 16), x.y + shuffle_xor(x.y, 16)};
-      float* place = cta.scratch + (cta.warp * L::R + j) * columns + column;
-      if (!halves || cta.lane < 16) {
-        place[0] = x.x;
-        place[1] = x.y;
-      }
+      const Quad x = {over_lanes(element[j].x, lanes), over_lanes(element[j].y, lanes),
+                      over_lanes(element[j].z, lanes), over_lanes(element[j].w, lanes)};
+      float* place = cta.scratch + (cta.warp * L::R + j) * columns + cta.lane * 4;
+      if (cta.lane < lanes) *reinterpret_cast<Quad*>(place) = x;
     }
     cta_sync();
     for (int e = thread_index(); e < L::R * columns; e += L::kThreads) {
@@ -190,50 +245,78 @@ using GramSum = std::conditional_t<L::kQuad, OuterSum<L, L::R, true>, SmallGram<
 
 /// The thread's elements weight(i, c) into the stage, this warp's rows beginning at row `place` of it.
 template <class L, class Weight>
-PIVOT_DEVICE void write_weights(const Cta<L>& cta, const Stage<L>& stage, int place, Weight weight) {
+PIVOT_DEVICE void write_weights(const Cta<L>& cta, const Stage& stage, int place, Weight weight) {
   PIVOT_UNROLL
   for (int i = 0; i < L::kUnitRows; ++i) {
-    float* row = stage.weights + (place + unit_row<L>(i, cta.lane)) * Stage<L>::kWeightStride;
+    const int row = place + unit_row<L>(i, cta.lane);
     PIVOT_UNROLL
-    for (int c = 0; c < L::kCols; ++c) row[cta.column(c)] = weight(i, c);
+    for (int c = 0; c < L::kCols; c += 2)
+      stage.weights.set(row, cta.column(c), Pair{weight(i, c), weight(i, c + 1)});
   }
 }
 
-/// Rows of `source` into the stage.
-template <class L>
-PIVOT_DEVICE void write_values(const Cta<L>& cta, const Stage<L>& stage, const RowSource& source,
+/// Rows of `source` into the stage; bf16 numbers are their first term.
+template <class L, bool kBf16>
+PIVOT_DEVICE void write_values(const Cta<L>& cta, const Stage& stage, const RowSource& source,
                                int first_row) {
-  // A thread takes pairs of one column.
-  const int bits = 4 + ((cta.stride - kRowPadding) >> 6);
-  const int column = (thread_index() & ((1 << bits) - 1)) * 2;
-  PIVOT_UNROLL_8
-  for (int row = thread_index() >> bits; row < kStageRows; row += L::kThreads >> bits) {
-    const Pair x = source.pair(first_row + row, column);
-    stage.values[row * cta.stride + column] = x.x;
-    stage.values[row * cta.stride + column + 1] = x.y;
+  constexpr int kMost = kStageRows * kMaxHeadDim / (4 * L::kThreads);
+  const int bits = 3 + ((cta.stride - kRowPadding) >> 6), step = L::kThreads >> bits;
+  const int column = (thread_index() & ((1 << bits) - 1)) * 4;
+  RawQuad raw[kMost];
+  PIVOT_UNROLL
+  for (int i = 0; i < kMost; ++i) {
+    const int row = (thread_index() >> bits) + i * step;
+    if (row < kStageRows) raw[i] = source.template quad<kBf16>(first_row + row, column);
+  }
+  PIVOT_UNROLL
+  for (int i = 0; i < kMost; ++i) {
+    const int row = (thread_index() >> bits) + i * step;
+    if (row >= kStageRows) continue;
+    if constexpr (kBf16) {
+      *reinterpret_cast<PackedQuad*>(stage.values.at(0, row, column)) = {raw[i].word[0], raw[i].word[1]};
+    } else {
+      stage.values.set(row, column, raw[i].template pair<false>(0));
+      stage.values.set(row, column + 2, raw[i].template pair<false>(1));
+    }
   }
 }
 
-/// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), u comes from
-/// `source`, or is the weight itself (`source` null: the Gram matrix). All threads of the CTA call it
-/// together.
-template <class L, class Outer, class Write>
-PIVOT_DEVICE void add_block(const Cta<L>& cta, Outer& sum, int block, const RowSource* source, Write write) {
-  Stage<L> stage = make_stage(cta);
+/// Adds one block: write(stage, place) stages the weights of the calling warp (write_weights), `stage_values`
+/// what they are multiplied with, `add` adds the stage. All threads of the CTA call it together.
+template <class L, class Write, class Values, class Add>
+PIVOT_DEVICE void for_stages(const Cta<L>& cta, int block, Write write, Values stage_values, Add add) {
+  const Stage stage = make_stage(cta);
   PIVOT_ROLLED
   for (int first = 0; first < L::kBlockRows; first += kStageRows) {
     const int place = cta.warp * L::kWarpRows - first;
     if (place >= 0 && place < kStageRows) write(stage, place);
-    if (source) write_values(cta, stage, *source, cta.rows.first + block * L::kBlockRows + first);
+    stage_values(stage, cta.rows.first + block * L::kBlockRows + first);
     cta_sync();
-    Stage<L> operands = stage;
-    if (!source) {
-      operands.values = stage.weights;
-      operands.value_stride = Stage<L>::kWeightStride;
-    }
-    sum.add(cta, operands, source ? cta.stride - kRowPadding : L::R);
+    add(stage);
     cta_sync();
   }
+}
+
+/// u comes from `source`, or is the weight itself (`source` null: the Gram matrix).
+template <class L, class Outer, class Write>
+PIVOT_DEVICE void add_block(const Cta<L>& cta, Outer& sum, int block, const RowSource* source, Write write) {
+  const int columns = source ? cta.stride - kRowPadding : L::R;
+  const auto values = [&](const Stage& stage, int row) {
+    if (!source) return;
+    if (source->bf16) {
+      write_values<L, true>(cta, stage, *source, row);
+    } else {
+      write_values<L, false>(cta, stage, *source, row);
+    }
+  };
+  for_stages(cta, block, write, values, [&](const Stage& stage) {
+    const Terms& u = source ? stage.values : stage.weights;
+    if (source && source->bf16) {
+      sum.template add<1>(cta, stage.weights, u, columns);
+    } else {
+      sum.template add<kTerms>(cta, stage.weights, u, columns);
+    }
+  });
 }
 
 /// Adds one block of rows of `source` with the weights that the threads hold.
@@ -241,7 +324,7 @@ template <class L, class Sum>
 PIVOT_DEVICE void add_rows(const Cta<L>& cta, Sum& sum, int block, const RowSource& source,
                            const Unit<L>& weights) {
   if constexpr (L::kQuad) {
-    add_block(cta, sum, block, &source, [&](const Stage<L>& stage, int place) {
+    add_block(cta, sum, block, &source, [&](const Stage& stage, int place) {
       write_weights(cta, stage, place, [&](int i, int c) { return weights[i][c]; });
     });
   } else {

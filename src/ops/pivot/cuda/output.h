@@ -34,7 +34,7 @@ pivot_output(PivotArgs p) {
   const int real = real_tokens(p, b);
   cta.rows = {0, blocks, real, p.tokens};
   const RowTarget out = row_target(p, p.out, b, h);
-  load_matrix(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
               p.log_scale);
   load_side_matrix(cta, p, 0, problem, cta.matrix[1]);
   const Tiles<L, false> tiles{row_source(p, p.q, b, h, real), p.clamp, p.pivots};

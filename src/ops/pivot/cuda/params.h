@@ -24,6 +24,7 @@ struct PivotArgs {
   // shapes
   int batch, heads, tokens, pivots, head_dim, padded_dim;
   int bf16;
+  int wide;  // rows of all tokens can be read four numbers at a time
   // problem
   Mode mode;
   int half_iterations;  // truncated and reference

@@ -187,7 +187,7 @@ PIVOT_DEVICE float probability(const Tiles<L, false>&, float s, float point, con
 /// Stages p of one block.
 template <class L, bool kResident>
 PIVOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block,
-                                      const Unit<L>& s, const float (&point)[L::kCols], const Stage<L>& stage,
+                                      const Unit<L>& s, const float (&point)[L::kCols], const Stage& stage,
                                       int place) {
   RowNorm norm[L::kUnitRows];
   PIVOT_UNROLL
@@ -215,7 +215,7 @@ PIVOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, kResident>& tiles, const
                             const RowSource* source, Outer& sum) {
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     if constexpr (L::kQuad) {
-      add_block(cta, sum, block, source, [&](const Stage<L>& stage, int place) {
+      add_block(cta, sum, block, source, [&](const Stage& stage, int place) {
         write_probabilities(cta, tiles, block, s, point, stage, place);
       });
     } else {

@@ -32,7 +32,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 class Padded {
  public:
   Padded(const Inputs& in, const std::vector<float>* values)
-      : in_(in), row_(in.head_dim + 2), rows_(in.tokens + 3) {
+      : in_(in), row_(in.head_dim + in.row_padding), rows_(in.tokens + 3) {
     memory_.assign(static_cast<size_t>(in.batch * in.heads * rows_ * row_) * (in.bf16 ? 1 : 2), 0xffff);
     if (!values) return;
     for (int64_t i = 0; i < static_cast<int64_t>(values->size()); ++i) write(place(i), (*values)[i]);

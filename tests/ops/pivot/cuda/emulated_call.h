@@ -22,6 +22,7 @@ struct Inputs {
   std::vector<float> q, k, v, d_out, z, sigma;
   std::vector<float> kappa;  // [2, heads]; empty: marginals are held
   bool gradients = true;     // else forward alone, as in evaluation
+  int64_t row_padding = 4;   // numbers behind each token; with 2 rows are not aligned to four of them
 };
 
 struct Results {
@@ -33,7 +34,7 @@ struct Results {
 /// A part with clusters, and with the shared memory of the largest parts.
 constexpr Device kLargeDevice{8, 227 << 10};
 
-/// Tensors get an odd-looking layout (head_dim + 2 numbers a token, more rows than tokens) and NaN wherever
+/// Tensors get an odd-looking layout (numbers behind each token, more rows than tokens) and NaN wherever
 /// nothing should be read; outputs and work memory begin as NaN. `change` may alter the plan. Throws
 /// std::runtime_error when the core refuses or writes beside a tensor.
 Results run_emulated(const Inputs& inputs, const Device& device = kLargeDevice,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csetjmp>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -275,6 +276,10 @@ unsigned char* shared_memory(int rank) {
   return cluster->ctas[rank].shared.data();
 }
 
+size_t shared_bytes() {
+  return current->cta->shared.size();
+}
+
 void cta_barrier(const char* file, int line) {
   if (meet(file, line)) arrive(current->cta->barrier);
 }
@@ -353,6 +358,22 @@ void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
       sum += static_cast<double>(half_of(x, k % 2)) * half_of(y, k % 2);
     }
     c[i] = static_cast<float>(sum);
+  }
+}
+
+// ldmatrix.x4.trans: word m of lane 4 g + q has column g of rows 2q and 2q + 1 of matrix m.
+void load_transposed(uint32_t (&words)[4], const void* row) {
+  const unsigned char* memory = emulator::shared_memory(emulator::cluster_rank());
+  const uint32_t offset = static_cast<uint32_t>(static_cast<const unsigned char*>(row) - memory);
+  if (offset % 16 != 0 || offset + 16 > emulator::shared_bytes())
+    std::terminate();
+  const uint32_t* all = emulator::warp_exchange(&offset, 1);
+  const int lane = emulator::thread_index() % 32, g = lane / 4, q = lane % 4;
+  for (int m = 0; m < 4; ++m) {
+    uint16_t pair[2];
+    for (int i = 0; i < 2; ++i)
+      std::memcpy(&pair[i], memory + all[(8 * m + 2 * q + i) * emulator::kWarpWords] + 2 * g, sizeof pair[i]);
+    words[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;
   }
 }
 

@@ -53,6 +53,7 @@ int cta_index();
 int cluster_rank();
 int cluster_size();
 unsigned char* shared_memory(int rank);
+size_t shared_bytes();
 void cta_barrier(const char* file, int line);
 void cluster_barrier(const char* file, int line);
 /// Publishes `count` words of this lane, waits for the warp, returns the words of all lanes: word w of lane l
@@ -95,6 +96,8 @@ float shuffle_xor(float value, int mask);
 float shuffle_from(float value, int lane);
 uint32_t pack_bf16(float low, float high);
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+/// Ends the program over an address that is not in the CTA's shared memory or not 16-byte aligned.
+void load_transposed(uint32_t (&words)[4], const void* row);
 
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
