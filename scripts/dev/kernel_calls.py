@@ -4,7 +4,7 @@
 
 Every phase of every kernel (kernel_shapes.py): cycles of one warp through its code, each loop as often as the shape runs it
 (kernel_cycles.py), and cycles that its instructions keep each pipe of the multiprocessor busy with all the warps that are
-resident; the larger counts. Times the phases a CTA goes through, times waves of CTAs.
+resident, which are taken to share it without loss; the larger counts. Times the phases a CTA goes through, times waves of CTAs.
 
 Not seen: launch latencies (about 1 us a kernel in a captured graph), bank conflicts, the instruction cache, clusters that do not
 fit a GPC, passes that differ between problems. +-50 %; a ratio of two versions is better. The floor is bytes over bandwidth.
@@ -35,12 +35,13 @@ def power_of_two(x):
 def plan(task, passes):
     """What core.cpp plans for a task, and the numbers that TRIPS asks for."""
     problems, tokens, pivots = shapes.SHAPES[task]
-    wide = pivots == 64 and tokens > 8 * 64 * 4
     v = shapes.layout(pivots)
+    wide = pivots in shapes.WIDE and tokens > v.units * v.block
     v.problems, v.tokens, v.passes, v.heads, v.wide_solver = problems, tokens, passes, shapes.HEADS[task], wide
     v.batch = problems // v.heads
     v.rows = -(-tokens // v.block)
-    v.stream_cluster, v.splits = min(8, power_of_two(v.rows)), min(8, v.rows)
+    v.stream_cluster = min(8, power_of_two(v.rows / shapes.STREAM_BLOCKS))
+    v.splits = min(shapes.MOST_SPLITS, -(-v.rows // shapes.STREAM_BLOCKS))
     v.redo = max(1, shapes.MULTIPROCESSORS * max(1, 512 // v.t) // v.stream_cluster)
     return v
 
@@ -59,7 +60,7 @@ def launch(v, label):
     elif label == "redo":
         ctas = v.redo * v.stream_cluster
     elif label == "F2":
-        ctas = v.problems * v.rows
+        w.blocks, ctas = -(-v.rows // v.splits), v.problems * v.splits
     elif label in ("B1", "B2"):
         w.c, w.blocks = v.stream_cluster, -(-v.rows // v.stream_cluster)
         ctas = v.problems * w.c
@@ -115,14 +116,14 @@ def floor(task):
 
 def print_table(kernels):
     print("| task | passes |" + "".join(f" {label} |" for label, *_ in KERNELS) +
-          " forward | aim | forward + backward | aim | bandwidth floor | flash softmax |")
-    print("| --- " * (len(KERNELS) + 8) + "|")
+          " forward | forward + backward | aim | bandwidth floor | flash softmax |")
+    print("| --- " * (len(KERNELS) + 7) + "|")
     for task in shapes.SHAPES:
         for passes in (3, 8):
             times = [us for _, us, *_ in rows(kernels, task, passes)]
             cells = [f"{us:.0f}" for us in times]
             aim = shapes.AIMS[task][passes == 8]
-            print(f"| {task} | {passes} | {' | '.join(cells)} | {sum(times[:FORWARD]):.0f} | | {sum(times):.0f} | {aim} | "
+            print(f"| {task} | {passes} | {' | '.join(cells)} | {sum(times[:FORWARD]):.0f} | {sum(times):.0f} | {aim} | "
                   f"{floor(task)[1]:.0f} | {shapes.FLASH[task]} |")
 
 
@@ -152,6 +153,8 @@ def main():
         print_detail(kernels, options.detail, options.passes)
     else:
         print_table(kernels)
+    if stale := list(kernel_model.stale_data(all_kernels=not options.detail)):
+        sys.exit("\n".join(["kernel_calls: kernel_shapes.py is stale", *stale]))
 
 
 if __name__ == "__main__":

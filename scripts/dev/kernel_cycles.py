@@ -67,7 +67,7 @@ def functions_of(path):
     """[(line, name)] of the device functions and kernels of a source file."""
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
-        match = re.match(r"\s*(?:explicit )?PIVOT_DEVICE\b.*?(\w+)\(", line) or re.match(r"(pivot_\w+)\(PivotArgs", line)
+        match = re.match(r"\s*(?:explicit |static )?PIVOT_DEVICE\b.*?(\w+)\(", line) or re.match(r"(pivot_\w+)\(PivotArgs", line)
         if match:
             found.append((number, match.group(1)))
     return found

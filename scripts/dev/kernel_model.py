@@ -12,6 +12,19 @@ import kernel_shapes as shapes
 
 TEXT = {path.name: path.read_text().splitlines() for path in machine.SOURCES.glob("*.h")}
 PLACES = machine.Places()
+USED = set()  # lines of TRIPS
+
+
+def stale_data(all_kernels):
+    """What kernel_shapes.py says and the sources do not have, or with `all_kernels` no kernel's code."""
+    lines = [line for file in TEXT.values() for line in file]
+    names = {name for functions in PLACES.files.values() for _, name in functions}
+    yield from (f"NEVER: no function {name}" for name in (shapes.NEVER | shapes.NEVER_STREAMED) - names)
+    yield from (f"SHARES: no line has {text}" for _, _, text, _ in shapes.SHARES if not any(re.search(text, line) for line in lines))
+    yield from (f"ENDS: no line has {text}" for _, text in shapes.ENDS if not any(text in line for line in lines))
+    yield from (f"WARPS: no function {f}" for f, _ in shapes.WARPS if not any(re.fullmatch(f, name) for name in names))
+    if all_kernels:
+        yield from (f"TRIPS: no loop {text} of {f}" for n, (f, text, _) in enumerate(shapes.TRIPS) if n not in USED)
 
 
 def path_of(instruction):
@@ -65,8 +78,9 @@ class Loop:
         self.path, self.function, self.place, self.text = statement(body)
 
     def iterations(self, v):
-        for function, text, count in shapes.TRIPS:
+        for number, (function, text, count) in enumerate(shapes.TRIPS):
             if re.fullmatch(function, self.function) and text in self.text:
+                USED.add(number)
                 return count(v)
         sys.exit(f"kernel_calls: no line of TRIPS for the loop of {self.function}: {self.text.strip()}")
 
@@ -99,7 +113,9 @@ class Kernel:
         self.loops = [Loop(first, last, instructions[first:last + 1]) for first, last in sorted(found.items())]
         self.parts = self.assign(labels)
         running = {index for indices in self.parts.values() for index in indices}
-        self.loops = [o for o in self.loops if o.function not in shapes.NEVER and sum(n in running for n in range(o.first, o.last + 1)) > o.size / 4]
+        # A loop whose code mostly does not run is none that the shapes go through, but for the kernel's own.
+        self.loops = [o for o in self.loops if o.function not in shapes.NEVER and (
+            o.function == self.kind or sum(n in running for n in range(o.first, o.last + 1)) > o.size / 4)]
 
     def assign(self, labels):
         """{(phase, share): [index, ...]} of the instructions that run at all."""
@@ -149,7 +165,9 @@ class Kernel:
             latency, busy = result[phase][0], result[phase][1]
             result[phase][0] = latency + share * self.latency(indices, times)
             for index in indices:
-                count = share * math.prod(times[loop] for loop in self.loops if loop.first <= index <= loop.last)
+                functions = [PLACES.function(*place) for place in path_of(self.instructions[index])]
+                active = min([share_of(v) for names, share_of in shapes.WARPS for f in functions if re.fullmatch(names, f)], default=1)
+                count = share * active * math.prod(times[loop] for loop in self.loops if loop.first <= index <= loop.last)
                 for pipe, table in shapes.PIPES.items():
                     cycles = 1 if pipe == "issue" else table.get(self.instructions[index].opcode, 0) * self.width(index)
                     busy[pipe] += count * cycles * warps * (1 if pipe.endswith("SM") else 0.25)

@@ -16,6 +16,9 @@ FLASH = {"listops": 649, "text": 2596, "retrieval": 2596, "image": 325, "pathfin
 MULTIPROCESSORS, GHZ, BYTES_PER_US = 132, 1.755, 3.35e6
 REGISTERS, THREADS, SHARED = 65536, 2048, 227 << 10
 STAGE, HEAD_DIM, UNROLL = 64, 32, 8
+# Of core.cpp: blocks that a CTA of a streamed kernel has before the cluster grows; splits.
+STREAM_BLOCKS, MOST_SPLITS = 4, 4
+WIDE = (32, 64)  # pivots of which a resident solver with 16 warps exists
 
 # Cycles that an instruction of a warp keeps a pipe busy: one of the four of a multiprocessor, or (SM) the one that they share.
 PIPES = {
@@ -47,26 +50,20 @@ TRIPS = [
     ("for_blocks|load_tiles", "u < L::kUnits", lambda v: v.units),
     ("for_blocks", "b < cta.rows.blocks", lambda v: v.blocks),
     ("for_stages", "first < L::kBlockRows", lambda v: v.block / STAGE),
-    ("add_tiles", "k < kStageRows", lambda v: STAGE / 16),
-    ("add|store", "i < kTiles", lambda v: tiles(v)),
+    ("add_block", "k < kStageRows", lambda v: STAGE / 16),
     ("add_rows", "k < kWarp", lambda v: 1),
-    (".*", "while ((row", lambda v: 2),
     ("store", "e < L::R * columns", lambda v: v.r * v.d / v.t),
     ("reduce_columns", "r = 0; r < cta.ranks", lambda v: v.c),
-    ("reduce_columns|reduce_partials", "r = 1; r < cta.ranks", lambda v: v.c - 1),
-    ("reduce_partials", "e < count", lambda v: max(1, v.r * max(v.r, v.d) / (v.c * v.t))),
+    ("reduce_columns", "r = 1; r < cta.ranks", lambda v: v.c - 1),
+    ("reduce_partials", "e < count", lambda v: max(1, v.r * max(v.r, v.d) / (4 * v.c * v.t))),
     ("solve", "exact || t < schedule.updates", lambda v: 1),  # the phases say how often
-    ("solve", "k < end", lambda v: v.across),
-    ("evaluate", "while (true)", lambda v: 1),
+    ("solve", "k < end", lambda v: min(16, v.r)),
     ("clear_shared", "j < L::R", lambda v: 1),
     ("keep_solution|mass_gradient", "e < 2 * dim", lambda v: 1),
     ("mass_gradient", "d < dim && j < pivots", lambda v: v.d / min(32, v.t // v.r)),
-    ("load_gluing", "side < 2", lambda v: 2),
     ("pivot_reduce", "term < 2", lambda v: 2 * v.batch * v.splits / 8),
     ("pivot_reduce", "which < 2", lambda v: 1),
     ("pivot_reduce", "group < groups", lambda v: 8),
-    ("pivot_solve", "first * p.clusters", lambda v: -(-2 * v.problems // v.redo // 8)),
-    ("pivot_solve", "i < kLook", lambda v: 8),
 ]
 
 
@@ -75,19 +72,16 @@ def shared_bytes(v, label):
     row = v.d + 4
     fixed = v.warps * (v.r + 2) + 17 * (v.r + 2) + 18 * v.r + 2 * v.t + 32
     matrices = 1 if label in ("F1", "redo") else 2
-    scratch = 0 if label == "F2" else STAGE * (v.r + 4 + row)
+    matrix = 1.5 * v.r * (v.d + 8) if v.quad else v.r * row
+    scratch = v.r * row * v.quad if label == "F2" else 1.5 * STAGE * (v.r + v.d + 16) if v.quad else STAGE * (v.r + v.d + 8)
     scores = 64 * v.t if label == "F1" and v.wide else 0
-    return 2048 if label == "B4" else 4 * (fixed + matrices * v.r * row + scratch + scores)
-
-
-def tiles(v):
-    return -(-(v.r // 16) * (v.r // 16 + 1) // v.warps)
+    return 2048 if label == "B4" else 4 * (fixed + matrices * matrix + scratch + scores)
 
 
 # Functions that do not run in these calls.
 NEVER = {"largest_exponents", "first_pivot_update", "truncated_step", "adjoint_fixed", "row_dot", "step_back", "keep_nothing",
          "adjoint_of_nothing", "place_constant", "reduce_relaxation", "weigh_rows", "any_starving"}
-NEVER_STREAMED = {"solve_side"}  # nothing is flagged
+NEVER_STREAMED = {"solve_side"}  # nothing is flagged, and at these shapes a cluster looks at all its flags in one round
 # (kernel, function, source text, weight): lines that run as often as the weight says: 0 float32 tokens, other modes, relaxed
 # marginals; 0.5 what one side of the two does.
 SHARES = [
@@ -103,6 +97,10 @@ SHARES = [
 # Lines of a function behind this text do not run.
 ENDS = [("score_gradient", "if (p.mode == Mode::exact) return;"), ("target_at", "if (!(kappa > 0)) return {0, 0, 0};"),
         ("sure_gain", "if (!(kappa > 0)) return column_sum")]
+
+# (function, share of a CTA's warps that run it): the others wait, and keep no pipe busy.
+WARPS = [("eliminate", lambda v: min(256, v.t) / v.t), ("show_column", lambda v: min(1, 16 / v.t * 2)), ("decide|propose", lambda v: 1 / v.warps),
+         ("add", lambda v: 1 if not v.quad else min(1, (v.r // 16) * (v.r // 16 + 1) / 2 / v.warps))]
 
 # Phases of a kernel: the first that fits, by functions in the call path (all of them; "!" none of them), and how often a CTA runs it.
 PHASES = {

@@ -212,7 +212,7 @@ PIVOT_DEVICE void adjoint_of_nothing(const Cta<L>& cta, const PivotArgs& p, int 
 }
 
 template <class L>
-PIVOT_KERNEL(L::kThreads, 1)
+PIVOT_KERNEL(L::kThreads, kSweepCtas<L>)
 pivot_adjoint(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
   const int problem = cta_index() / cta.ranks, b = problem / p.heads, h = problem % p.heads;
@@ -223,8 +223,8 @@ pivot_adjoint(PivotArgs p) {
     return;
   }
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, false);
-  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
-              p.log_scale);
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
+               p.head_dim, p.log_scale);
   load_side_matrix(cta, p, p.side, problem, cta.matrix[1]);
   cluster_sync();  // every CTA runs before a peer writes to its shared memory
   AdjointSide<L> side{{row_source(p, p.side ? p.k : p.q, b, h, real), p.clamp, p.pivots},

@@ -67,7 +67,7 @@ PIVOT_DEVICE void score_gradient(const Cta<L>& cta, const PivotArgs& p, const Ti
 }
 
 template <class L>
-PIVOT_KERNEL(L::kThreads, 1)
+PIVOT_KERNEL(L::kThreads, kSweepCtas<L>)
 pivot_apply(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
   const int problems = p.batch * p.heads;
@@ -77,8 +77,8 @@ pivot_apply(PivotArgs p) {
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
   cta.rows.real = real;
-  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
-              p.log_scale);
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
+               p.head_dim, p.log_scale);
   load_side_matrix(cta, p, side, problem, cta.matrix[1]);
   Tiles<L, false> tiles{row_source(p, side ? p.k : p.q, b, h, real), p.clamp, p.pivots};
   const RowSource gradient = row_source(p, side ? p.v : p.d_out, b, h, real);

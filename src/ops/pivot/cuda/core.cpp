@@ -12,7 +12,10 @@
 namespace lotformer::ops::pivot::cuda {
 namespace {
 
-constexpr int kRows = 6, kMaxCluster = 8, kMaxSplits = 8, kDimStep = 32, kMaxHeadDim = 64;
+constexpr int kRows = 6, kMaxCluster = 8, kMaxSplits = 4, kDimStep = 32, kMaxHeadDim = 64;
+// Blocks that a CTA takes in turn before more CTAs share a side: what each of them does before the first
+// block costs about as much as a few blocks.
+constexpr int kLeastBlocks = 4;
 constexpr int kBusyThreads = 512;  // of streamed solvers, that a multiprocessor has registers for
 constexpr int64_t kMaxTokens = int64_t{1} << 24, kMaxProblems = int64_t{1} << 22, kMaxHalfIterations = 100000;
 
@@ -206,19 +209,20 @@ Plan make_plan(const Problem& p, const Device& device) {
   plan.padded_dim = padded(p.head_dim);
   const KernelSet& set = table_row(plan.row);
   const int largest = std::min(device.max_cluster, kMaxCluster);
-  for (int i = 0; i < 2 && plan.resident < 0; ++i) {
+  for (int i = 0; i < 2; ++i) {
     const KernelShape& shape = set.resident[i];
     if (!shape.kernel || shape.shared_bytes(plan.padded_dim) > device.shared_bytes) continue;
     const int cluster = power_of_two(divide_up(p.tokens, shape.rows));
-    if (cluster > largest) continue;
+    if (cluster > largest || (plan.resident >= 0 && cluster >= plan.cluster)) continue;
     plan.resident = i;
     plan.cluster = cluster;
   }
   const int64_t blocks = divide_up(p.tokens, set.streamed.rows);
-  plan.stream_cluster = std::min(power_of_two(blocks), largest);
+  const int64_t shares = divide_up(blocks, kLeastBlocks);
+  plan.stream_cluster = std::min(power_of_two(shares), largest);
   const int ctas = device.multiprocessors * std::max(kBusyThreads / set.streamed.threads, 1);
   plan.redo_clusters = std::max(ctas / plan.stream_cluster, 1);
-  plan.splits = static_cast<int>(std::min<int64_t>(blocks, kMaxSplits));
+  plan.splits = static_cast<int>(std::min<int64_t>(shares, kMaxSplits));
   return plan;
 }
 
@@ -253,8 +257,7 @@ std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, bo
     args.clusters = std::min(args.clusters, plan.redo_clusters);
   }
   if (error.empty()) error = run(set.streamed, args.clusters, plan.stream_cluster, args, stream);
-  if (error.empty())
-    error = run(set.output, problems * divide_up(p.tokens, set.output.rows), 1, args, stream);
+  if (error.empty()) error = run(set.output, problems * plan.splits, 1, args, stream);
   return error;
 }
 

@@ -74,6 +74,7 @@ struct Plan {
   /// Clusters of the streamed solver that look for flagged problems: about what the device holds at once.
   /// Changes no bit of a result.
   int redo_clusters = 1;
+  /// CTAs of F2 and B3 that share a side.
   int splits = 1;
   int padded_dim = 32;
 };

@@ -11,7 +11,7 @@
 //                                     memory
 //   cluster_peer(p, rank)             the address that p, in shared memory, has in another CTA of the cluster
 //   shuffle_xor, shuffle_from         exchange inside a warp, all 32 lanes
-//   exp2_fast, log2_fast, divide_fast approximate, subnormal results are 0
+//   exp2_fast, log2_fast, invert_fast approximate, subnormal results are 0
 //   mma_bf16, pack_bf16               m16n8k16 product of bf16 pairs with float32 accumulation; round to
 //                                     nearest even
 //   load_transposed                   four 8 x 8 matrices of 16-bit numbers from shared memory, transposed

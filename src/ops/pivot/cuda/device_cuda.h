@@ -72,8 +72,10 @@ PIVOT_DEVICE float log2_fast(float x) {
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-PIVOT_DEVICE float divide_fast(float a, float b) {
-  return __fdividef(a, b);
+PIVOT_DEVICE float invert_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 PIVOT_DEVICE uint32_t pack_bf16(float low, float high) {
   uint32_t pair;

@@ -64,9 +64,9 @@ struct Cta {
   Shared<L>& shared;
   // R >= 16: [3][R][padded_dim + kTermPadding], the bf16 terms of a matrix (products.h); else [R][stride].
   float* matrix[2];
-  float* scratch;    // of outer_sum.h, system.h and mass_gradient (adjoint.h)
-  float* scores;     // of the resident solver where L::kInShared (tiles.h)
-  int stride;        // padded_dim + kRowPadding
+  float* scratch;  // of outer_sum.h, system.h and mass_gradient (adjoint.h)
+  float* scores;   // of the resident solver where L::kInShared (tiles.h)
+  int stride;      // padded_dim + kRowPadding
   int lane, warp, rank, ranks, parity;
   RowRange rows;
 
@@ -182,10 +182,16 @@ PIVOT_DEVICE float* partial_sums(const Cta<L>& cta, const PivotArgs& p, int inde
 template <class L>
 PIVOT_DEVICE void reduce_partials(const Cta<L>& cta, const float* partial, float* result, int count) {
   cluster_sync();
+  const Quad* part = reinterpret_cast<const Quad*>(partial);
+  count /= 4;  // R is a multiple of 4
   for (int e = cta.rank * L::kThreads + thread_index(); e < count; e += cta.ranks * L::kThreads) {
-    float x = partial[e];
-    for (int r = 1; r < cta.ranks; ++r) x += partial[static_cast<int64_t>(r) * count + e];
-    result[e] = x;
+    Quad x[kMaxCluster];  // all of them under way at once
+    PIVOT_UNROLL
+    for (int r = 0; r < kMaxCluster; ++r) x[r] = r < cta.ranks ? part[r * count + e] : Quad{0, 0, 0, 0};
+    PIVOT_UNROLL
+    for (int r = 1; r < kMaxCluster; ++r)
+      x[0] = {x[0].x + x[r].x, x[0].y + x[r].y, x[0].z + x[r].z, x[0].w + x[r].w};
+    reinterpret_cast<Quad*>(result)[e] = x[0];
   }
   cluster_sync();
 }

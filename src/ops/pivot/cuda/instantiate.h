@@ -20,7 +20,8 @@ std::size_t shared_bytes(int padded_dim) {
   std::size_t scratch = scratch_floats<L>(padded_dim);
   if (kScratch == Scratch::matrix) scratch = L::kQuad ? L::R * (padded_dim + kRowPadding) : 0;
   if (kScratch == Scratch::stage_and_scores && L::kInShared) scratch += kResidentValues * L::kThreads;
-  return (sizeof(Shared<L>) + 15) / 16 * 16 + (Matrices * matrix_floats<L>(padded_dim) + scratch) * sizeof(float);
+  return (sizeof(Shared<L>) + 15) / 16 * 16 +
+         (Matrices * matrix_floats<L>(padded_dim) + scratch) * sizeof(float);
 }
 
 template <class L>
@@ -31,9 +32,11 @@ KernelShape resident_shape() {
 
 template <class L, class Wide>
 KernelSet make_kernel_set() {
+  // R <= 8: as many blocks as a thread has scores for would be as many copies of the code.
+  using Resident = std::conditional_t<L::kQuad, L, Layout<L::R, L::kWarps, true>>;
   KernelSet set{};
   set.pivots = L::R;
-  set.resident[0] = resident_shape<L>();
+  set.resident[0] = resident_shape<Resident>();
   if constexpr (Wide::kWarps != L::kWarps) set.resident[1] = resident_shape<Wide>();
   set.streamed = {pivot_solve<L, false>, L::kThreads, L::kBlockRows, shared_bytes<L, 1, Scratch::stage>};
   set.output = {pivot_output<L>, L::kThreads, L::kBlockRows, shared_bytes<L, 2, Scratch::matrix>};

@@ -20,7 +20,7 @@ struct KernelShape {
 
 struct KernelSet {
   int pivots;               // R: serves every number of pivots above the row before
-  KernelShape resident[2];  // in the order of preference; a null kernel ends the list
+  KernelShape resident[2];  // the first is preferred in clusters of the same size; null: there is none
   KernelShape streamed, output, adjoint, apply, reduce;
 };
 

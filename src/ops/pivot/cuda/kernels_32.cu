@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "instantiate.h"
 
-PIVOT_KERNEL_SET(32, 8, 8)
+PIVOT_KERNEL_SET(32, 8, 16)

@@ -23,8 +23,8 @@ constexpr float kLn2 = static_cast<float>(rules::kLn2);
 // After each row in shared memory, against bank conflicts: floats, and 16-bit numbers.
 constexpr int kRowPadding = 4, kTermPadding = 8;
 
-/// kInShared: the resident solver keeps the scores in shared memory, each thread its own: 16 warps have 128
-/// registers a thread only.
+/// kInShared: the resident solver keeps the scores in shared memory, each thread its own, and its blocks are
+/// a loop: 16 warps have 128 registers a thread only.
 template <int R_, int Warps_, bool kInShared_ = false>
 struct Layout {
   static constexpr bool kInShared = kInShared_;

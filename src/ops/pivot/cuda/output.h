@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// F2: O_i = p_i . W for the rows of one block, scores computed anew. Grid: problems x blocks. Padded rows are
+// F2: O_i = p_i . W, scores computed anew. Grid: problems x splits. Padded rows are
 // written as zeros; in mode reference there are none.
 #pragma once
 
@@ -24,26 +24,31 @@ PIVOT_DEVICE const float* plan_potentials(const PivotArgs& p, int ps, int side) 
   return p.potentials + (static_cast<int64_t>(ps) * (p.steps + 1) + at) * L::R;
 }
 
+/// CTAs of a backward kernel that share a multiprocessor, as far as registers go.
 template <class L>
-PIVOT_KERNEL(L::kThreads, 1)
+constexpr int kSweepCtas = L::R <= 64 ? 2 : 1;
+
+template <class L>
+PIVOT_KERNEL(L::kThreads, (L::R <= 64 ? 2 : 1))
 pivot_output(PivotArgs p) {
   Cta<L> cta = make_cta<L>(p, 2);
-  const int blocks = (p.tokens + L::kBlockRows - 1) / L::kBlockRows;
-  const int problem = cta_index() / blocks, block = cta_index() % blocks, b = problem / p.heads,
+  const int problem = cta_index() / p.splits, split = cta_index() % p.splits, b = problem / p.heads,
             h = problem % p.heads;
   const int real = real_tokens(p, b);
-  cta.rows = {0, blocks, real, p.tokens};
+  cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
+  cta.rows.real = real;
   const RowTarget out = row_target(p, p.out, b, h);
-  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
-              p.log_scale);
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
+               p.head_dim, p.log_scale);
   load_side_matrix(cta, p, 0, problem, cta.matrix[1]);
-  const Tiles<L, false> tiles{row_source(p, p.q, b, h, real), p.clamp, p.pivots};
-  Unit<L> s, weights;
-  scores(cta, tiles.x, block, p.clamp, p.pivots, s);
-  probabilities(cta, tiles, block, s, plan_potentials<L>(p, problem, 0), weights);
-  pivot_products(cta, weights, cta.matrix[1], [&](int i, int column, Pair x) {
-    const int row = cta.row(block, i);
-    out.store(row, column, row < real ? x : Pair{0, 0});
+  Tiles<L, false> tiles{row_source(p, p.q, b, h, real), p.clamp, p.pivots};
+  for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
+    Unit<L> weights;
+    probabilities(cta, tiles, block, s, plan_potentials<L>(p, problem, 0), weights);
+    pivot_products(cta, weights, cta.matrix[1], [&](int i, int column, Pair x) {
+      const int row = cta.row(block, i);
+      out.store(row, column, row < real ? x : Pair{0, 0});
+    });
   });
 }
 

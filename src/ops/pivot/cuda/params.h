@@ -37,7 +37,7 @@ struct PivotArgs {
   int only_flagged;  // solve: leave alone what is not flagged
   int clusters;      // streamed solve: how many share the sides
   int side;          // adjoint: which side
-  int splits;        // apply: CTAs a side of a problem
+  int splits;        // output, apply: CTAs a side of a problem
   // tensors
   RowTensor q, k, v, out, d_out, d_q, d_k, d_v;
   const float* z;          // pivots [heads, pivots, head_dim]

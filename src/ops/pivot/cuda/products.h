@@ -92,8 +92,7 @@ PIVOT_DEVICE void add_token_products(const Cta<L>& cta, const RowSource& x, int 
     PIVOT_UNROLL
     for (int k = 0; k < kSteps; ++k) {
       PIVOT_UNROLL
-      for (int i = 0; i < 2; ++i)
-        raw[k][i] = x.template quad<kBf16>(row[i], first + k * kMmaDepth + 4 * q);
+      for (int i = 0; i < 2; ++i) raw[k][i] = x.template quad<kBf16>(row[i], first + k * kMmaDepth + 4 * q);
     }
     PIVOT_UNROLL
     for (int k = 0; k < kSteps; ++k) {
@@ -111,8 +110,7 @@ PIVOT_DEVICE void add_token_products(const Cta<L>& cta, const RowSource& x, int 
         PackedQuad b[kTiles];
         PIVOT_UNROLL
         for (int t = 0; t < kTiles; ++t)
-          b[t] = *reinterpret_cast<const PackedQuad*>(
-              m.at(term, t * 8 + g, first + k * kMmaDepth + 4 * q));
+          b[t] = *reinterpret_cast<const PackedQuad*>(m.at(term, t * 8 + g, first + k * kMmaDepth + 4 * q));
         PIVOT_UNROLL
         for (int other = 0; other < (kBf16 ? 1 : kTerms - term); ++other) {
           PIVOT_UNROLL

@@ -267,8 +267,8 @@ PIVOT_DEVICE void solve_side(Cta<L>& cta, const PivotArgs& p, int ps) {
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
   clear_shared(cta, p, side, h);
-  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots, p.head_dim,
-              p.log_scale);
+  load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
+               p.head_dim, p.log_scale);
   cluster_sync();  // every CTA runs and has its shared memory in order, before a peer writes to it
   if (real == 0) {
     if (kResident && cta.rank == 0 && thread_index() == 0) p.flag[ps] = 0;

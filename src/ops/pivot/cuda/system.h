@@ -54,15 +54,17 @@ PIVOT_DEVICE void for_columns(const Cta<L>& cta, int n, F f) {
 template <class L>
 struct SystemGrid {
   static constexpr int kDown = L::R < 16 ? L::R : 16;
-  static constexpr int kAcross = L::kThreads / kDown < L::R ? L::kThreads / kDown : L::R;
+  static constexpr int kAcross = kDown;  // more threads for less elements each would take longer
   static constexpr int kRows = L::R / kDown, kColumns = L::R / kAcross;
+  static constexpr int kHolders = kDown * kAcross;
+  static constexpr int kThreads = kHolders > kWarp ? kHolders : kWarp;  // the others only wait
   int down, across;
-  bool used;  // small matrices leave threads over, which only wait
+  bool used;  // small matrices leave threads of the first warp over, which do what others do
 
   PIVOT_DEVICE SystemGrid()
       : down(thread_index() % kDown),
         across(thread_index() / kDown % kAcross),
-        used(thread_index() < kDown * kAcross) {}
+        used(thread_index() < kHolders) {}
   PIVOT_DEVICE int row(int a) const { return down + kDown * a; }
   PIVOT_DEVICE int column(int b) const { return across + kAcross * b; }
 };
@@ -75,7 +77,7 @@ struct SystemMemory {
   float* inverse_root;  // 1 / q [R]
   float* right;         // right-hand side of the scaled system [R]
   float* inverse;       // 1 / pivot [R]
-  float* shown;  // [2][kShown]: a column with 0 at its pivot, its right-hand side, its pivot; by its parity
+  float* shown;         // [2][kShown]: a column, its right-hand side, its pivot; by its parity
 
   explicit PIVOT_DEVICE SystemMemory(float* scratch)
       : root(scratch),
@@ -89,7 +91,7 @@ static_assert(4 * 4 + 2 * SystemMemory<Layout<4, 4>>::kShown <= scratch_floats<L
 
 /// 1 / d of a normal d to an ulp or two, without the branch of a division.
 PIVOT_DEVICE float reciprocal(float d) {
-  const float r = divide_fast(1.0f, d);
+  const float r = invert_fast(d);
   return fmaf(fmaf(-d, r, 1.0f), r, r);
 }
 
@@ -101,36 +103,34 @@ struct System {
   float m[Grid::kRows][Grid::kColumns];  // what is left of the column in hand has no meaning any more
   float y[Grid::kRows];                  // of the thread's rows; the threads of a row hold the same
 
-  /// Shows the others column k and its right-hand side. `b` is its place in the threads that hold it.
-  PIVOT_DEVICE void show_column(const SystemMemory<L>& memory, int k, int b) const {
-    if (!grid.used || grid.across != k % Grid::kAcross) return;
+  /// Shows the others column k, which stands in tile `a`, and its right-hand side.
+  PIVOT_DEVICE void show_column(const SystemMemory<L>& memory, int k, int a) const {
+    if (!grid.used || grid.column(a) != k) return;
     float* shown = memory.shown + (k & 1) * SystemMemory<L>::kShown;
     PIVOT_UNROLL
-    for (int a = 0; a < Grid::kRows; ++a) {
-      const bool pivot = grid.row(a) == k;
-      shown[grid.row(a)] = pivot ? 0.0f : m[a][b];
-      if (!pivot) continue;
-      shown[L::R] = y[a];
-      shown[L::R + 1] = m[a][b];
-    }
+    for (int i = 0; i < Grid::kRows; ++i) shown[grid.row(i)] = m[i][a];
+    if (grid.row(a) != k) return;
+    shown[L::R] = y[a];
+    shown[L::R + 1] = m[a][a];
   }
 
-  /// Takes column k, which everybody sees, out of all other rows. Columns before tile `first` are done. Row k
-  /// to the right of the pivot is column k below it. False when the pivot is not positive.
-  PIVOT_DEVICE bool eliminate(const SystemMemory<L>& memory, int k, int first) {
+  /// Takes column k, which everybody sees, out of all other rows. Columns before tile `a` are done. Row k to
+  /// the right of the pivot is column k below it. False when the pivot is not positive.
+  PIVOT_DEVICE bool eliminate(const SystemMemory<L>& memory, int k, int a) {
     const float* shown = memory.shown + (k & 1) * SystemMemory<L>::kShown;
     const float d = shown[L::R + 1], r = reciprocal(d), y_k = shown[L::R];
     float factor[Grid::kRows];
     PIVOT_UNROLL
-    for (int a = 0; a < Grid::kRows; ++a) {
-      factor[a] = -shown[grid.row(a)] * r;
-      y[a] = fmaf(factor[a], y_k, y[a]);
+    for (int i = 0; i < Grid::kRows; ++i) {
+      factor[i] = -shown[grid.row(i)] * r;
+      if (i == a && grid.row(i) == k) factor[i] = 0;
+      y[i] = fmaf(factor[i], y_k, y[i]);
     }
     PIVOT_UNROLL
-    for (int b = first; b < Grid::kColumns; ++b) {
-      const float row_k = shown[grid.column(b)];
+    for (int j = a; j < Grid::kColumns; ++j) {
+      const float row_k = shown[grid.column(j)];
       PIVOT_UNROLL
-      for (int a = 0; a < Grid::kRows; ++a) m[a][b] = fmaf(factor[a], row_k, m[a][b]);
+      for (int i = 0; i < Grid::kRows; ++i) m[i][j] = fmaf(factor[i], row_k, m[i][j]);
     }
     if (thread_index() == 0) memory.inverse[k] = r;
     return d > 0;
@@ -139,18 +139,20 @@ struct System {
   /// Gauss-Jordan elimination of the first n columns: the solution is y / pivot. False when a pivot is not
   /// positive. Ends without a barrier.
   PIVOT_DEVICE bool solve(const SystemMemory<L>& memory, int n) {
+    static_assert(Grid::kAcross == Grid::kDown, "column k stands in the tile of row k");
     bool positive = true;
     show_column(memory, 0, 0);
     PIVOT_UNROLL
-    for (int b = 0; b < Grid::kColumns; ++b) {
-      const int end = n < (b + 1) * Grid::kAcross ? n : (b + 1) * Grid::kAcross;
+    for (int a = 0; a < Grid::kRows; ++a) {
+      const int next = (a + 1) * Grid::kDown, end = n < next ? n : next;
       PIVOT_ROLLED
-      for (int k = b * Grid::kAcross; k < end; ++k) {
+      for (int k = a * Grid::kDown; k < end; ++k) {
         cta_sync();
-        positive = eliminate(memory, k, b) && positive;
-        if (k + 1 < end) show_column(memory, k + 1, b);
+        if (thread_index() >= Grid::kThreads) continue;
+        positive = eliminate(memory, k, a) && positive;
+        if (k + 1 < end) show_column(memory, k + 1, a);
       }
-      if (b + 1 < Grid::kColumns && end < n) show_column(memory, end, b + 1);
+      if (a + 1 < Grid::kRows && next < n) show_column(memory, next, a + 1);
     }
     return positive;
   }
@@ -158,7 +160,8 @@ struct System {
 
 /// Solves for shared.x (in: right-hand side, read by warp 0 only; out: solution with mean zero, c . x = 0
 /// where kappa > 0); c in shared.marginal, G [R][R] in global memory. False, and shared.x = 0, when the
-/// matrix is not numerically positive definite. All threads of the CTA call it; ends with a barrier.
+/// matrix is not numerically positive definite, as warp 0 learns. All threads of the CTA call it; ends with a
+/// barrier.
 template <class L>
 PIVOT_DEVICE bool solve_system(const Cta<L>& cta, const float* gram, float theta, float kappa, int n) {
   using Grid = SystemGrid<L>;

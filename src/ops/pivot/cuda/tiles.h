@@ -153,7 +153,7 @@ PIVOT_DEVICE RowNorm row_norm(const Tiles<L, true>&, const float (&k)[L::kCols],
   for (int c = 0; c < L::kCols; ++c) sum = fmaf(k[c], point[c], sum);
   sum = row_sum<L>(sum);
   if (!live) return {0, 0, true};
-  return {divide_fast(1.0f, sum), log2_fast(sum), sum > kSmallestSum};
+  return {invert_fast(sum), log2_fast(sum), sum > kSmallestSum};
 }
 template <class L>
 PIVOT_DEVICE RowNorm row_norm(const Tiles<L, false>&, const float (&s)[L::kCols],

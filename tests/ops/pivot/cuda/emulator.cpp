@@ -365,8 +365,7 @@ void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 void load_transposed(uint32_t (&words)[4], const void* row) {
   const unsigned char* memory = emulator::shared_memory(emulator::cluster_rank());
   const uint32_t offset = static_cast<uint32_t>(static_cast<const unsigned char*>(row) - memory);
-  if (offset % 16 != 0 || offset + 16 > emulator::shared_bytes())
-    std::terminate();
+  if (offset % 16 != 0 || offset + 16 > emulator::shared_bytes()) std::terminate();
   const uint32_t* all = emulator::warp_exchange(&offset, 1);
   const int lane = emulator::thread_index() % 32, g = lane / 4, q = lane % 4;
   for (int m = 0; m < 4; ++m) {

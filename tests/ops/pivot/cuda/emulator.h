@@ -106,8 +106,8 @@ inline float exp2_fast(float x) {
 inline float log2_fast(float x) {
   return std::log2(x);
 }
-inline float divide_fast(float a, float b) {
-  return a / b;
+inline float invert_fast(float x) {
+  return 1 / x;
 }
 
 }  // namespace lotformer::ops::pivot::cuda
