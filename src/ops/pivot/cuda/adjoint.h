@@ -3,7 +3,7 @@
 // a problem.
 //
 // With w_ij = dO_i . W_j on the query side and V_i . E_j / n on the key side (the gradient with respect to
-// p_ij, multipliers held fixed)
+// p_ij, multipliers held fixed; with masses of the tokens a_i stands in the place of 1 / n)
 //   h'_j = sum_i p_ij (y_ij - sum_l p_il y_il),  y_ij = w_ij - correction_j / n
 // exact:
 //   correction 0, then ((1 + kappa) diag(c) - G) lambda = h' (free marginal: lambda = 0); lambda is the
@@ -64,9 +64,9 @@ PIVOT_DEVICE float mass_gradient(const Cta<L>& cta, const float* pooled, const f
 template <class L>
 struct AdjointSide {
   Tiles<L, false> tiles;
-  RowSource gradient;    // dO or V
-  float gradient_scale;  // 1 or 1 / n
-  const float* plan;     // potentials of the plan
+  RowSource gradient;  // dO or V
+  bool by_share;       // the gradient counts by the share of the token: keys
+  const float* plan;   // potentials of the plan
 };
 
 /// dW over the cluster into p.d_pooled.
@@ -87,7 +87,6 @@ PIVOT_DEVICE void pool_gradient(const Cta<L>& cta, const PivotArgs& p, AdjointSi
 /// shared.total[j] = h' at the plan, with the correction in shared.extra[1].
 template <class L>
 PIVOT_DEVICE void potential_gradient(Cta<L>& cta, AdjointSide<L>& side) {
-  const float share = 1.0f / static_cast<float>(cta.rows.real);
   float sum[L::kCols] = {};
   for_blocks(cta, side.tiles, [&](int block, const Unit<L>& s) {
     Unit<L> weights, y;
@@ -95,10 +94,11 @@ PIVOT_DEVICE void potential_gradient(Cta<L>& cta, AdjointSide<L>& side) {
     token_products(cta, side.gradient, block, cta.matrix[1], y);
     PIVOT_UNROLL
     for (int i = 0; i < L::kUnitRows; ++i) {
+      const float share = cta.share(block, i), scale = side.by_share ? share : 1.0f;
       float mean = 0;
       PIVOT_UNROLL
       for (int c = 0; c < L::kCols; ++c) {
-        y[i][c] = side.gradient_scale * y[i][c] - share * cta.shared.extra[1][cta.column(c)];
+        y[i][c] = scale * y[i][c] - share * cta.shared.extra[1][cta.column(c)];
         mean = fmaf(weights[i][c], y[i][c], mean);
       }
       mean = row_sum<L>(mean);
@@ -223,13 +223,14 @@ pivot_adjoint(PivotArgs p) {
     return;
   }
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, false);
+  cta.rows.masses = token_masses(p, p.side, problem);
   load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
                p.head_dim, p.log_scale);
   load_side_matrix(cta, p, p.side, problem, cta.matrix[1]);
   cluster_sync();  // every CTA runs before a peer writes to its shared memory
   AdjointSide<L> side{{row_source(p, p.side ? p.k : p.q, b, h, real), p.clamp, p.pivots},
                       row_source(p, p.side ? p.v : p.d_out, b, h, real),
-                      p.side ? 1.0f / static_cast<float>(real) : 1.0f,
+                      p.side == 1,
                       plan_potentials<L>(p, ps, p.side)};
   if (p.side == 0) pool_gradient(cta, p, side, problem);
   const int64_t at = static_cast<int64_t>(problem) * L::R * p.padded_dim;

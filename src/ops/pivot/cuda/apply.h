@@ -8,6 +8,8 @@
 //         - h'_j 2^(S_kj + h_0j) / sigma_j                                   the same, keys: through the
 //                                                                            first pivot update
 //   dX_i = sum_j dA_ij z_j,  dZ_j = sum_i dA_ij x_i (a partial sum a CTA),  keys: dV_k = sum_j p_kj E_j / n
+// With masses of the tokens a_i stands in the place of 1 / n, and
+//   da_i = -p_i . correction (queries),  p_k . (V_k . E - correction) (keys), up to a constant a sequence
 // A clamped score passes nothing on. Rows of padding receive zeros.
 #pragma once
 
@@ -15,19 +17,38 @@
 
 namespace lotformer::ops::pivot::cuda {
 
+/// da of one block, from y = V_k . E_j on the key side. Zeros at padding.
+template <class L>
+PIVOT_DEVICE void write_mass_gradients(const Cta<L>& cta, const PivotArgs& p, int block, int ps,
+                                       const float* adjoint, const Unit<L>& weights, const Unit<L>& y) {
+  const int problems = p.batch * p.heads, side = ps / problems;
+  float* target = p.d_masses[side] + static_cast<int64_t>(ps % problems) * p.tokens;
+  PIVOT_UNROLL
+  for (int i = 0; i < L::kUnitRows; ++i) {
+    float sum = 0;
+    PIVOT_UNROLL
+    for (int c = 0; c < L::kCols; ++c)
+      sum = fmaf(weights[i][c], (side ? y[i][c] : 0.0f) - adjoint[cta.column(c)], sum);
+    sum = row_sum<L>(sum);
+    const int row = cta.row(block, i);
+    if (row < p.tokens && cta.column(0) == 0) target[row] = row < cta.rows.real ? sum : 0.0f;
+  }
+}
+
 /// dA of one block, given its scores, before the clamp.
 template <class L>
 PIVOT_DEVICE void score_gradient(const Cta<L>& cta, const PivotArgs& p, const Tiles<L, false>& tiles,
-                                 int block, const Unit<L>& s, int ps, float gradient_scale,
-                                 const Unit<L>& weights, Unit<L>& y) {
-  const float share = 1.0f / static_cast<float>(cta.rows.real);
+                                 int block, const Unit<L>& s, int ps, const Unit<L>& weights, Unit<L>& y) {
+  const int side = ps / (p.batch * p.heads), h = ps % p.heads;
   const float* adjoint = p.adjoint + static_cast<int64_t>(ps) * (p.steps + 2) * L::R;
+  if (p.masses[side]) write_mass_gradients(cta, p, block, ps, adjoint, weights, y);
   PIVOT_UNROLL
   for (int i = 0; i < L::kUnitRows; ++i) {
+    const float share = cta.share(block, i), scale = side ? share : 1.0f;
     float mean = 0;
     PIVOT_UNROLL
     for (int c = 0; c < L::kCols; ++c) {
-      y[i][c] = gradient_scale * y[i][c] - share * adjoint[cta.column(c)];
+      y[i][c] = scale * y[i][c] - share * adjoint[cta.column(c)];
       mean = fmaf(weights[i][c], y[i][c], mean);
     }
     mean = row_sum<L>(mean);
@@ -35,7 +56,7 @@ PIVOT_DEVICE void score_gradient(const Cta<L>& cta, const PivotArgs& p, const Ti
     for (int c = 0; c < L::kCols; ++c) y[i][c] = weights[i][c] * (y[i][c] - mean);
   }
   if (p.mode == Mode::exact) return;
-  const int side = ps / (p.batch * p.heads), h = ps % p.heads;
+  const float share = 1.0f / static_cast<float>(cta.rows.real);
   const float* potentials = p.potentials + static_cast<int64_t>(ps) * (p.steps + 1) * L::R;
   const int at = schedule_of(p.half_iterations, side).at;
   PIVOT_ROLLED
@@ -77,13 +98,13 @@ pivot_apply(PivotArgs p) {
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, p.tokens, split, p.splits, false);
   cta.rows.real = real;
+  cta.rows.masses = token_masses(p, side, problem);
   load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
                p.head_dim, p.log_scale);
   load_side_matrix(cta, p, side, problem, cta.matrix[1]);
   Tiles<L, false> tiles{row_source(p, side ? p.k : p.q, b, h, real), p.clamp, p.pivots};
   const RowSource gradient = row_source(p, side ? p.v : p.d_out, b, h, real);
   const RowTarget d_x = row_target(p, side ? p.d_k : p.d_q, b, h), d_v = row_target(p, p.d_v, b, h);
-  const float share = real > 0 ? 1.0f / static_cast<float>(real) : 0.0f;
   RowSum<L, kMaxHeadDim> d_z;
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     Unit<L> weights, y;
@@ -91,11 +112,12 @@ pivot_apply(PivotArgs p) {
     if (side == 1) {
       pivot_products(cta, weights, cta.matrix[1], [&](int i, int column, Pair x) {
         const int row = cta.row(block, i);
-        d_v.store(row, column, row < real ? Pair{share * x.x, share * x.y} : Pair{0, 0});
+        const float share = row < real ? cta.rows.share(row) : 0.0f;
+        d_v.store(row, column, Pair{share * x.x, share * x.y});
       });
     }
     token_products(cta, gradient, block, cta.matrix[1], y);
-    score_gradient(cta, p, tiles, block, s, ps, side ? share : 1.0f, weights, y);
+    score_gradient(cta, p, tiles, block, s, ps, weights, y);
     PIVOT_UNROLL
     for (int i = 0; i < L::kUnitRows; ++i) {
       const bool live = cta.row(block, i) < real;

@@ -65,7 +65,6 @@ pivot::cuda::Problem problem_without_tensors(const PivotArguments& a, const Pivo
 }
 
 std::string type_refusal(const PivotArguments& a) {
-  if (!a.masses.uniform()) return "the CUDA core has no masses of tokens yet";
   const at::ScalarType type = a.q.scalar_type();
   if (type == at::kFloat || type == at::kBFloat16) return {};
   return concat("the CUDA core has float32 and bf16, not ", c10::toString(type));
@@ -82,6 +81,7 @@ void check(const PivotArguments& a, const PivotSetting& setting, const pivot::cu
                      "lotformer::pivot: pivots, masses and kappa are float32 on CUDA, got ",
                      x->scalar_type());
   }
+  check_masses(a.masses, a.q, a.pivots);
   for (const at::Tensor* x : {&a.k, &a.v, &a.pivots, &a.sigma, &a.kappa, &a.lengths}) {
     TORCH_CHECK_VALUE(!x->defined() || x->device() == a.q.device(), "lotformer::pivot: a tensor on ",
                       x->device(), " beside queries on ", a.q.device());
@@ -101,6 +101,7 @@ struct Ready {
         masses(setting.mode == Mode::exact ? a.sigma.contiguous() : a.sigma.contiguous().exp()),
         kappa(whole(a.kappa)),
         lengths(whole(a.lengths)),
+        token_masses{whole(a.masses.query), whole(a.masses.key)},
         problem(problem_without_tensors(a, setting)) {
     problem.q = rows_of(q);
     problem.k = rows_of(k);
@@ -109,8 +110,11 @@ struct Ready {
     problem.sigma = masses.const_data_ptr<float>();
     if (kappa.defined()) problem.kappa = kappa.const_data_ptr<float>();
     if (lengths.defined()) problem.lengths = lengths.const_data_ptr<int64_t>();
+    if (token_masses.query.defined()) problem.masses[0] = token_masses.query.const_data_ptr<float>();
+    if (token_masses.key.defined()) problem.masses[1] = token_masses.key.const_data_ptr<float>();
   }
   at::Tensor q, k, v, pivots, masses, kappa, lengths;
+  TokenMasses token_masses;
   pivot::cuda::Problem problem;
 };
 
@@ -185,7 +189,13 @@ PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, co
                     d_out.scalar_type(), " beside q ", a.q.sizes(), " of ", a.q.scalar_type());
   const auto zeros = [](const at::Tensor& x) { return x.defined() ? at::zeros_like(x) : x; };
   if (a.q.numel() == 0)
-    return {zeros(a.q), zeros(a.k), zeros(a.v), zeros(a.pivots), zeros(a.sigma), zeros(a.kappa)};
+    return {zeros(a.q),
+            zeros(a.k),
+            zeros(a.v),
+            zeros(a.pivots),
+            zeros(a.sigma),
+            zeros(a.kappa),
+            {zeros(a.masses.query), zeros(a.masses.key)}};
   const Ready ready(a, setting);
   const pivot::cuda::Plan plan = pivot::cuda::make_plan(ready.problem, target.device);
   const at::Tensor upstream = with_rows(d_out), kept = state.contiguous();
@@ -195,12 +205,14 @@ PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, co
                     "on this device");
   const at::Tensor scratch =
       at::empty({numbers(pivot::cuda::scratch_bytes(ready.problem, plan))}, state_options(a));
+  const auto like = [](const at::Tensor& x) { return x.defined() ? at::empty_like(x) : x; };
   PivotGradients result{empty_heads(a.q),
                         empty_heads(a.q),
                         empty_heads(a.q),
                         at::empty_like(ready.pivots),
                         at::empty_like(ready.masses),
-                        a.kappa.defined() ? at::empty_like(ready.kappa) : at::Tensor()};
+                        like(ready.kappa),
+                        {like(ready.token_masses.query), like(ready.token_masses.key)}};
   pivot::cuda::Gradients g;
   g.d_out = rows_of(upstream);
   g.d_q = rows_of(result.q);
@@ -209,6 +221,8 @@ PivotGradients backward(const PivotArguments& a, const PivotSetting& setting, co
   g.d_z = result.pivots.mutable_data_ptr<float>();
   g.d_sigma = result.sigma.mutable_data_ptr<float>();
   if (result.kappa.defined()) g.d_kappa = result.kappa.mutable_data_ptr<float>();
+  if (result.masses.query.defined()) g.d_masses[0] = result.masses.query.mutable_data_ptr<float>();
+  if (result.masses.key.defined()) g.d_masses[1] = result.masses.key.mutable_data_ptr<float>();
   require_launched(
       pivot::cuda::backward(ready.problem, plan, g, memory, scratch.mutable_data_ptr(), target.stream));
   if (setting.mode != Mode::exact) result.sigma.mul_(ready.masses);  // to that of log sigma

@@ -89,6 +89,8 @@ std::string option_refusal(const Problem& p) {
     return "the CUDA core has 2 to 100000 half-iterations, not " + std::to_string(p.half_iterations);
   if (!truncated_iterations(p) && p.max_passes < 1) return "max_passes must be at least 1";
   if (p.kappa && truncated_iterations(p)) return "relaxed marginals are defined for mode exact only";
+  if ((p.masses[0] || p.masses[1]) && truncated_iterations(p))
+    return "masses of the tokens are defined for mode exact only";
   return {};
 }
 
@@ -166,6 +168,7 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.z = p.z;
   args.sigma = p.sigma;
   args.kappa = p.kappa;
+  for (int side = 0; side < 2; ++side) args.masses[side] = p.masses[side];
   args.lengths = p.mode == Mode::reference ? nullptr : p.lengths;
   carve_state(p, plan, args, state);
   carve_scratch(p, plan, args, scratch);
@@ -273,6 +276,7 @@ std::string backward(const Problem& p, const Plan& plan, const Gradients& g, voi
   args.d_z = g.d_z;
   args.d_sigma = g.d_sigma;
   args.d_kappa = p.kappa ? g.d_kappa : nullptr;
+  for (int side = 0; side < 2; ++side) args.d_masses[side] = g.d_masses[side];
   const int64_t problems = p.batch * p.heads;
   std::string error;
   for (args.side = 0; args.side < 2 && error.empty(); ++args.side)

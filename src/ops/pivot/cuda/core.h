@@ -38,6 +38,9 @@ struct Problem {
   /// exact: [2, heads], kappa = epsilon / rho of queries and keys: 0 the pivot marginal is held, infinity it
   /// is free. null: held on both sides. Numbers below 0 have no meaning.
   const float* kappa = nullptr;
+  /// exact: masses of the tokens of queries and keys [batch, heads, tokens], contiguous, >= 0, those of the
+  /// real tokens of a sequence sum to 1; null: each has 1 / n. What stands at padding is not looked at.
+  const float* masses[2] = {nullptr, nullptr};
   /// [batch]; null: every token is real. Not looked at in mode reference.
   const int64_t* lengths = nullptr;
 };
@@ -50,6 +53,8 @@ struct Gradients {
   float* d_sigma = nullptr;
   /// [2, heads], null: not wanted; 0 where a marginal is held or free.
   float* d_kappa = nullptr;
+  /// [batch, heads, tokens], where the problem has masses; up to a constant a sequence, 0 at padding.
+  float* d_masses[2] = {nullptr, nullptr};
 };
 
 /// What the plan depends on. max_cluster 1: no clusters.

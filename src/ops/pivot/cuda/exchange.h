@@ -73,6 +73,7 @@ struct Cta {
   PIVOT_DEVICE int row(int block, int i) const {
     return rows.first + block * L::kBlockRows + warp * L::kWarpRows + unit_row<L>(i, lane);
   }
+  PIVOT_DEVICE float share(int block, int i) const { return rows.share(row(block, i)); }
   PIVOT_DEVICE int column(int c) const { return unit_column<L>(c, lane); }
 };
 

@@ -84,6 +84,13 @@ PIVOT_DEVICE float warp_max(float x) {
 /// `tokens` exist.
 struct RowRange {
   int first, blocks, real, tokens;
+  const float* masses = nullptr;  // of all rows; null: every token has 1 / real
+
+  /// Mass of a row; of one that is no token any number, for its weights are 0.
+  PIVOT_DEVICE float share(int row) const {
+    if (!masses) return 1.0f / static_cast<float>(real);
+    return row < real ? masses[row] : 0.0f;
+  }
 };
 
 /// Which elements of a matrix [R][padded_dim] a thread takes where all of a CTA work on it: one column, every
@@ -184,6 +191,11 @@ PIVOT_DEVICE int real_tokens(const PivotArgs& p, int b) {
   if (!p.lengths) return p.tokens;
   const int64_t length = p.lengths[b];
   return length < 0 ? 0 : length > p.tokens ? p.tokens : static_cast<int>(length);
+}
+
+/// Masses of the tokens of a side, by row, or null. `problem` = batch * heads + head.
+PIVOT_DEVICE const float* token_masses(const PivotArgs& p, int side, int problem) {
+  return p.masses[side] ? p.masses[side] + static_cast<int64_t>(problem) * p.tokens : nullptr;
 }
 
 PIVOT_DEVICE RowSource row_source(const PivotArgs& p, const RowTensor& t, int b, int h, int real) {

@@ -49,7 +49,8 @@ struct Operators {
         backward(arguments_of(q, k, v, pivots, sigma, kappa, lengths, query_masses, key_masses, epsilon), {},
                  d_out, state, site.target());
     const auto none = [&] { return at::empty({0}, sigma.options()); };
-    return {g.q, g.k, g.v, g.pivots, g.sigma, g.kappa.defined() ? g.kappa : none(), none(), none()};
+    const auto given = [&](const at::Tensor& x) { return x.defined() ? x : none(); };
+    return {g.q, g.k, g.v, g.pivots, g.sigma, given(g.kappa), given(g.masses.query), given(g.masses.key)};
   }
 
   static Truncated truncated(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -44,9 +44,11 @@ struct PivotArgs {
   const float* sigma;      // [heads, pivots], rows sum to 1
   const float* kappa;      // [2, heads] or null: marginals are held
   const int64_t* lengths;  // [batch] or null: every token is real
+  const float* masses[2];  // a of the tokens of a side [batch, heads, tokens], or null: 1 / n; exact
   float* d_z;              // [heads, pivots, head_dim]
   float* d_sigma;          // [heads, pivots]
   float* d_kappa;          // [2, heads] or null
+  float* d_masses[2];      // [batch, heads, tokens], where there are masses
   // state kept from forward to backward
   float* potentials;  // [2P, steps + 1, R]; exact: steps = 0
   float* marginal;    // c [2P, R], exact

@@ -2,9 +2,9 @@
 // F1: potentials of both sides of every problem, and on the key side the pooled values. One cluster works on
 // a side of a problem.
 //
-//   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i p_ij / n;   exact: c(h) = sigma by damped
-//   Newton steps (newton.h); truncated, reference: h <- h + log2(sigma / c(h)), a fixed number of times,
-//   every h kept for the backward pass.
+//   p_ij = 2^(S_ij + h_j) / sum_l 2^(S_il + h_l),   c_j = sum_i a_i p_ij, a_i = 1 / n or the mass of token i
+//   (exact);   exact: c(h) = sigma by damped Newton steps (newton.h); truncated, reference: h <- h +
+//   log2(sigma / c(h)), a fixed number of times, every h kept for the backward pass.
 //
 // Memory: scores once (resident) or again each sweep (tiles.h), nothing of size n x R written. Equal bits for
 // equal inputs, whatever the batch: sums in fixed order, no atomics.
@@ -47,7 +47,6 @@ PIVOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int
 template <class L, bool kResident>
 PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
   Shared<L>& sm = cta.shared;
-  const float share = 1.0f / static_cast<float>(cta.rows.real);
   float point[L::kCols];
   read_point<L, kResident>(cta, point);
   bool shifted = false;
@@ -57,6 +56,7 @@ PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) 
       PIVOT_UNROLL
       for (int i = 0; i < L::kUnitRows; ++i) {
         const RowNorm norm = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+        const float share = cta.share(block, i);
         log_sums = fmaf(share, norm.log_sum, log_sums);
         failures += norm.in_range ? 0.0f : 1.0f;
         PIVOT_UNROLL
@@ -133,7 +133,8 @@ PIVOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, co
   Sum sum;
   sum_outer(cta, tiles, point, source, sum);
   float* partial = partial_sums<L>(cta, p, ps);
-  sum.store(cta, partial + cta.rank * L::R * columns, columns, 1.0f / static_cast<float>(cta.rows.real));
+  sum.store(cta, partial + cta.rank * L::R * columns, columns,
+            cta.rows.masses ? 1.0f : 1.0f / static_cast<float>(cta.rows.real));
   reduce_partials(cta, partial, result, L::R * columns);
 }
 
@@ -266,6 +267,7 @@ PIVOT_DEVICE void solve_side(Cta<L>& cta, const PivotArgs& p, int ps) {
   Shared<L>& sm = cta.shared;
   const int real = real_tokens(p, b);
   cta.rows = share_of<L>(p.tokens, real, cta.rank, cta.ranks, kResident);
+  cta.rows.masses = token_masses(p, side, ps % problems);
   clear_shared(cta, p, side, h);
   load_operand(cta, cta.matrix[0], p.z + static_cast<int64_t>(h) * p.pivots * p.head_dim, p.pivots,
                p.head_dim, p.log_scale);

@@ -184,15 +184,31 @@ PIVOT_DEVICE float probability(const Tiles<L, false>&, float s, float point, con
   return exp2_fast(s + point - norm.value);
 }
 
+/// The normaliser with which probability(...) is `weight` times p.
+PIVOT_DEVICE RowNorm weighed(const bool resident, RowNorm norm, float weight) {
+  norm.value = resident ? norm.value * weight : norm.value - log2f(weight);
+  return norm;
+}
+
+/// Weights of the outer products sum_i a_i p_i. u_i.: p with its share of the mass, where tokens have masses
+/// (else all share one, which the sum is multiplied with in the end). kRoot: the root of it, for u = p.
+template <class L, bool kResident>
+PIVOT_DEVICE RowNorm outer_norm(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block, int i,
+                                const float (&row)[L::kCols], const float (&point)[L::kCols], bool root) {
+  const RowNorm norm = row_norm(tiles, row, point, cta.row(block, i) < cta.rows.real);
+  if (!cta.rows.masses) return norm;
+  const float mass = cta.share(block, i);
+  return weighed(kResident, norm, root ? sqrtf(mass) : mass);
+}
+
 /// Stages p of one block.
 template <class L, bool kResident>
 PIVOT_DEVICE void write_probabilities(const Cta<L>& cta, const Tiles<L, kResident>& tiles, int block,
                                       const Unit<L>& s, const float (&point)[L::kCols], const Stage& stage,
-                                      int place) {
+                                      int place, bool root) {
   RowNorm norm[L::kUnitRows];
   PIVOT_UNROLL
-  for (int i = 0; i < L::kUnitRows; ++i)
-    norm[i] = row_norm(tiles, s[i], point, cta.row(block, i) < cta.rows.real);
+  for (int i = 0; i < L::kUnitRows; ++i) norm[i] = outer_norm(cta, tiles, block, i, s[i], point, root);
   write_weights(cta, stage, place,
                 [&](int i, int c) { return probability(tiles, s[i][c], point[c], norm[i]); });
 }
@@ -209,18 +225,21 @@ PIVOT_DEVICE void block_probabilities(const Cta<L>& cta, const Tiles<L, kResiden
   }
 }
 
-/// sum += p_i. u_i. over the rows of this CTA (outer_sum.h); `source` null: u = p.
+/// sum += p_i. u_i. over the rows of this CTA (outer_sum.h), with the masses of the tokens where there are
+/// some; `source` null: u = p.
 template <class L, bool kResident, class Outer>
 PIVOT_DEVICE void sum_outer(const Cta<L>& cta, Tiles<L, kResident>& tiles, const float (&point)[L::kCols],
                             const RowSource* source, Outer& sum) {
   for_blocks(cta, tiles, [&](int block, const Unit<L>& s) {
     if constexpr (L::kQuad) {
       add_block(cta, sum, block, source, [&](const Stage& stage, int place) {
-        write_probabilities(cta, tiles, block, s, point, stage, place);
+        write_probabilities(cta, tiles, block, s, point, stage, place, source == nullptr);
       });
     } else {
       Unit<L> p;
-      block_probabilities(cta, tiles, block, s, point, p);
+      const RowNorm norm = outer_norm(cta, tiles, block, 0, s[0], point, source == nullptr);
+      PIVOT_UNROLL
+      for (int c = 0; c < L::kCols; ++c) p[0][c] = probability(tiles, s[0][c], point[c], norm);
       if constexpr (std::is_same_v<Outer, SmallGram<L>>) {
         sum.add(p);
       } else {

@@ -3,6 +3,7 @@
 // the way from a tensor to a kernel's argument except the GPU.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/utils.h>
 
 #include <limits>
 
@@ -52,6 +53,22 @@ TEST_CASE("cuda binding: mode exact against the ATen path in float64 and the CPU
     CHECK(got.stats.longest < 32);
     CHECK(got.stats.capped == 0);
     CHECK(got.stats.max_residual() <= 1e-6);
+  }
+}
+
+TEST_CASE("cuda binding: masses of the tokens against the ATen path in float64 and the CPU core") {
+  for (const int sides : {1, 2, 3}) {  // queries, keys, both
+    PivotCase x = ragged_case(4, 16, 50, {50, 21});
+    torch::manual_seed(3);
+    const at::Tensor logits = at::randn({2, 2, 2, 50});
+    if (sides & 1) x.query_logits = logits[0];
+    if (sides & 2) x.key_logits = logits[1];
+    const PivotCase wide = as_type(x, at::kDouble);
+    INFO("sides " << sides);
+    const PivotResult got = run_emulated_pivot(x, core_exact(x, {1e-6, 64}));
+    CHECK(got.tensors.size() == (sides == 3 ? 8 : 7));
+    check_close(got, run_pivot(wide, aten_exact(wide, {1e-12, 200})), 4e-4);
+    check_close(got, run_pivot(x, core_exact(x, {1e-6, 64})), 8e-4);
   }
 }
 

@@ -116,6 +116,8 @@ Problem problem_of(const Inputs& in) {
   p.sigma = in.sigma.data();
   p.kappa = in.kappa.empty() ? nullptr : in.kappa.data();
   p.lengths = in.lengths.empty() ? nullptr : in.lengths.data();
+  for (int side = 0; side < 2; ++side)
+    p.masses[side] = in.masses[side].empty() ? nullptr : in.masses[side].data();
   return p;
 }
 
@@ -136,9 +138,15 @@ Results run_emulated(const Inputs& in, const Device& device, void (*change)(Plan
   p.q = q.view();
   p.k = k.view();
   p.v = v.view();
-  const Gradients g{
-      d_out.view(),          d_q.view(), d_k.view(), d_v.view(), results.d_z.data(), results.d_sigma.data(),
-      results.d_kappa.data()};
+  for (int side = 0; side < 2; ++side) results.d_masses[side].assign(in.masses[side].size(), kNan);
+  const Gradients g{d_out.view(),
+                    d_q.view(),
+                    d_k.view(),
+                    d_v.view(),
+                    results.d_z.data(),
+                    results.d_sigma.data(),
+                    results.d_kappa.data(),
+                    {results.d_masses[0].data(), results.d_masses[1].data()}};
   check(refusal(p, g, device));
   Plan plan = make_plan(p, device);
   if (change) change(plan);
@@ -171,6 +179,7 @@ bool same_bits(const Results& a, const Results& b) {
   };
   return same(a.out, b.out) && same(a.d_q, b.d_q) && same(a.d_k, b.d_k) && same(a.d_v, b.d_v) &&
          same(a.d_z, b.d_z) && same(a.d_sigma, b.d_sigma) && same(a.d_kappa, b.d_kappa) &&
+         same(a.d_masses[0], b.d_masses[0]) && same(a.d_masses[1], b.d_masses[1]) &&
          same(a.residual, b.residual) && a.passes == b.passes;
 }
 

@@ -20,13 +20,15 @@ struct Inputs {
   int64_t half_iterations = 50, max_passes = 64;
   std::vector<int64_t> lengths;  // empty: every token is real
   std::vector<float> q, k, v, d_out, z, sigma;
-  std::vector<float> kappa;  // [2, heads]; empty: marginals are held
-  bool gradients = true;     // else forward alone, as in evaluation
-  int64_t row_padding = 4;   // numbers behind each token; with 2 rows are not aligned to four of them
+  std::vector<float> kappa;      // [2, heads]; empty: marginals are held
+  std::vector<float> masses[2];  // of queries and keys [batch, heads, tokens]; empty: 1 / n
+  bool gradients = true;         // else forward alone, as in evaluation
+  int64_t row_padding = 4;       // numbers behind each token; with 2 rows are not aligned to four of them
 };
 
 struct Results {
   std::vector<float> out, d_q, d_k, d_v, d_z, d_sigma, d_kappa, residual;
+  std::vector<float> d_masses[2];
   std::vector<int> passes;
   int launches_forward = 0, launches_backward = 0;
 };

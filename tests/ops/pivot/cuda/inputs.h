@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <sstream>
 #include <string>
@@ -45,6 +46,22 @@ inline Inputs random_inputs(const Shape& shape, Mode mode, double sharpness, boo
     for (int64_t j = 0; j < shape.pivots; ++j) row[j] /= sum;
   }
   return in;
+}
+
+/// Masses of the tokens of one side: log masses normal with standard deviation `spread`; what stands at
+/// padding is not a number.
+inline void spread_masses(Inputs& in, int side, double spread, unsigned seed = 5) {
+  std::mt19937 engine(seed + static_cast<unsigned>(side));
+  std::normal_distribution<double> normal;
+  in.masses[side].assign(in.batch * in.heads * in.tokens, std::numeric_limits<float>::quiet_NaN());
+  for (int64_t problem = 0; problem < in.batch * in.heads; ++problem) {
+    const int64_t real = in.lengths.empty() ? in.tokens : in.lengths[problem / in.heads];
+    std::vector<double> row(real);
+    double sum = 0;
+    for (double& mass : row) sum += mass = std::exp(spread * normal(engine));
+    for (int64_t i = 0; i < real; ++i)
+      in.masses[side][problem * in.tokens + i] = static_cast<float>(row[i] / sum);
+  }
 }
 
 /// Gives every token the same score, `depth` below 0 in units of epsilon, with the last pivot of each head:

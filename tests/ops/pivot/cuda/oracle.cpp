@@ -14,8 +14,18 @@ constexpr int kMostIterations = 20000;
 /// One side of a problem: logits [n][r], plan of total mass 1.
 class Transport {
  public:
-  Transport(const Exact& e, const double* x, const double* z, const double* sigma, double kappa, int64_t n)
-      : n_(n), r_(e.shape.pivots), sigma_(sigma), kappa_(kappa), a_(n * r_), token_(n, 0.0), pivot_(r_, 0.0) {
+  /// `mass` [n] of the tokens, or null: 1 / n.
+  Transport(const Exact& e, const double* x, const double* z, const double* sigma, double kappa,
+            const double* mass, int64_t n)
+      : n_(n),
+        r_(e.shape.pivots),
+        sigma_(sigma),
+        kappa_(kappa),
+        mass_(n, 1 / static_cast<double>(n)),
+        a_(n * r_),
+        token_(n, 0.0),
+        pivot_(r_, 0.0) {
+    if (mass) mass_.assign(mass, mass + n);
     const int64_t d = e.shape.head_dim;
     const double scale = 1 / std::sqrt(static_cast<double>(d));
     for (int64_t i = 0; i < n; ++i) {
@@ -42,6 +52,7 @@ class Transport {
     return sum;
   }
   double plan(int64_t i, int64_t j) const { return std::exp(a_[i * r_ + j] + token_[i] + pivot_[j]); }
+  double token_mass(int64_t i) const { return mass_[i]; }
 
  private:
   double update_tokens() {
@@ -50,7 +61,7 @@ class Transport {
       double high = -std::numeric_limits<double>::infinity(), sum = 0;
       for (int64_t j = 0; j < r_; ++j) high = std::max(high, a_[i * r_ + j] + pivot_[j]);
       for (int64_t j = 0; j < r_; ++j) sum += std::exp(a_[i * r_ + j] + pivot_[j] - high);
-      const double next = -std::log(static_cast<double>(n_)) - high - std::log(sum);
+      const double next = std::log(mass_[i]) - high - std::log(sum);
       change = std::max(change, std::abs(next - token_[i]));
       token_[i] = next;
     }
@@ -78,7 +89,7 @@ class Transport {
   int64_t n_, r_;
   const double* sigma_;
   double kappa_;
-  std::vector<double> a_, token_, pivot_;
+  std::vector<double> mass_, a_, token_, pivot_;
 };
 
 std::vector<double> widened(const std::vector<float>& x, bool bf16) {
@@ -96,7 +107,8 @@ Exact::Exact(const Inputs& inputs)
       v(widened(inputs.v, inputs.bf16)),
       z(widened(inputs.z, false)),
       sigma(widened(inputs.sigma, false)),
-      kappa(widened(inputs.kappa, false)) {}
+      kappa(widened(inputs.kappa, false)),
+      masses{widened(inputs.masses[0], false), widened(inputs.masses[1], false)} {}
 
 std::vector<double> Exact::output() const {
   const int64_t d = shape.head_dim, r = shape.pivots, each = shape.tokens * d;
@@ -108,8 +120,11 @@ std::vector<double> Exact::output() const {
         shape.lengths.empty() || reference ? shape.tokens : shape.lengths[problem / shape.heads];
     const double *zh = &z[h * r * d], *mass = &sigma[h * r];
     const auto relaxation = [&](int64_t side) { return kappa.empty() ? 0.0 : kappa[side * shape.heads + h]; };
-    Transport query(*this, &q[problem * each], zh, mass, relaxation(0), n),
-        key(*this, &k[problem * each], zh, mass, relaxation(1), n);
+    const auto token_masses = [&](int side) {
+      return masses[side].empty() ? nullptr : &masses[side][problem * shape.tokens];
+    };
+    Transport query(*this, &q[problem * each], zh, mass, relaxation(0), token_masses(0), n),
+        key(*this, &k[problem * each], zh, mass, relaxation(1), token_masses(1), n);
     query.iterate(shape.mode == Mode::exact, shape.half_iterations, true);
     key.iterate(shape.mode == Mode::exact, shape.half_iterations, false);
     for (int64_t c = 0; c < d; ++c) {
@@ -121,7 +136,7 @@ std::vector<double> Exact::output() const {
       for (int64_t i = 0; i < n; ++i) {
         double sum = 0;
         for (int64_t j = 0; j < r; ++j) sum += query.plan(i, j) * pooled[j];
-        out[problem * each + i * d + c] = static_cast<double>(n) * sum;
+        out[problem * each + i * d + c] = sum / query.token_mass(i);
       }
     }
   }

@@ -13,6 +13,7 @@ struct Exact {
   explicit Exact(const Inputs& inputs);
   const Inputs& shape;
   std::vector<double> q, k, v, z, sigma, kappa;
+  std::vector<double> masses[2];
 
   /// [batch, heads, tokens, head_dim]; padded rows 0.
   std::vector<double> output() const;
