@@ -17,6 +17,7 @@ constexpr int kRows = 6, kMaxCluster = 8, kMaxSplits = 4, kDimStep = 32, kMaxHea
 // block costs about as much as a few blocks.
 constexpr int kLeastBlocks = 4;
 constexpr int kBusyThreads = 512;  // of streamed solvers, that a multiprocessor has registers for
+constexpr int kMostStageRows = 64, kLeastStageRows = 16;  // layout.h
 constexpr int64_t kMaxTokens = int64_t{1} << 24, kMaxProblems = int64_t{1} << 22, kMaxHalfIterations = 100000;
 
 const KernelSet& table_row(int row) {
@@ -95,9 +96,18 @@ std::string option_refusal(const Problem& p) {
 }
 
 /// Shared memory of the hungriest kernel of a row.
-std::size_t shared_bytes_of(const KernelSet& set, int padded_dim) {
-  return std::max({set.streamed.shared_bytes(padded_dim), set.output.shared_bytes(padded_dim),
-                   set.adjoint.shared_bytes(padded_dim), set.apply.shared_bytes(padded_dim)});
+std::size_t shared_bytes_of(const KernelSet& set, int padded_dim, int stage_rows) {
+  std::size_t most = 0;
+  for (const KernelShape* shape : {&set.streamed, &set.output, &set.adjoint, &set.apply})
+    most = std::max(most, shape->shared_bytes(padded_dim, stage_rows));
+  return most;
+}
+
+/// As many as fit, else the least.
+int stage_rows_of(const KernelSet& set, int padded_dim, const Device& device) {
+  int rows = kMostStageRows;
+  while (rows > kLeastStageRows && shared_bytes_of(set, padded_dim, rows) > device.shared_bytes) rows /= 2;
+  return rows;
 }
 
 /// Carves arrays out of one piece of memory, or counts when there is none.
@@ -161,6 +171,7 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
   args.clamp = p.mode == Mode::reference ? static_cast<float>(rules::published_bound(p.epsilon))
                                          : std::numeric_limits<float>::infinity();
   args.splits = plan.splits;
+  args.stage_rows = plan.stage_rows;
   args.steps = static_cast<int>(steps_of(p));
   args.q = p.q;
   args.k = p.k;
@@ -176,8 +187,8 @@ PivotArgs arguments(const Problem& p, const Plan& plan, void* state, void* scrat
 }
 
 std::string run(const KernelShape& shape, int64_t ctas, int cluster, const PivotArgs& args, void* stream) {
-  return launch(shape.kernel, ctas * cluster, cluster, shape.threads, shape.shared_bytes(args.padded_dim),
-                args, stream);
+  return launch(shape.kernel, ctas * cluster, cluster, shape.threads,
+                shape.shared_bytes(args.padded_dim, args.stage_rows), args, stream);
 }
 
 }  // namespace
@@ -187,7 +198,8 @@ std::string refusal(const Problem& p, const Device& device) {
                                     tensor_refusal("k", p.k, p), tensor_refusal("v", p.v, p)}) {
     if (!reason.empty()) return reason;
   }
-  const std::size_t needed = shared_bytes_of(table_row(row_of(p.pivots)), padded(p.head_dim));
+  const std::size_t needed =
+      shared_bytes_of(table_row(row_of(p.pivots)), padded(p.head_dim), kLeastStageRows);
   if (needed > device.shared_bytes) {
     return std::to_string(p.pivots) + " pivots of dimension " + std::to_string(p.head_dim) + " need " +
            std::to_string(needed) + " bytes of shared memory, this GPU has " +
@@ -211,10 +223,11 @@ Plan make_plan(const Problem& p, const Device& device) {
   plan.row = row_of(p.pivots);
   plan.padded_dim = padded(p.head_dim);
   const KernelSet& set = table_row(plan.row);
+  plan.stage_rows = stage_rows_of(set, plan.padded_dim, device);
   const int largest = std::min(device.max_cluster, kMaxCluster);
   for (int i = 0; i < 2; ++i) {
     const KernelShape& shape = set.resident[i];
-    if (!shape.kernel || shape.shared_bytes(plan.padded_dim) > device.shared_bytes) continue;
+    if (!shape.kernel || shape.shared_bytes(plan.padded_dim, plan.stage_rows) > device.shared_bytes) continue;
     const int cluster = power_of_two(divide_up(p.tokens, shape.rows));
     if (cluster > largest || (plan.resident >= 0 && cluster >= plan.cluster)) continue;
     plan.resident = i;

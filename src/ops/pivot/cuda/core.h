@@ -82,6 +82,8 @@ struct Plan {
   /// CTAs of F2 and B3 that share a side.
   int splits = 1;
   int padded_dim = 32;
+  /// Rows of weights and values that are in shared memory at a time: as many as fit. Changes no bit either.
+  int stage_rows = 64;
 };
 
 /// Why this call cannot be served, one sentence without a full stop; empty: it can be. Nothing is

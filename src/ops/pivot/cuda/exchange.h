@@ -67,6 +67,7 @@ struct Cta {
   float* scratch;  // of outer_sum.h, system.h and mass_gradient (adjoint.h)
   float* scores;   // of the resident solver where L::kInShared (tiles.h)
   int stride;      // padded_dim + kRowPadding
+  int stage_rows;  // PivotArgs
   int lane, warp, rank, ranks, parity;
   RowRange rows;
 
@@ -88,12 +89,14 @@ template <class L>
 PIVOT_HOST_DEVICE constexpr int matrix_floats(int padded_dim) {
   return L::kQuad ? term_floats(L::R * (padded_dim + kTermPadding)) : L::R * (padded_dim + kRowPadding);
 }
-/// Floats of `scratch`: rows of weights and values (outer_sum.h), which is more than the system needs, and
-/// than a matrix [R][padded_dim + kRowPadding] (glue.h).
+/// Floats of `scratch`: rows of weights and values (outer_sum.h) or a matrix [R][padded_dim + kRowPadding]
+/// (glue.h), each of which is more than the system needs.
 template <class L>
-PIVOT_HOST_DEVICE constexpr int scratch_floats(int padded_dim) {
-  return L::kQuad ? term_floats(kStageRows * (L::R + padded_dim + 2 * kTermPadding))
-                  : kStageRows * (L::R + padded_dim + 2 * kRowPadding);
+PIVOT_HOST_DEVICE constexpr int scratch_floats(int padded_dim, int stage_rows) {
+  if (!L::kQuad) return kMostStageRows * (L::R + padded_dim + 2 * kRowPadding);
+  const int stage = term_floats(stage_rows * (L::R + padded_dim + 2 * kTermPadding));
+  const int matrix = L::R * (padded_dim + kRowPadding);
+  return stage > matrix ? stage : matrix;
 }
 
 template <class L>
@@ -105,8 +108,9 @@ PIVOT_DEVICE Cta<L> make_cta(const PivotArgs& p, int matrices) {
   Cta<L> cta{*reinterpret_cast<Shared<L>*>(memory),
              {after, after},
              after + matrices * size,
-             after + matrices * size + scratch_floats<L>(p.padded_dim),
+             after + matrices * size + scratch_floats<L>(p.padded_dim, p.stage_rows),
              stride,
+             p.stage_rows,
              0,
              0,
              0,

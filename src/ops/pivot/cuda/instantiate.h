@@ -16,8 +16,8 @@ enum class Scratch { matrix, stage, stage_and_scores };
 /// Shared memory of a kernel: the fixed part, `Matrices` matrices, and its scratch, behind which
 /// the scores of the resident solver stand where they are in shared memory.
 template <class L, int Matrices, Scratch kScratch>
-std::size_t shared_bytes(int padded_dim) {
-  std::size_t scratch = scratch_floats<L>(padded_dim);
+std::size_t shared_bytes(int padded_dim, int stage_rows) {
+  std::size_t scratch = scratch_floats<L>(padded_dim, stage_rows);
   if (kScratch == Scratch::matrix) scratch = L::kQuad ? L::R * (padded_dim + kRowPadding) : 0;
   if (kScratch == Scratch::stage_and_scores && L::kInShared) scratch += kResidentValues * L::kThreads;
   return (sizeof(Shared<L>) + 15) / 16 * 16 +

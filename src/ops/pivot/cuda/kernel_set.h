@@ -15,7 +15,7 @@ struct KernelShape {
   Kernel kernel;
   int threads;
   int rows;  // tokens a CTA takes at a time; reduce: pivots
-  std::size_t (*shared_bytes)(int padded_dim);
+  std::size_t (*shared_bytes)(int padded_dim, int stage_rows);
 };
 
 struct KernelSet {

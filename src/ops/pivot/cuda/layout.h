@@ -17,7 +17,9 @@ namespace lotformer::ops::pivot::cuda {
 
 constexpr int kMaxCluster = 8;
 constexpr int kMaxHeadDim = 64;
-constexpr int kStageRows = 64;       // rows of a block that are in shared memory at a time (outer_sum.h)
+// Rows of a block that are in shared memory at a time (outer_sum.h): the most, and the least on parts with
+// little of it (Plan::stage_rows). The order of the sums is that of the rows, so it changes no bit.
+constexpr int kMostStageRows = 64, kLeastStageRows = 16;
 constexpr int kResidentValues = 64;  // scores a thread of the resident solver keeps
 constexpr float kLn2 = static_cast<float>(rules::kLn2);
 // After each row in shared memory, against bank conflicts: floats, and 16-bit numbers.
@@ -35,7 +37,7 @@ struct Layout {
   static constexpr int kWarpRows = kQuad ? 16 : kWarp;   // rows of a warp in a block
   static constexpr int kBlockRows = kWarpRows * kWarps;  // rows of a block
   static constexpr int kUnits = kResidentValues / (kUnitRows * kCols);
-  static_assert(kBlockRows % kStageRows == 0 && R + 2 <= kThreads && kUnits >= 1, "no such layout");
+  static_assert(kBlockRows % kMostStageRows == 0 && R + 2 <= kThreads && kUnits >= 1, "no such layout");
 };
 
 template <class L>

@@ -2,10 +2,9 @@
 // Sums over tokens of outer products, out [R][N] += sum_i w_i. u_i. : pooled values, Gram matrix, gradient of
 // the pivots.
 //
-// R >= 16 (OuterSum): kStageRows rows of w and u at a time go through shared memory; every warp owns some 16
-// x 16 blocks of `out` in registers and runs over all rows in order. So the order of the sum is the order of
-// the rows, and no reduction over warps is needed.
-// R <= 8: small_sum.h.
+// R >= 16 (OuterSum): some rows (Cta::stage_rows) of w and u at a time go through shared memory; every warp
+// owns some 16 x 16 blocks of `out` in registers and runs over all rows in order. So the order of the sum is
+// the order of the rows, and no reduction over warps is needed. R <= 8: small_sum.h.
 #pragma once
 
 #include <type_traits>
@@ -14,7 +13,7 @@
 
 namespace lotformer::ops::pivot::cuda {
 
-/// Staging area of rows: w [kStageRows][R], u [kStageRows][N].
+/// Staging area of rows: w [stage_rows][R], u [stage_rows][N].
 struct Stage {
   Terms weights, values;
 };
@@ -24,9 +23,9 @@ PIVOT_DEVICE Stage make_stage(const Cta<L>& cta) {
   const int dim = cta.stride - kRowPadding;
   Stage stage;
   stage.weights = {reinterpret_cast<uint16_t*>(cta.scratch), L::R + kTermPadding,
-                   kStageRows * (L::R + kTermPadding)};
+                   cta.stage_rows * (L::R + kTermPadding)};
   stage.values = {stage.weights.first + kTerms * stage.weights.plane, dim + kTermPadding,
-                  kStageRows * (dim + kTermPadding)};
+                  cta.stage_rows * (dim + kTermPadding)};
   return stage;
 }
 
@@ -60,7 +59,7 @@ struct OuterSum {
   static PIVOT_DEVICE void add_block(const Cta<L>& cta, const Terms& weights, const Terms& values, Place at,
                                      float (&block)[2][4]) {
     PIVOT_ROLLED
-    for (int k = 0; k < kStageRows; k += kMmaDepth) {
+    for (int k = 0; k < cta.stage_rows; k += kMmaDepth) {
       uint32_t a[kTerms][4], b[kValueTerms][4];
       PIVOT_UNROLL
       for (int term = 0; term < kTerms; ++term)
@@ -133,19 +132,19 @@ PIVOT_DEVICE void write_weights(const Cta<L>& cta, const Stage& stage, int place
 template <class L, bool kBf16>
 PIVOT_DEVICE void write_values(const Cta<L>& cta, const Stage& stage, const RowSource& source,
                                int first_row) {
-  constexpr int kMost = kStageRows * kMaxHeadDim / (4 * L::kThreads);
+  constexpr int kMost = kMostStageRows * kMaxHeadDim / (4 * L::kThreads);
   const int bits = 3 + ((cta.stride - kRowPadding) >> 6), step = L::kThreads >> bits;
   const int column = (thread_index() & ((1 << bits) - 1)) * 4;
   RawQuad raw[kMost];
   PIVOT_UNROLL
   for (int i = 0; i < kMost; ++i) {
     const int row = (thread_index() >> bits) + i * step;
-    if (row < kStageRows) raw[i] = source.template quad<kBf16>(first_row + row, column);
+    if (row < cta.stage_rows) raw[i] = source.template quad<kBf16>(first_row + row, column);
   }
   PIVOT_UNROLL
   for (int i = 0; i < kMost; ++i) {
     const int row = (thread_index() >> bits) + i * step;
-    if (row >= kStageRows) continue;
+    if (row >= cta.stage_rows) continue;
     if constexpr (kBf16) {
       *reinterpret_cast<PackedQuad*>(stage.values.at(0, row, column)) = {raw[i].word[0], raw[i].word[1]};
     } else {
@@ -161,9 +160,9 @@ template <class L, class Write, class Values, class Add>
 PIVOT_DEVICE void for_stages(const Cta<L>& cta, int block, Write write, Values stage_values, Add add) {
   const Stage stage = make_stage(cta);
   PIVOT_ROLLED
-  for (int first = 0; first < L::kBlockRows; first += kStageRows) {
+  for (int first = 0; first < L::kBlockRows; first += cta.stage_rows) {
     const int place = cta.warp * L::kWarpRows - first;
-    if (place >= 0 && place < kStageRows) write(stage, place);
+    if (place >= 0 && place < cta.stage_rows) write(stage, place);
     stage_values(stage, cta.rows.first + block * L::kBlockRows + first);
     cta_sync();
     add(stage);

@@ -38,6 +38,7 @@ struct PivotArgs {
   int clusters;      // streamed solve: how many share the sides
   int side;          // adjoint: which side
   int splits;        // output, apply: CTAs a side of a problem
+  int stage_rows;    // where R >= 16: rows that are staged at a time
   // tensors
   RowTensor q, k, v, out, d_out, d_q, d_k, d_v;
   const float* z;          // pivots [heads, pivots, head_dim]

@@ -10,7 +10,7 @@ namespace lotformer::ops::pivot::cuda {
 
 constexpr int kReduceThreads = 256;
 
-inline std::size_t reduce_shared_bytes(int) {
+inline std::size_t reduce_shared_bytes(int, int) {
   return 2 * kReduceThreads * sizeof(float);
 }
 

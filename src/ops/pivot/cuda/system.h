@@ -86,7 +86,8 @@ struct SystemMemory {
         inverse(scratch + 3 * L::R),
         shown(scratch + 4 * L::R) {}
 };
-static_assert(4 * 4 + 2 * SystemMemory<Layout<4, 4>>::kShown <= scratch_floats<Layout<4, 4>>(32),
+static_assert(4 * 4 + 2 * SystemMemory<Layout<4, 4>>::kShown <=
+                  scratch_floats<Layout<4, 4>>(32, kLeastStageRows),
               "the smallest");
 
 /// 1 / d of a normal d to an ulp or two, without the branch of a division.

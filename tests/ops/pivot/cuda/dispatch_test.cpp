@@ -268,6 +268,26 @@ TEST_CASE("A part without clusters and one without room") {
                     lotformer::test::contains_text("bytes of shared memory"));
 }
 
+TEST_CASE("Fewer rows staged at a time, on a part with little shared memory, leave the same bits") {
+  for (const bool bf16 : {false, true}) {
+    const Inputs in = random_inputs({1, 1, 150, 64, 64}, Mode::exact, 1.0, bf16);
+    const Results large = run_emulated(in, kLargeDevice, streamed);
+    CHECK(same_bits(large, run_emulated(in, Device{8, 99 << 10}, streamed)));
+    CHECK(same_bits(large, run_emulated(in, kLargeDevice, [](Plan& plan) {
+                      streamed(plan);
+                      plan.stage_rows = 16;
+                    })));
+  }
+  const Inputs in = random_inputs({1, 1, 150, 64, 64}, Mode::exact, 1.0, false);
+  Problem p;
+  p.batch = p.heads = 1;
+  p.tokens = in.tokens;
+  p.pivots = in.pivots;
+  p.head_dim = in.head_dim;
+  CHECK(make_plan(p, kLargeDevice).stage_rows == 64);
+  CHECK(make_plan(p, Device{8, 99 << 10}).stage_rows == 32);
+}
+
 TEST_CASE("What is not a number stays one, and stays in its problem") {
   Inputs in = random_inputs({2, 1, 20, 8, 32}, Mode::exact, 1.0, false);
   const Results clean = run_emulated(in);
