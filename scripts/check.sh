@@ -54,7 +54,7 @@ check_shell() {
 }
 
 # --- direction of includes ---------------------------------------------------------------------------------------------------------
-# What each module may include of ours. core <- config, data; ops <- attention <- model <- train <- bench <- apps.
+# What each module may include of ours. core <- config, data, report; ops <- attention <- model <- train <- bench <- apps.
 declare -A allowed=(
   [core]="core"
   [config]="core config"
@@ -62,9 +62,10 @@ declare -A allowed=(
   [ops]="core ops"
   [attention]="core config ops attention"
   [model]="core config ops attention model"
+  [report]="core config report"
   [train]="core config data ops attention model train"
   [bench]="core config ops attention model train bench"
-  [apps]="core config data ops attention model train bench apps"
+  [apps]="core config data report ops attention model train bench apps"
 )
 module_of() { sed -E 's#^(include/lotformer|src)/([a-z]+)/.*#\2#' <<<"$1"; }
 

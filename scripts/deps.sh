@@ -4,6 +4,7 @@
 #   system packages   apt-get on Debian and Ubuntu as root (or with sudo that asks for no password), else one line says what to install
 #   LibTorch          the wheels pinned in scripts/pins, into $LOTFORMER_DEPS_DIR (default .deps), unless CMAKE_PREFIX_PATH has a LibTorch
 #   CMake             the pinned wheel, where the system's is older than 3.24
+#   Plotly            the pinned wheel: its JavaScript becomes part of lotformer-report. Without it the page has no pictures, so its absence stops nothing
 #   nvdisasm          with --disassembler: the pinned wheel, for scripts/dev/kernel_cycles.py
 # LOTFORMER_CUDA=OFF leaves out what only CUDA needs. No stamp file: each thing is looked at, so that nothing stale is believed.
 set -euo pipefail
@@ -148,6 +149,10 @@ missing_cmake_pins() {
   fi
 }
 
+missing_plotly_pins() {
+  absent_pins "$deps/plotly-7.1.0" "$root/scripts/pins/plotly.txt"
+}
+
 missing_disassembler_pins() {
   [[ -n $disassembler ]] || return 0
   absent_pins "$deps/nvdisasm-13.5.37" "$root/scripts/pins/nvdisasm.txt"
@@ -156,6 +161,7 @@ missing_disassembler_pins() {
 missing_wheels() {
   missing_torch_pins
   missing_cmake_pins
+  missing_plotly_pins
   missing_disassembler_pins
 }
 
@@ -199,6 +205,7 @@ fetch() {
 unpack() {
   case $(basename "$1") in
     torch-*) unzip -q -o "$1" 'torch/lib/*' 'torch/include/*' 'torch/share/*' '*.dist-info/*' -x 'torch/lib/libtorch_python.so' -d "$2" ;;
+    plotly-*) unzip -q -o "$1" 'plotly/package_data/plotly.min.js' '*.dist-info/*' -d "$2" ;;
     nvidia_*) unzip -q -o "$1" -x '*.a' '*.bc' -d "$2" ;;
     *) unzip -q -o "$1" -d "$2" ;;
   esac >>"$log" 2>&1 || die "could not unpack $(basename "$1") in $2: see $log (is the disk full?)."
@@ -241,6 +248,10 @@ install_missing_wheels() {
   [[ -z $pins ]] || install_wheels "$pins" "$torch_folder"
   pins=$(missing_cmake_pins)
   [[ -z $pins ]] || install_wheels "$pins" "$deps/cmake-3.31.6"
+  pins=$(missing_plotly_pins)
+  if [[ -n $pins ]]; then
+    (install_wheels "$pins" "$deps/plotly-7.1.0") || say "    no Plotly: the page of lotformer-report will have tables and no pictures"
+  fi
   pins=$(missing_disassembler_pins)
   [[ -z $pins ]] || install_wheels "$pins" "$deps/nvdisasm-13.5.37"
   exec 9>&-

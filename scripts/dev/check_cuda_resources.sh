@@ -37,7 +37,8 @@ measured() {
 if [[ ${1:-} == --print && $# == 2 ]]; then
   measured "$2" | awk '
     { if ($3 > r[$1]) r[$1] = $3; if ($4 > s[$1]) s[$1] = $4; if ($5 > p[$1]) p[$1] = $5 }
-    END { for (k in r) print k, r[k] + 0, s[k] + 0, p[k] + 0 }' | sort -V
+    # Registers are handed out in units of 8, up to 255.
+    END { for (k in r) { n = int((r[k] + 7) / 8) * 8; if (n > 255) n = 255; print k, n, s[k] + 0, p[k] + 0 } }' | sort -V
   exit
 fi
 if (($# < 3)); then

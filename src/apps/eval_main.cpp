@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
         ->allow_extra_args(false);
     app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
     app.add_option("--predictions", request.predictions,
-                   "write row, label and prediction to this file (TSV)");
+                   "write row, label, prediction and probabilities to this file (TSV)");
     std::string plans;
     app.add_option(
         "--plans", plans,
@@ -41,6 +41,8 @@ int main(int argc, char** argv) {
         app.add_option("--plan-heads", request.plans.heads, "heads of --plans (default: all)")
             ->delimiter(',')
             ->allow_extra_args(false);
+    app.add_flag("--for-report", request.for_report,
+                 "write predictions and one example's plans to RUN/evaluation, for lotformer-report");
     app.add_flag("--json", json, "print one JSON object on stdout and nothing else there");
     app.set_version_flag("--version", build_id());
     if (const auto code = parse_command_line(app, argc, argv)) return *code;

@@ -183,6 +183,9 @@ Json launch_training(const TrainRequest& request) {
                    constant_predictor(splits.train, splits.val, session.task->num_classes()));
   const Json results = make_results(session, scores, summarise_timings(run.root()));
   write_atomic(run.results_file(), to_pretty_text(results));
+  const std::string place = run.root().string();
+  log::info(concat("run folder: ", place, ". Next: lotformer-report ", place, " --out ", place,
+                   "-report (after lotformer-eval ", place, " --for-report: with errors and plans)"));
   return results;
 }
 

@@ -177,7 +177,7 @@ TEST_CASE("output that cannot be written is an error, and no device is replaced 
   fs::create_symlink(folder.path() / "target.tsv", link);
   REQUIRE(run(eval_command(path, {"--predictions", link.string()})).exit_code == 0);
   CHECK(fs::is_symlink(link));
-  CHECK(slurp(folder.path() / "target.tsv").rfind("row\tlabel\tprediction\n", 0) == 0);
+  CHECK(slurp(folder.path() / "target.tsv").rfind("row\tlabel\tprediction\t", 0) == 0);
   Command full = eval_command(path);
   full.stdout_path = "/dev/full";
   const Finished done = run(full);

@@ -132,7 +132,17 @@ TEST_CASE("eval.max_examples scores rows at equal distances, since official file
   INFO(done.err);
   REQUIRE(done.exit_code == 0);
   CHECK(Json::parse(done.out).at("examples") == 4);
-  const std::string lines = slurp(all), chosen = slurp(part);
+  // Row, label and prediction: other batches may leave other last bits in the probabilities behind them.
+  const auto decisions = [](const fs::path& file) {
+    std::string kept;
+    int tabs = 0;
+    for (const char c : slurp(file)) {
+      tabs = c == '\n' ? 0 : tabs + (c == '\t' ? 1 : 0);
+      if (tabs < 3) kept += c;
+    }
+    return kept;
+  };
+  const std::string lines = decisions(all), chosen = decisions(part);
   std::string expected = lines.substr(0, lines.find('\n') + 1);
   for (const std::string row : {"0", "12", "25", "37"}) {
     const size_t begin = lines.find("\n" + row + "\t") + 1;

@@ -5,8 +5,15 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 namespace lotformer {
+
+/// Fields with two blanks between them, as many whole ones from the front as fit into `width` characters; the
+/// first stands in any case.
+std::string fit_fields(const std::vector<std::string>& fields, size_t width);
+/// "[#####-----]", 12 characters for a width of 10; `share` in [0, 1].
+std::string progress_bar(double share, size_t width);
 
 class StatusLine {
  public:
@@ -22,6 +29,9 @@ class StatusLine {
   bool due() const;
   /// Shows `text` when it is due. `force`: always.
   void show(const std::string& text, bool force = false);
+  /// The most important field first: on a terminal those at the end are left out where they do not fit, and a
+  /// bar of `share` stands behind the second where there is room for it beside all fields.
+  void show(std::vector<std::string> fields, double share, bool force = false);
   /// Ends a line that is being redrawn, so that log lines start on their own.
   void finish();
 

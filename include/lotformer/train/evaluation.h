@@ -35,6 +35,8 @@ struct EvaluationRequest {
   std::filesystem::path predictions;
   /// Without a file: not written.
   PlanRequest plans;
+  /// Predictions and plans of one example go to RUN/evaluation, where lotformer-report looks for them.
+  bool for_report = false;
 };
 
 /// Scores the split. The object has accuracy, loss, examples, their breakdowns (per class, by length and

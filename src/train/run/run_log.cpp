@@ -71,13 +71,13 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                  {"seconds", seconds},
                  {"tokens", tokens_},
                  {"peak_memory_bytes", memory}});
-  status_line_.show(
-      concat("step ", step, "/", total_steps_, "  loss ", format_fixed(m.loss, 4), "  acc ",
-             percent(m.accuracy), "  lr ", format_significant(lr), "  |g| ", format_fixed(m.grad_norm, 2),
-             "  ", rate(tokens_per_second), " tok/s  ", format_fixed(steps_per_second, 2), " step/s  ETA ",
-             format_duration(static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9)),
-             "  peak ", format_bytes(memory)),
-      step == total_steps_);
+  const double left = static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9);
+  status_line_.show({"ETA " + format_duration(left), concat("step ", step, "/", total_steps_),
+                     "loss " + format_fixed(m.loss, 4), "acc " + percent(m.accuracy),
+                     format_fixed(steps_per_second, 2) + " step/s", "lr " + format_significant(lr),
+                     "|g| " + format_fixed(m.grad_norm, 2), rate(tokens_per_second) + " tok/s",
+                     "peak " + format_bytes(memory)},
+                    static_cast<double>(step) / static_cast<double>(total_steps_), step == total_steps_);
   start_clock(step);
 }
 

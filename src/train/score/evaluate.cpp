@@ -5,10 +5,13 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "evaluation_mode.h"
 #include "lotformer/core/error.h"
@@ -42,6 +45,18 @@ std::vector<int64_t> evaluation_order(const data::Dataset& dataset, std::vector<
   return rows;
 }
 
+/// Batches were formed by length; results stand in the order of the split.
+void sort_by_row(EvalResult& result) {
+  std::vector<int64_t> order(result.predictions.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto row = [&](int64_t i) { return result.predictions[static_cast<size_t>(i)].row; };
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return row(a) < row(b); });
+  std::vector<Prediction> sorted;
+  for (const int64_t i : order) sorted.push_back(result.predictions[static_cast<size_t>(i)]);
+  result.predictions = std::move(sorted);
+  result.probabilities = result.probabilities.index_select(0, at::tensor(order, at::kLong));
+}
+
 }  // namespace
 
 std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
@@ -64,7 +79,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   // Sums stay on the device and in double: one synchronisation at the end, and a loss that does not depend on
   // summation noise.
   at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
-  std::vector<at::Tensor> predicted;
+  std::vector<at::Tensor> predicted, scores;
   SolverTally tally;
   const int64_t batches = (result.examples + config.batch_size - 1) / config.batch_size;
   const auto rows_of = [&rows, size = config.batch_size](int64_t number) {
@@ -79,6 +94,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
     tally.add(*s.model);
     loss += at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble).sum();
     predicted.push_back(logits.argmax(1));
+    scores.push_back(logits.to(at::kFloat));
   }
   const at::Tensor classes = at::cat(predicted).cpu();
   int64_t correct = 0;
@@ -88,8 +104,8 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
     result.predictions.push_back({rows[i], label, prediction});
     correct += prediction == label ? 1 : 0;
   }
-  std::sort(result.predictions.begin(), result.predictions.end(),
-            [](const Prediction& a, const Prediction& b) { return a.row < b.row; });
+  result.probabilities = at::softmax(at::cat(scores).cpu(), 1);
+  sort_by_row(result);
   result.transport = tally.count();
   result.loss = loss.item<double>() / static_cast<double>(rows.size());
   result.accuracy = static_cast<double>(correct) / static_cast<double>(rows.size());

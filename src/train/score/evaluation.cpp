@@ -13,6 +13,8 @@
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
 #include "plans.h"
+#include "prediction_file.h"
+#include "report_files.h"
 #include "train/run/results.h"
 #include "train/run/run_folder.h"
 #include "train/trainer.h"
@@ -100,28 +102,6 @@ Json logged_score(const Checkpoint& checkpoint, const std::string& split) {
 }
 
 /// Finds out before the work whether the table can be written.
-void check_predictions_path(const std::filesystem::path& path) {
-  const auto folder = path.parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder))
-    throw Error(ErrorKind::usage, "--predictions: there is no folder " + folder.string());
-  if (std::filesystem::is_directory(path))
-    throw Error(ErrorKind::usage, "--predictions: " + path.string() + " is a folder; name a file");
-}
-
-void write_predictions(const std::filesystem::path& path, const std::vector<Prediction>& predictions) {
-  const auto fill = [&](FileWriter& out) {
-    out.write("row\tlabel\tprediction\n");
-    for (const Prediction& example : predictions)
-      out.write(concat(example.row, "\t", example.label, "\t", example.predicted, "\n"));
-  };
-  const auto status = std::filesystem::symlink_status(path);
-  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status))
-    return write_atomic(path, fill);
-  FileWriter out(path);  // a device, pipe or link is written, not replaced
-  fill(out);
-  out.commit();
-}
-
 /// False, with a warning, when the split is not the one that the run had under this name.
 bool is_same_data(const Checkpoint& checkpoint, const std::string& split, const data::Dataset& dataset) {
   const Json recorded = checkpoint.state.value("data_fingerprints", Json::object());
@@ -148,12 +128,13 @@ int64_t threads_for(const Checkpoint& checkpoint, const Config& config) {
 
 }  // namespace
 
-Json launch_evaluation(const EvaluationRequest& request) {
+Json launch_evaluation(const EvaluationRequest& asked) {
+  const EvaluationRequest request = asked.for_report ? with_report_files(asked) : asked;
+  check_predictions_path(request.predictions);
+  check_plan_request(request.plans);
   const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
                             "the same command starts anew");
   const data::Split split = parse_split(request.split);
-  check_predictions_path(request.predictions);
-  check_plan_request(request.plans);
   const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
   const std::string where = (checkpoint.path / kStateFile).string();
   Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
@@ -165,8 +146,10 @@ Json launch_evaluation(const EvaluationRequest& request) {
   load_parameters(*session.model, checkpoint.model, (checkpoint.path / kModelFile).string());
   const data::Dataset dataset = open_split(session, split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
-  if (!request.plans.file.empty()) {
-    export_plans(session, dataset, request.plans,
+  PlanRequest plans = request.plans;
+  if (asked.for_report) plans = plans_for_report(session, dataset, plans);
+  if (!plans.file.empty()) {
+    export_plans(session, dataset, plans,
                  {{"run", describe_run(session)},
                   {"checkpoint", checkpoint.path.string()},
                   {"step", checkpoint.step},
@@ -175,7 +158,7 @@ Json launch_evaluation(const EvaluationRequest& request) {
   const auto result = evaluate(
       session, BatchMaker(dataset, config.data, session.device, batch_shapes(session)), [] { return false; });
   const StopSignals stop(StopSignals::Ignored::take);  // the table is written whole or not at all
-  if (!request.predictions.empty()) write_predictions(request.predictions, result->predictions);
+  if (!request.predictions.empty()) write_predictions(request.predictions, *session.task, dataset, *result);
 
   const auto [low, high] = wilson_interval(result->accuracy, result->examples);
   Json json = {{"accuracy", result->accuracy},           {"loss", result->loss},

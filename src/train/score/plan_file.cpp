@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -44,9 +45,29 @@ void write_list(FileWriter& out, const at::Tensor& x) {
   out.write("]");
 }
 
+/// What the ids stand for: texts, or for a square picture its width.
+void write_meaning(FileWriter& out, const at::Tensor& ids, const data::Vocabulary& vocabulary) {
+  const int64_t count = ids.numel();
+  if (vocabulary.kind == data::Vocabulary::Kind::picture) {
+    const auto width = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(count))));
+    if (width * width == count) out.write(concat(",\"width\":", width));
+    return;
+  }
+  Json tokens = Json::array();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto id = static_cast<size_t>(ids.const_data_ptr<int64_t>()[i]);
+    // A token of the byte tokeniser need not be a character: what is not plain ASCII is escaped.
+    const std::string text = id < vocabulary.tokens.size() ? vocabulary.tokens[id] : "?";
+    const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127; });
+    tokens.push_back(plain ? text : quoted(text));
+  }
+  out.write(",\"tokens\":" + to_line(tokens));
+}
+
 void write_sequence(FileWriter& out, const PlannedSequence& sequence, const PlanFileInfo& info) {
   out.write("{\"ids\":");
   write_list<int64_t>(out, sequence.ids);
+  write_meaning(out, sequence.ids, info.vocabulary);
   if (sequence.positions.defined()) {
     out.write(",\"positions\":");
     write_list<int64_t>(out, sequence.positions);

@@ -12,6 +12,7 @@
 
 #include "lotformer/attention/capabilities/plans.h"
 #include "lotformer/core/json.h"
+#include "lotformer/data/task.h"
 #include "train/inspect/solver_tally.h"
 
 namespace lotformer {
@@ -34,6 +35,7 @@ struct PlannedExample {
 struct PlanFileInfo {
   Json about;  // object
   std::vector<std::string> classes;
+  data::Vocabulary vocabulary;  // of the ids
   std::vector<int64_t> rows, layers, heads;
 };
 

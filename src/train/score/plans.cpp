@@ -121,8 +121,9 @@ void export_plans(Session& session, const data::Dataset& dataset, const PlanRequ
   require_each_below(request.rows, dataset.size(), "--plan-rows", "examples of the split");
   require_each_below(request.layers, model.layers, "--plan-layers", "layers");
   require_each_below(request.heads, model.heads, "--plan-heads", "heads");
-  const PlanFileInfo info{about, session.task->class_names(), request.rows,
-                          chosen(request.layers, model.layers), chosen(request.heads, model.heads)};
+  const PlanFileInfo info{
+      about,        session.task->class_names(),          session.task->vocabulary(),
+      request.rows, chosen(request.layers, model.layers), chosen(request.heads, model.heads)};
   const auto example = [&](int64_t row) { return plan_example(session, dataset, row, info); };
   if (request.file.extension() == ".safetensors") {
     write_plans_safetensors(request.file, info, example);

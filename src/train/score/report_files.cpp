@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "report_files.h"
+
+#include <algorithm>
+
+#include "lotformer/attention/capabilities/plans.h"
+#include "lotformer/core/file_system.h"
+#include "lotformer/core/text.h"
+#include "lotformer/model/capabilities.h"
+
+namespace lotformer {
+namespace {
+
+constexpr int64_t kMostNumbers = 400000;  // of plans in one page: about 3 MB of text
+
+/// r of the layer that has the most.
+int64_t most_pivots(Session& session) {
+  int64_t most = 0;
+  for (const auto& parameter : session.model->named_parameters()) {
+    if (parameter.key().ends_with(".pivots")) most = std::max(most, parameter.value().size(1));
+  }
+  return most;
+}
+
+}  // namespace
+
+EvaluationRequest with_report_files(const EvaluationRequest& request) {
+  if (!request.predictions.empty() || !request.plans.file.empty())
+    throw Error(ErrorKind::usage, "--for-report has files of its own; leave out --predictions and --plans");
+  if (request.split != "test")
+    throw Error(ErrorKind::usage, "--for-report is about the test split; leave out --split");
+  if (!std::filesystem::is_directory(request.path / "checkpoints"))
+    throw Error(ErrorKind::usage, concat("--for-report: ", request.path.string(), " is no run folder"));
+  EvaluationRequest result = request;
+  const auto folder = request.path / "evaluation";
+  create_directories(folder);
+  result.predictions = folder / "predictions.tsv";
+  result.plans.file = folder / "plans.json";
+  return result;
+}
+
+PlanRequest plans_for_report(Session& session, const data::Dataset& dataset, const PlanRequest& request) {
+  const auto planners = layers_as<HasPlans>(session.model->encoder());
+  const ModelConfig& model = session.config.model;
+  PlanRequest result = request;
+  if (std::find(planners.begin(), planners.end(), nullptr) != planners.end() || dataset.size() == 0) {
+    std::error_code ignored;
+    std::filesystem::remove(request.file, ignored);  // of an earlier model, it would stand for this one
+    result.file.clear();
+    return result;
+  }
+  int64_t tokens = 0;
+  for (int64_t s = 0; s < dataset.sequences(); ++s) tokens += dataset.length(result.rows[0], s);
+  const int64_t each = std::max<int64_t>(2 * most_pivots(session) * tokens * model.layers, 1);
+  const int64_t heads = std::clamp<int64_t>(kMostNumbers / each, 1, model.heads);
+  result.heads.clear();
+  for (int64_t h = 0; h < heads; ++h) result.heads.push_back(h);
+  return result;
+}
+
+}  // namespace lotformer

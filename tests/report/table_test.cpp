@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "report/table.h"
+
+#include <cmath>
+
+#include "run_folders.h"
+#include "support/catch.h"
+#include "support/run.h"
+
+namespace lotformer::report {
+namespace {
+
+using lotformer::test::contains_text;
+using lotformer::test::TemporaryFolder;
+using test::MadeRun;
+
+std::vector<Run> runs_of(const std::vector<MadeRun>& made) {
+  const TemporaryFolder folder;
+  std::vector<Run> runs;
+  for (size_t i = 0; i < made.size(); ++i) {
+    make_run(folder.path() / std::to_string(i), made[i]);
+    runs.push_back(read_run(folder.path() / std::to_string(i)));
+  }
+  return runs;
+}
+
+MadeRun changed(const std::function<void(MadeRun&)>& change) {
+  MadeRun made;
+  change(made);
+  return made;
+}
+
+TEST_CASE("report: seeds of one experiment are one cell with mean and sample deviation") {
+  const auto runs = runs_of({changed([](MadeRun& m) { m.seed = 0, m.best = 0.4; }),
+                             changed([](MadeRun& m) { m.seed = 1, m.best = 0.6; }),
+                             changed([](MadeRun& m) { m.seed = 2, m.finished = false; })});
+  const Table table = make_table(runs);
+  REQUIRE(table.rows.size() == 1);  // log_every differs, and is bookkeeping
+  const Cell& cell = table.rows[0].cells.at(0);
+  CHECK(cell.best.n == 2);
+  CHECK(std::fabs(cell.best.mean - 0.5) < 1e-12);
+  CHECK(std::fabs(cell.best.deviation - std::sqrt(0.02)) < 1e-12);
+  CHECK(cell.unfinished.size() == 1);
+  CHECK(percent_text(cell.best) == "50.00 ± 14.14 (2)");
+  CHECK(table.notes.empty());
+  CHECK_THAT(to_markdown(table, runs, {}), contains_text("50.00 ± 14.14 (2) (+1 not finished)"));
+}
+
+TEST_CASE("report: the same seed twice is told") {
+  const Table table = make_table(runs_of({MadeRun{}, MadeRun{}}));
+  REQUIRE(table.notes.size() == 1);
+  CHECK_THAT(table.notes[0], contains_text("seed 0 twice"));
+}
+
+TEST_CASE("report: other data, another protocol and other test files are other columns") {
+  const Table table = make_table(runs_of({MadeRun{}, changed([](MadeRun& m) { m.origin = "synthetic"; }),
+                                          changed([](MadeRun& m) { m.protocol = "lra"; }),
+                                          changed([](MadeRun& m) { m.fingerprint = "f2"; })}));
+  REQUIRE(table.columns.size() == 4);
+  std::vector<std::string> titles;
+  for (const Column& column : table.columns) titles.push_back(column.title);
+  std::sort(titles.begin(), titles.end());
+  CHECK(titles == std::vector<std::string>{"listops (synthetic)", "listops <f1>", "listops <f2>",
+                                           "listops [protocol lra]"});
+  CHECK(!table.has_average);
+}
+
+TEST_CASE("report: experiments of one module are rows that name what differs") {
+  const Table table = make_table(runs_of(
+      {changed([](MadeRun& m) { m.dim = 32; }), MadeRun{}, changed([](MadeRun& m) { m.task = "text"; })}));
+  REQUIRE(table.rows.size() == 3);
+  CHECK(table.rows[0].label() == "softmax");  // text alone has no variants
+  CHECK(table.rows[1].label() == "softmax (dim=32)");
+  CHECK(table.rows[2].label() == "softmax (dim=64)");
+}
+
+TEST_CASE(
+    "report: tasks and modules stand in the order of the benchmark, controls last; averages want every "
+    "task") {
+  const auto run = [](const std::string& task, const std::string& module, double best) {
+    return changed([&](MadeRun& m) { m.task = task, m.module = m.kind = module, m.best = best; });
+  };
+  const auto runs =
+      runs_of({run("text", "none", 0.2), run("listops", "none", 0.1), run("text", "softmax", 0.8),
+               run("listops", "softmax", 0.4), run("listops", "lotformer", 0.6)});
+  const Table table = make_table(runs);
+  REQUIRE(table.columns.size() == 2);
+  CHECK(table.columns[0].title == "listops");
+  REQUIRE(table.rows.size() == 3);
+  CHECK(table.rows[0].module == "softmax");
+  CHECK(table.rows[1].module == "lotformer");
+  CHECK(table.rows[2].control);
+  CHECK(table.has_average);
+  CHECK(std::fabs(table.rows[0].average.mean - 0.6) < 1e-12);
+  CHECK(table.rows[1].average.n == 0);
+  const std::string markdown = to_markdown(table, runs, {});
+  CHECK_THAT(markdown, contains_text("|    60.00 |"));
+  CHECK_THAT(markdown, contains_text("none (control)"));
+}
+
+TEST_CASE("report: LaTeX and CSV escape what a module or a folder is called") {
+  auto runs = runs_of({changed([](MadeRun& m) { m.module = "my_module & co"; })});
+  runs[0].folder = "runs/a,\"b\"";
+  runs[0].notes = {"one\ntwo"};
+  const Table table = make_table(runs);
+  const std::string latex =
+      to_latex(table, {{"Paper", "Table 1", "theirs", "", {{"A_B", {{"listops", 37.5}}}}}});
+  CHECK_THAT(latex, contains_text("my\\_module \\& co"));
+  CHECK_THAT(latex, contains_text("\\toprule"));
+  CHECK_THAT(latex, contains_text("A\\_B & 37.50"));
+  CHECK_THAT(to_csv(runs, table), contains_text("\"runs/a,\"\"b\"\"\",finished,listops,"));
+  const Json json = to_json(table, runs);
+  CHECK(json.at("rows").at(0).at("cells").at(0).at("best").at("mean") == 0.5);
+}
+
+}  // namespace
+}  // namespace lotformer::report
