@@ -50,7 +50,7 @@ TRIPS = [
     ("for_blocks|load_tiles", "u < L::kUnits", lambda v: v.units),
     ("for_blocks", "b < cta.rows.blocks", lambda v: v.blocks),
     ("for_stages", "first < L::kBlockRows", lambda v: v.block / STAGE),
-    ("add_block", "k < kStageRows", lambda v: STAGE / 16),
+    ("add_block", "k < cta.stage_rows", lambda v: STAGE / 16),
     ("add_rows", "k < kWarp", lambda v: 1),
     ("store", "e < L::R * columns", lambda v: v.r * v.d / v.t),
     ("reduce_columns", "r = 0; r < cta.ranks", lambda v: v.c),
@@ -80,7 +80,7 @@ def shared_bytes(v, label):
 
 # Functions that do not run in these calls.
 NEVER = {"largest_exponents", "first_pivot_update", "truncated_step", "adjoint_fixed", "row_dot", "step_back", "keep_nothing",
-         "adjoint_of_nothing", "place_constant", "reduce_relaxation", "weigh_rows", "any_starving"}
+         "adjoint_of_nothing", "place_constant", "reduce_relaxation", "weigh_rows", "any_starving", "write_mass_gradients"}
 NEVER_STREAMED = {"solve_side"}  # nothing is flagged, and at these shapes a cluster looks at all its flags in one round
 # (kernel, function, source text, weight): lines that run as often as the weight says: 0 float32 tokens, other modes, relaxed
 # marginals; 0.5 what one side of the two does.
@@ -93,6 +93,7 @@ SHARES = [
     ("", "load_gluing", r"s.pivot_last \?|product|p.potentials", 0),
     ("pivot_apply", "pivot_apply", r"pivot_products\(cta, weights", 0.5),
     ("", "load_side_matrix", r"p.pivots, (0, 0|1, 1)\)", 0),
+    ("", "share", r"masses\[row\]", 0),  # every token has 1 / n
 ]
 # Lines of a function behind this text do not run.
 ENDS = [("score_gradient", "if (p.mode == Mode::exact) return;"), ("target_at", "if (!(kappa > 0)) return {0, 0, 0};"),

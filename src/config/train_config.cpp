@@ -88,6 +88,11 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                  .range = {.low = 0, .high = 4096},
                  .bookkeeping = true},
                 threads);
+  visitor.field({.key = "tensorboard",
+                 .help = "what metrics.jsonl gets also goes to RUN/tensorboard, with masses and plans of "
+                         "pivots at each evaluation",
+                 .bookkeeping = true},
+                tensorboard);
   visitor.field(
       {.key = "graph",
        .help = "whether steps run as recorded CUDA graphs; auto: on a GPU, where recording works; on: an "

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/png_writer.h"
+#include "lotformer/data/png_writer.h"
 
 #include <algorithm>
 #include <array>

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
-#include "data/png_writer.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/png_writer.h"
 #include "lotformer/data/stats.h"
 
 namespace lotformer::data {

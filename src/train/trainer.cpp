@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/rng.h"
@@ -16,6 +17,7 @@
 #include "lotformer/train/device_memory.h"
 #include "schedule.h"
 #include "train/inspect/diagnostics.h"
+#include "train/inspect/pivot_pictures.h"
 #include "train/inspect/rank.h"
 #include "train/run/results.h"
 
@@ -178,7 +180,9 @@ bool Trainer::evaluate_if_due() {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_.score("val", score, seconds);
   if (score.transport) warn_if_alarming(concat("validation at step ", state_.step), *score.transport);
-  log_.exclude(seconds);
+  if (log_.tensorboard())
+    add_pivot_pictures(log_.tensorboard()->events(), session_, val_.dataset(), state_.step);
+  log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   state_.evaluated_step = state_.step;
   state_.last = score;
   changed_ = true;
@@ -221,6 +225,7 @@ void Trainer::run() {
   guard_ = &guard;
   session_.model->train();
   batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps);
+  if (config_.tensorboard) log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
   log_.start_clock(state_.step);
   while (true) {
     const bool evaluated = evaluate_if_due();

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "data/cache.h"
-#include "data/png_writer.h"
+#include "lotformer/data/png_writer.h"
 #include "lotformer/data/stats.h"
 #include "support.h"
 #include "support/catch.h"

@@ -3,7 +3,7 @@
 // whatever the format. Text and Pathfinder have more of it in tests of their own.
 #include <sys/stat.h>
 
-#include "data/png_writer.h"
+#include "lotformer/data/png_writer.h"
 #include "lotformer/data/task.h"
 #include "support.h"
 #include "support/catch.h"

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 using lotformer::test::TemporaryFolder;
 
 std::vector<Picture> pictures_of(const fs::path& folder) {
-  make_run(folder / "run", {});
+  test::make_run(folder / "run", {});
   test::write_text(folder / "run/evaluation/predictions.tsv",
                    "row\tlabel\tprediction\tlength\n0\t0\t1\t5\n1\t1\t1\t7\n");
   test::write_text(

@@ -31,7 +31,7 @@ TEST_CASE("lotformer-report: table, page and files of a folder of runs") {
   for (const int64_t seed : {0, 1}) {
     test::MadeRun made;
     made.seed = seed;
-    make_run(folder.path() / "sweep" / std::to_string(seed), made);
+    test::make_run(folder.path() / "sweep" / std::to_string(seed), made);
   }
   const fs::path out = folder.path() / "out";
   const Finished done = report({(folder.path() / "sweep").string(), "--out", out.string(), "--no-pictures"});
@@ -55,7 +55,7 @@ TEST_CASE("lotformer-report: no text of a run becomes markup of the page") {
   const TemporaryFolder folder;
   test::MadeRun made;
   made.module = "</script><script>alert(1)</script>";
-  make_run(folder.path() / "run", made);
+  test::make_run(folder.path() / "run", made);
   Request request;
   request.places = {folder.path() / "run"};
   request.out = folder.path() / "out";
@@ -72,7 +72,7 @@ TEST_CASE("lotformer-report: no text of a run becomes markup of the page") {
 
 TEST_CASE("lotformer-report: wrong command lines, and folders that are not its own") {
   const TemporaryFolder folder;
-  make_run(folder.path() / "run", {});
+  test::make_run(folder.path() / "run", {});
   const std::string run = (folder.path() / "run").string();
   const auto refused = [&](const std::vector<std::string>& arguments, const std::string& part) {
     const Finished done = report(arguments);
@@ -96,7 +96,7 @@ TEST_CASE("lotformer-report --watch: until the last run is finished, with a page
   const TemporaryFolder folder;
   test::MadeRun made;
   made.finished = false;
-  make_run(folder.path() / "run", made);
+  test::make_run(folder.path() / "run", made);
   const fs::path page = folder.path() / "out/index.html";
   lotformer::test::Process process(
       {.program = "lotformer-report",
@@ -106,7 +106,7 @@ TEST_CASE("lotformer-report --watch: until the last run is finished, with a page
   CHECK(slurp(page).find("http-equiv=\"refresh\" content=\"1\"") != std::string::npos);
   CHECK(process.running());
   made.finished = true;
-  make_run(folder.path() / "run", made);
+  test::make_run(folder.path() / "run", made);
   const Finished done = process.wait();
   CHECK(done.exit_code == 0);
   CHECK_THAT(done.out, contains_text("1 runs (1 finished)"));

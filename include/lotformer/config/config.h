@@ -57,6 +57,7 @@ struct TrainConfig final : Options {
   int64_t plateau_steps = 2000;     // 0: never
   int64_t keep = 2;                 // newest checkpoints kept beside the best
   int64_t threads = 0;              // 0: usable_processors()
+  bool tensorboard = false;         // event files beside metrics.jsonl
   std::string graph = "auto";       // auto (on a GPU, where it works) | on | off
   void visit(FieldVisitor& visitor) override;
 };

@@ -7,11 +7,11 @@
 #include "data/generate/generated_set.h"
 #include "data/generate/parallel.h"
 #include "data/generate/pathfinder_drawing.h"
-#include "data/png_writer.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/progress.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/png_writer.h"
 
 namespace lotformer::data {
 namespace fs = std::filesystem;

@@ -31,11 +31,17 @@ std::string rate(double per_second) {
 }  // namespace
 
 RunLog::RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels)
-    : device_(device),
+    : run_(run),
+      device_(device),
       total_steps_(total_steps),
       labels_(std::move(labels)),
       metrics_(run / "metrics.jsonl"),
       timings_(run / "timings.jsonl") {}
+
+void RunLog::record(const Json& line) {
+  metrics_.line(line);
+  if (tensorboard_) tensorboard_->line(line);
+}
 
 int64_t RunLog::sync_metrics() {
   metrics_.sync();
@@ -60,7 +66,7 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                {"data_origin", labels_.at("data_origin")}};
   if (!solver.records.empty()) line["solver"] = solver.records;
   if (solver.transport) line["transport"] = to_json(*solver.transport);
-  metrics_.line(line);
+  record(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
   const double tokens_per_second = static_cast<double>(tokens_) / seconds;
@@ -82,11 +88,11 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
 }
 
 void RunLog::diagnostics(int64_t step, const Json& layers) {
-  metrics_.line({{"step", step}, {"split", "diagnostics"}, {"layers", layers}});
+  record({{"step", step}, {"split", "diagnostics"}, {"layers", layers}});
 }
 
 void RunLog::ranks(int64_t step, const Json& layers) {
-  metrics_.line({{"step", step}, {"split", "rank"}, {"layers", layers}});
+  record({{"step", step}, {"split", "rank"}, {"layers", layers}});
 }
 
 void RunLog::score(const std::string& split, const Score& s, double seconds, const std::string& checkpoint) {
@@ -98,7 +104,7 @@ void RunLog::score(const std::string& split, const Score& s, double seconds, con
   if (s.transport) line["transport"] = to_json(*s.transport);
   if (!checkpoint.empty()) line["checkpoint"] = checkpoint;
   line.update(labels_);
-  metrics_.line(line);
+  record(line);
   timings_.line({{"phase", "eval"},
                  {"step", s.step},
                  {"split", split},

@@ -10,6 +10,7 @@
 
 #include "lotformer/core/status_line.h"
 #include "run_folder.h"
+#include "tensorboard_log.h"
 #include "train/inspect/solver_tally.h"
 #include "train/numerics.h"
 #include "train/train_state.h"
@@ -28,6 +29,11 @@ class RunLog {
   int64_t sync_metrics();
 
   void start_clock(int64_t step);
+  /// From now on every line of metrics.jsonl goes to TensorBoard as well.
+  void open_tensorboard(int64_t step, const std::string& configuration) {
+    tensorboard_.emplace(run_, step, configuration);
+  }
+  TensorboardLog* tensorboard() { return tensorboard_ ? &*tensorboard_ : nullptr; }
   /// Takes time that was not training out of the running window.
   void exclude(double seconds) {
     window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
@@ -51,11 +57,14 @@ class RunLog {
   void finish_line() { status_line_.finish(); }
 
  private:
+  void record(const Json& line);
   std::string data_note() const;
+  std::filesystem::path run_;
   c10::Device device_;
   int64_t total_steps_;
   Json labels_;
   AppendLog metrics_, timings_;
+  std::optional<TensorboardLog> tensorboard_;
   StatusLine status_line_;
   Clock::time_point window_start_{};
   int64_t window_step_ = 0, tokens_ = 0;

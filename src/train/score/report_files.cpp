@@ -33,7 +33,7 @@ EvaluationRequest with_report_files(const EvaluationRequest& request) {
     throw Error(ErrorKind::usage, concat("--for-report: ", request.path.string(), " is no run folder"));
   EvaluationRequest result = request;
   const auto folder = request.path / "evaluation";
-  create_directories(folder);
+  lotformer::create_directories(folder);
   result.predictions = folder / "predictions.tsv";
   result.plans.file = folder / "plans.json";
   return result;

@@ -7,8 +7,8 @@
 #include "data/generate/parallel.h"
 #include "data/generate/portable_math.h"
 #include "data/generate/words.h"
-#include "data/png_writer.h"
 #include "data/tasks/png.h"
+#include "lotformer/data/png_writer.h"
 #include "support.h"
 #include "support/catch.h"
 
