@@ -28,6 +28,11 @@ int main(int argc, char** argv) {
                    "where the run is kept (default: below runs/, named after the configuration)");
     app.add_option("--resume", request.resume, "auto, must, never, or the path of a checkpoint or run")
         ->capture_default_str();
+    app.add_option("--init-from", request.init_from,
+                   "begin a new run (--run-dir) with the weights of this checkpoint or run");
+    app.add_flag(
+        "--extend", request.extend,
+        "the run in --run-dir goes on to more train.steps, at the learning rates of a run of that length");
     app.add_flag("--dry-run", request.dry_run,
                  "build everything, one batch forward and backward, print parameters and memory");
     app.add_flag("--print-config", print,

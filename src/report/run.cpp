@@ -78,7 +78,6 @@ Json member(const Json& object, const char* key) {
 
 void read_results(Run& run, const Json& results) {
   if (!results.is_object()) return;
-  run.state = State::finished;
   run.task = json_or(results, "task", run.task);
   run.module = json_or(results, "attention", run.module);
   run.protocol = json_or(results, "protocol", run.protocol);
@@ -94,6 +93,11 @@ void read_results(Run& run, const Json& results) {
   run.test_fingerprint = json_or(member(results, "data_fingerprints"), "test", run.test_fingerprint);
   run.val = score_of(member(results, "val"));
   run.test = score_of(member(results, "test"));
+  if (run.test) {
+    run.state = State::finished;
+  } else {
+    run.notes.push_back("results.json holds no score of the test split");
+  }
   const Json last = member(results, "last");
   run.last_val = score_of(member(last, "val"));
   run.last_test = score_of(member(last, "test"));
@@ -241,6 +245,9 @@ Run read_run(const fs::path& folder) {
   run.config = read_config(folder, mark, run.notes);
   take_from_config(run);
   run.test_fingerprint = json_or(member(mark, "data_fingerprints"), "test", std::string());
+  if (const Json init = member(mark, "init_from"); init.is_object())
+    run.config["--init-from"] =
+        concat(json_or(init, "path", std::string()), " at step ", json_or(init, "step", int64_t{0}));
   read_metrics(run);
   read_results(run, optional_json(folder / "results.json", run.notes));
   read_timings(run);

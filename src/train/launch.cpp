@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "lotformer/train/launch.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "lotformer/attention/attention.h"
@@ -10,6 +11,7 @@
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
+#include "schedule.h"
 #include "train/run/results.h"
 #include "train/run/resume.h"
 #include "trainer.h"
@@ -112,7 +114,10 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
     start.mark.config = config_to_json(s.config);
     start.mark.fingerprints = s.fingerprints;
     lock = run.begin(start.mark);
-  } else if (start.adoption || !fs::exists(run.mark_file())) {
+  } else if (start.adoption || start.extended_from || !fs::exists(run.mark_file())) {
+    // Scores of the shorter run must not pass for those of the longer one while it is under way.
+    if (start.extended_from && fs::exists(run.results_file()))
+      fs::rename(run.results_file(), run.root() / concat("results-step-", *start.extended_from, ".json"));
     write_mark(run.mark_file(), start.mark);
   }
   lotformer::create_directories(run.checkpoints_folder());
@@ -121,11 +126,53 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
   if (start.adoption) adopt(run, *start.checkpoint, *start.adoption);
 }
 
+/// Whose weights a run begins with: as the user says, or as the run was begun. Error(usage) when these
+/// differ.
+std::optional<Checkpoint> initial_weights(const TrainRequest& request, RunStart& start) {
+  if (!request.init_from.empty()) {
+    if (request.run_dir.empty())
+      throw Error(ErrorKind::usage,
+                  "--init-from begins a run that its configuration does not name; say where: --run-dir");
+    const std::string path = fs::weakly_canonical(request.init_from).string();
+    if (start.ours ? !start.mark.init || start.mark.init->path != path : start.adoption.has_value()) {
+      throw Error(ErrorKind::usage,
+                  concat("--init-from ", path, ": the run in ", request.run_dir.string(), " was begun ",
+                         start.mark.init ? "with " + start.mark.init->path : "otherwise",
+                         "; take another --run-dir"));
+    }
+    if (!start.ours) start.mark.init = RunOrigin{path, -1};
+  }
+  if (!start.mark.init || start.checkpoint) return std::nullopt;
+  Checkpoint weights = resolve_checkpoint(start.mark.init->path, WhichCheckpoint::best_or_last);
+  if (start.ours && start.mark.init->step != weights.step)
+    throw Error(ErrorKind::usage,
+                concat(start.mark.init->path, ": the run was begun with its step ", start.mark.init->step,
+                       ", now it has step ", weights.step, "; take another --run-dir"));
+  start.mark.init->step = weights.step;
+  return weights;
+}
+
+/// What becomes of the learning rate of a run that is made longer.
+void say_extension(const RunStart& start, const Config& config) {
+  if (!start.extended_from) return;
+  TrainConfig before = config.train;
+  before.steps = *start.extended_from;
+  const int64_t step = start.checkpoint ? start.checkpoint->step : 0;
+  log::info(concat("extended from ", before.steps, " to ", config.train.steps, " steps: at step ", step,
+                   " the learning rate goes from ",
+                   format_double(config.train.lr * lr_multiplier(before, std::max<int64_t>(step - 1, 0))),
+                   " to ", format_double(config.train.lr * lr_multiplier(config.train, step)),
+                   ", as in a run of the new length"));
+}
+
 /// The trainer at the place where the run goes on.
-void restore(Trainer& trainer, const RunFolder& run, const RunStart& start, const Session& s) {
+void restore(Trainer& trainer, const RunFolder& run, const RunStart& start,
+             const std::optional<Checkpoint>& weights, Session& s) {
+  say_extension(start, s.config);
   if (!start.checkpoint) {
     if (start.ours)
       log::warning(concat(run.root().string(), ": holds no checkpoint: the run begins again at step 0"));
+    if (weights) take_parameters(*s.model, weights->model, weights->path.string());
     return trainer.start_afresh();
   }
   warn_about_differences(*start.checkpoint, s);
@@ -148,7 +195,8 @@ Json launch_training(const TrainRequest& request) {
   // Nothing is written before everything has been looked at, so that a refused start leaves no trace.
   std::optional<FileLock> lock;
   if (run.state() == RunFolder::State::ours) lock = run.lock();
-  RunStart start = find_start(run, request.resume, config);
+  RunStart start = find_start(run, request.resume, config, request.extend);
+  const std::optional<Checkpoint> weights = initial_weights(request, start);
 
   Session session = open_session(config, device);
   announce(session, run.root());
@@ -173,7 +221,7 @@ Json launch_training(const TrainRequest& request) {
   describe_split("test", splits.test);
 
   Trainer trainer(session, splits.train, splits.val, run);
-  restore(trainer, run, start, session);
+  restore(trainer, run, start, weights, session);
   {
     const StopSignals stop(StopSignals::Ignored::take);
     trainer.run();
@@ -181,7 +229,9 @@ Json launch_training(const TrainRequest& request) {
   const FinalScores scores =
       final_scores(trainer, session, run, splits.test,
                    constant_predictor(splits.train, splits.val, session.task->num_classes()));
-  const Json results = make_results(session, scores, summarise_timings(run.root()));
+  Json results = make_results(session, scores, summarise_timings(run.root()));
+  if (start.mark.init)
+    results["init_from"] = {{"path", start.mark.init->path}, {"step", start.mark.init->step}};
   write_atomic(run.results_file(), to_pretty_text(results));
   const std::string place = run.root().string();
   log::info(concat("run folder: ", place, ". Next: lotformer-report ", place, " --out ", place,

@@ -89,6 +89,10 @@ class Trainer {
 
 /// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
 /// tensor.
+/// Copies what has the same name, shape and type, and logs what was taken and what was not. Error(checkpoint)
+/// naming `where` when nothing agrees.
+void take_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where);
 void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
                      const std::string& where);
 

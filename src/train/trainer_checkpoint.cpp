@@ -4,6 +4,8 @@
 #include <ATen/ops/isfinite.h>
 #include <c10/core/ScalarType.h>
 
+#include <set>
+
 #include "lotformer/config/load.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
@@ -116,6 +118,32 @@ void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tens
     throw Error(ErrorKind::checkpoint,
                 concat(where, ": holds ", tensors.size(), " tensors, the model has ", state.size()));
   }
+}
+
+void take_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
+                     const std::string& where) {
+  const at::NoGradGuard no_grad;
+  std::vector<std::string> taken, fresh;
+  std::set<std::string> unused;
+  for (const auto& [name, tensor] : tensors) unused.insert(name);
+  for (auto [name, tensor] : named_state(model)) {
+    const auto it = tensors.find(name);
+    const bool present = it != tensors.end();
+    if (present && it->second.sizes() == tensor.sizes() && it->second.scalar_type() == tensor.scalar_type()) {
+      tensor.copy_(it->second);
+      taken.push_back(name);
+      unused.erase(name);
+    } else {
+      fresh.push_back(present ? concat(name, " (", it->second.sizes(), " there, ", tensor.sizes(), " here)")
+                              : name);
+    }
+  }
+  if (taken.empty())
+    throw Error(ErrorKind::checkpoint, where + ": no tensor has a name and a shape of this model");
+  log::info(concat("weights of ", where, ": ", taken.size(), " tensors taken"));
+  if (!fresh.empty()) log::warning(concat("begin anew, since they are not there: ", join(fresh, ", ")));
+  if (!unused.empty())
+    log::warning(concat("not taken: ", join(std::vector<std::string>(unused.begin(), unused.end()), ", ")));
 }
 
 }  // namespace lotformer

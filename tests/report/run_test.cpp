@@ -71,7 +71,7 @@ TEST_CASE("report: damaged files are told, the rest is shown") {
   CHECK(broken("evaluation/predictions.tsv", "row\tlabel\n", "does not begin with").predictions ==
         std::nullopt);
   CHECK(broken("evaluation/plans.json", "{", "plans.json").plans.is_null());
-  CHECK(broken("results.json", "{\"task\": 7, \"attention\": [], \"test\": 3}", "configuration").test ==
+  CHECK(broken("results.json", "{\"task\": 7, \"attention\": [], \"test\": 3}", "no score of the test").test ==
         std::nullopt);
 }
 

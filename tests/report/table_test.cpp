@@ -94,7 +94,7 @@ TEST_CASE(
   CHECK(std::fabs(table.rows[0].average.mean - 0.6) < 1e-12);
   CHECK(table.rows[1].average.n == 0);
   const std::string markdown = to_markdown(table, runs, {});
-  CHECK_THAT(markdown, contains_text("|    60.00 |"));
+  CHECK_THAT(markdown, contains_text("|   60.00 |"));
   CHECK_THAT(markdown, contains_text("none (control)"));
 }
 

@@ -16,6 +16,12 @@ struct TrainRequest {
   std::filesystem::path run_dir;
   /// Auto | must | never | path of a checkpoint or run.
   std::string resume = "auto";
+  /// A checkpoint or run whose weights a new run begins with, as far as names and shapes agree; wants a
+  /// run_dir. Optimiser, schedule and order of samples begin anew. Empty: none.
+  std::string init_from;
+  /// The run in the folder goes on to a larger train.steps. From its last step on the learning rate is that
+  /// of a run of the new length.
+  bool extend = false;
   bool dry_run = false;
 };
 

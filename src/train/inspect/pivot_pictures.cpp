@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "diagnostics.h"
 #include "lotformer/attention/capabilities/plans.h"
@@ -46,7 +47,8 @@ void add_pivot_pictures(EventFile& events, Session& session, const data::Dataset
       std::all_of(planners.begin(), planners.end(), [](auto* p) { return p == nullptr; }))
     return;
   const at::NoGradGuard no_grad;
-  const Batch batch = make_batch(split, {0}, session.config.data.pad_to, session.device);
+  const std::vector<int64_t> rows = {0};
+  const Batch batch = make_batch(split, rows, session.config.data.pad_to, session.device);
   const auto seen = observe_scores(session, batch).layers;
   const int64_t tokens = split.length(0, 0);
   for (size_t l = 0; l < planners.size(); ++l) {

@@ -84,10 +84,24 @@ RunStart take_over(const std::string& path, const Config& config) {
   return start;
 }
 
+/// The recorded configuration with the new number of steps.
+void lengthen(RunStart& start, const RunFolder& run, const Config& config) {
+  Json& steps = start.mark.config["train"]["steps"];
+  const auto was = steps.is_number_integer() ? steps.get<int64_t>() : config.train.steps;
+  if (config.train.steps < was) {
+    throw Error(ErrorKind::usage,
+                concat("--extend: ", run.root().string(), " is a run of ", was,
+                       " steps; name more with --set train.steps=N, not ", config.train.steps));
+  }
+  if (config.train.steps > was) start.extended_from = was;
+  steps = config.train.steps;
+}
+
 /// Of a folder that is ours.
-RunStart go_on(const RunFolder& run, const Config& config) {
+RunStart go_on(const RunFolder& run, const Config& config, bool extend) {
   RunStart start;
   start.mark = run.mark();
+  if (extend) lengthen(start, run, config);
   require_same_experiment(run.root().string(), start.mark.config, config, "another --run-dir");
   const auto steps = run.steps();
   const auto& origin = start.mark.origin;
@@ -116,12 +130,15 @@ void adopt(const RunFolder& run, const Checkpoint& start, const Adoption& adopti
   copy_checkpoint(start, run);
 }
 
-RunStart find_start(const RunFolder& run, const std::string& resume, const Config& config) {
+RunStart find_start(const RunFolder& run, const std::string& resume, const Config& config, bool extend) {
   if (run.state() == RunFolder::State::vacant) {
     if (is_path(resume) && !fs::exists(resume)) {
       throw Error(ErrorKind::usage, concat("--resume: ", quoted(resume, 200),
                                            " is none of auto, must, never, and no such path"));
     }
+    if (extend)
+      throw Error(ErrorKind::usage,
+                  concat("--extend: there is no run in ", run.root().string(), "; name it with --run-dir"));
     run.refuse_data_folder(config.data.root);
     if (resume == "must")
       throw Error(ErrorKind::checkpoint,
@@ -136,7 +153,7 @@ RunStart find_start(const RunFolder& run, const std::string& resume, const Confi
                 concat(resume == "never" ? "--resume never: " : "--resume PATH begins a new run: ",
                        run.root().string(), " is not empty; take another --run-dir, or --resume auto"));
   }
-  RunStart start = go_on(run, config);
+  RunStart start = go_on(run, config, extend);
   if (resume == "must" && !start.checkpoint)
     throw Error(ErrorKind::checkpoint,
                 concat("--resume must: no checkpoint in ", run.checkpoints_folder().string()));

@@ -27,6 +27,8 @@ struct RunStart {
   std::optional<Checkpoint> checkpoint = std::nullopt;
   /// The checkpoint lies in another run.
   std::optional<Adoption> adoption = std::nullopt;
+  /// train.steps before: the run is made longer.
+  std::optional<int64_t> extended_from = std::nullopt;
 };
 
 /// What `resume` means for the folder, refused before anything is written.
@@ -38,7 +40,9 @@ struct RunStart {
 /// A run that was begun from another's checkpoint and killed while it took it over takes it over again.
 /// Error(usage) naming every differing key with both values when folder or checkpoint belong to another
 /// experiment (experiment_differences).
-RunStart find_start(const RunFolder& run, const std::string& resume, const Config& config);
+/// `extend`: the run of the folder, whose train.steps may be smaller than those of `config`; Error(usage)
+/// where there is none, or where it is longer.
+RunStart find_start(const RunFolder& run, const std::string& resume, const Config& config, bool extend);
 
 /// Copies log and best checkpoint, and last the checkpoint itself, into the folder. Begun again it does the
 /// same.

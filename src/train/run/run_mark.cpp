@@ -19,6 +19,14 @@ Json object_member(const Json& json, const char* key, const std::string& where) 
   return value;
 }
 
+/// A member that may be absent.
+std::optional<RunOrigin> origin_member(const Json& json, const char* key, const std::string& where) {
+  if (!json.contains(key)) return std::nullopt;
+  const Json origin = object_member(json, key, where);
+  return RunOrigin{json_get<std::string>(origin, "path", where, kMarkKind),
+                   json_get<int64_t>(origin, "step", where, kMarkKind)};
+}
+
 }  // namespace
 
 void write_mark(const fs::path& file, const RunMark& mark) {
@@ -27,6 +35,7 @@ void write_mark(const fs::path& file, const RunMark& mark) {
                {"config", mark.config},
                {"data_fingerprints", mark.fingerprints}};
   if (mark.origin) json["origin"] = {{"path", mark.origin->path}, {"step", mark.origin->step}};
+  if (mark.init) json["init_from"] = {{"path", mark.init->path}, {"step", mark.init->step}};
   write_atomic(file, to_pretty_text(json));
 }
 
@@ -41,11 +50,8 @@ std::optional<RunMark> read_mark(const fs::path& file) {
   if (json_get<Json>(json, "version", where, kMarkKind) != kVersion)
     throw Error(kMarkKind, concat(where, ": this program reads version ", kVersion, " of run folders only"));
   RunMark mark{object_member(json, "config", where), object_member(json, "data_fingerprints", where)};
-  if (json.contains("origin")) {
-    const Json origin = object_member(json, "origin", where);
-    mark.origin = RunOrigin{json_get<std::string>(origin, "path", where, kMarkKind),
-                            json_get<int64_t>(origin, "step", where, kMarkKind)};
-  }
+  mark.origin = origin_member(json, "origin", where);
+  mark.init = origin_member(json, "init_from", where);
   return mark;
 }
 

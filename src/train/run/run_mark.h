@@ -25,6 +25,8 @@ struct RunMark {
   /// Of the splits by name; empty where a checkpoint did not record them.
   Json fingerprints = Json::object();
   std::optional<RunOrigin> origin = std::nullopt;
+  /// Of a run that began with the weights of another (--init-from).
+  std::optional<RunOrigin> init = std::nullopt;
 };
 
 /// Replaces the file in one step. Error(disk).

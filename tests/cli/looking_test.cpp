@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// What a run leaves for people to look at: files for lotformer-report, and for TensorBoard.
+#include "cli/support.h"
+#include "support/catch.h"
+
+using namespace lotformer;
+using namespace lotformer::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+Finished must(const Command& command, int exit_code = 0) {
+  Finished done = run(command);
+  INFO(done.err);
+  REQUIRE(done.exit_code == exit_code);
+  return done;
+}
+
+Command short_run(const fs::path& path, std::vector<std::string> more = {}) {
+  more.insert(more.end(), {"--set", "train.steps=8", "--set", "train.eval_every=4"});
+  return train_command(path, more);
+}
+
+}  // namespace
+
+TEST_CASE("lotformer-eval --for-report, then lotformer-report: errors and plans of a real run", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "run";
+  const Finished trained = must(short_run(path));
+  CHECK_THAT(trained.err, contains_text("lotformer-report " + path.string()));
+  must(eval_command(path, {"--for-report"}));
+  const std::string header = slurp(path / "evaluation/predictions.tsv").substr(0, 100);
+  CHECK(header.rfind("row\tlabel\tprediction\tlength\tdepth\tp:0\tp:1\t", 0) == 0);
+  const Json plans = Json::parse(slurp(path / "evaluation/plans.json"));
+  const Json& sequence = plans.at("examples").at(0).at("sequences").at(0);
+  CHECK(sequence.at("tokens").size() == sequence.at("ids").size());
+  CHECK(sequence.at("tokens").at(0).get<std::string>().front() == '[');
+  CHECK(sequence.at("plans").size() == 2);
+  const fs::path out = folder.path() / "out";
+  must({.program = "lotformer-report", .arguments = {path.string(), "--out", out.string(), "--no-pictures"}});
+  const std::string page = slurp(out / "index.html");
+  const size_t begin = page.find("id=\"data\">") + 10;
+  const Json data = Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+  CHECK(data.at("runs").at(0).at("notes").empty());
+  CHECK(data.at("runs").at(0).at("predictions").at("examples") == 50);
+  CHECK(data.at("runs").at(0).at("predictions").at("by").size() == 2);
+  CHECK(data.at("runs").at(0).at("plans").at(0).at("sequences").at(0).at("plans").size() == 2);
+
+  CHECK_THAT(must(eval_command(newest_checkpoint(path), {"--for-report"}), 2).err,
+             contains_text("is no run folder"));
+  CHECK_THAT(must(eval_command(path, {"--for-report", "--split", "val"}), 2).err,
+             contains_text("test split"));
+  // A folder of evaluations in it is no reason not to know the run again.
+  CHECK_THAT(must(short_run(path)).err, contains_text("this run is finished"));
+}
+
+TEST_CASE("lotformer-eval --for-report of a module without plans leaves those of no other", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "run";
+  must(short_run(path, {"--set", "model.attention.kind=softmax"}));
+  fs::create_directories(path / "evaluation");
+  std::ofstream(path / "evaluation/plans.json") << "{}";
+  must(eval_command(path, {"--for-report"}));
+  CHECK(fs::exists(path / "evaluation/predictions.tsv"));
+  CHECK(!fs::exists(path / "evaluation/plans.json"));
+}
+
+TEST_CASE("train.tensorboard leaves event files and changes nothing else", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path with = folder.path() / "with", without = folder.path() / "without";
+  must(short_run(with, {"--set", "train.tensorboard=true"}));
+  must(short_run(without));
+  const auto tensors_and_log = [](const fs::path& path) {
+    auto bytes = run_bytes(path);
+    bytes.erase("state.json");  // holds the configuration, in which they differ
+    return bytes;
+  };
+  CHECK(tensors_and_log(with) == tensors_and_log(without));
+  CHECK(!fs::exists(without / "tensorboard"));
+  std::string events;
+  for (const auto& entry : fs::directory_iterator(with / "tensorboard")) events += slurp(entry.path());
+  for (const char* part : {"train/loss", "val/accuracy", "test_best/accuracy", "configuration/text_summary",
+                           "pivot_masses/layer0", "query_plan/layer0/head0", "PNG"})
+    CHECK(events.find(part) != std::string::npos);
+}
