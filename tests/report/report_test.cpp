@@ -66,6 +66,8 @@ TEST_CASE("lotformer-report: no text of a run becomes markup of the page") {
   CHECK(page.find("<script>alert") == std::string::npos);
   CHECK(page.find("<title>&lt;b&gt;</title>") != std::string::npos);
   CHECK(data_of(page).at("runs").at(0).at("module") == made.module);
+  CHECK(page.find("default-src 'none'") != std::string::npos);
+  CHECK(page.find("\"sendChartToCloud\"],") != std::string::npos);  // among the buttons that are taken away
   for (const char* outside : {"src=\"http", "href=\"http", "url(http", "@import"})
     CHECK(page.substr(0, page.find("<script>")).find(outside) == std::string::npos);
 }

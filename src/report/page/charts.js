@@ -42,7 +42,7 @@ const drawn = [];   // what was drawn where, to draw it again when the reader ch
 function draw(place, traces, extra, name) {
   const again = () => Plotly.react(place, traces(), layoutOf(extra(), traces().filter((t) => t.name && t.showlegend !== false).length), {
     responsive: true, displaylogo: false, toImageButtonOptions: { format: "svg", filename: name },
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud"],   // the last would upload the data
   });
   const known = drawn.find((d) => d.place === place);
   if (known) known.again = again; else drawn.push({ place, again });
@@ -94,10 +94,10 @@ function drawBubbles(place, points, axes, name) {
 }
 
 function drawHeat(place, z, options, name) {
-  const traces = () => [{ z, x: options.xs, y: options.ys, type: "heatmap", colorscale: options.scale || "Viridis", zmin: options.zmin,
+  const traces = () => [{ z, x: options.xs, y: options.ys, type: "heatmap", colorscale: options.scale || [[0, css("--panel")], [1, css("--accent")]], zmin: options.zmin,
     showscale: options.bar !== false, text: options.text, texttemplate: options.texttemplate, hovertemplate: options.hover + "<extra></extra>",
     xgap: options.gap || 0, ygap: options.gap || 0 }];
-  draw(place, traces, () => ({ title: options.title ? { text: options.title, font: { size: 13 } } : undefined,
+  draw(place, traces, () => ({ title: options.title ? { text: options.title, font: { size: 13 }, x: 0, xanchor: "left" } : undefined,
     margin: { l: 60, r: 10, t: options.title ? 36 : 12, b: 52 }, height: options.height || 380,
     xaxis: { title: { text: options.x }, constrain: "domain", ...(options.xaxis || {}) },
     yaxis: { title: { text: options.y }, autorange: "reversed", constrain: "domain", ...(options.square ? { scaleanchor: "x" } : {}), ...(options.yaxis || {}) } }), name);

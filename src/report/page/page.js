@@ -136,7 +136,7 @@ function errors() {
     const p = with_them[index].predictions;
     const names = p.confusion.map((_, i) => p.classes[i] ?? `${i}`);
     const share = p.confusion.map((line) => { const sum = line.reduce((a, b) => a + b, 0); return line.map((n) => sum ? n / sum : 0); });
-    drawHeat(chart, share, { xs: names, ys: names, x: "predicted", y: "true", zmin: 0, scale: "Blues", text: p.confusion, texttemplate: names.length <= 12 ? "%{text}" : "",
+    drawHeat(chart, share, { xs: names, ys: names, x: "predicted", y: "true", zmin: 0, text: p.confusion, texttemplate: names.length <= 12 ? "%{text}" : "",
       hover: "true %{y}, predicted %{x}: %{text} (%{z:.1%} of the class)", xaxis: { type: "category" }, yaxis: { type: "category" }, gap: 1 }, "confusion");
   };
   chooser(second, "run", with_them.map((r, i) => [i, r.name]), show);
@@ -163,7 +163,8 @@ function transport() {
     const names = tokensOf(sequence), n = names.length;
     about.textContent = `Row ${example.row} of the test split, ${n} tokens; true class ${example.class}, predicted ${example.prediction}${example.prediction === example.label ? "" : " (wrong)"}.`;
     const scaled = (matrix) => matrix.map((line) => line.map((x) => x * n));
-    const options = (title) => ({ title, xs: names.map((_, i) => i), text: matrixOf(plan.query.length, names), x: "token", y: "pivot", zmin: 0, hover: "pivot %{y}, token %{text}: %{z:.3f}" });
+    const ticks = n <= 64 && sequence.tokens ? { tickvals: names.map((_, i) => i), ticktext: sequence.tokens, tickangle: 0, tickfont: { size: n <= 32 ? 12 : 9 } } : {};
+    const options = (title) => ({ title, xs: names.map((_, i) => i), text: matrixOf(plan.query.length, names), x: "token", y: "pivot", zmin: 0, hover: "pivot %{y}, token %{text}: %{z:.3f}", xaxis: ticks, height: 340 });
     drawHeat(query, scaled(plan.query), options("queries to pivots"), "plan-queries");
     drawHeat(key, scaled(plan.key), options("pivots to keys"), "plan-keys");
     const mass = plan.query.map((line) => line.reduce((a, b) => a + b, 0));

@@ -12,6 +12,20 @@ namespace lotformer {
 namespace {
 
 constexpr int64_t kMostNumbers = 400000;  // of plans in one page: about 3 MB of text
+constexpr int64_t kReadable = 64, kLookedAt = 500;
+
+/// An example whose tokens can be read one by one: the longest of at most kReadable among the first rows,
+/// else the first.
+int64_t example_to_show(const data::Dataset& dataset) {
+  int64_t chosen = 0, longest = 0;
+  for (int64_t row = 0; row < std::min(dataset.size(), kLookedAt); ++row) {
+    const int64_t length = dataset.length(row, 0);
+    if (length > kReadable || length <= longest) continue;
+    chosen = row;
+    longest = length;
+  }
+  return chosen;
+}
 
 /// r of the layer that has the most.
 int64_t most_pivots(Session& session) {
@@ -49,6 +63,7 @@ PlanRequest plans_for_report(Session& session, const data::Dataset& dataset, con
     result.file.clear();
     return result;
   }
+  result.rows = {example_to_show(dataset)};
   int64_t tokens = 0;
   for (int64_t s = 0; s < dataset.sequences(); ++s) tokens += dataset.length(result.rows[0], s);
   const int64_t each = std::max<int64_t>(2 * most_pivots(session) * tokens * model.layers, 1);
