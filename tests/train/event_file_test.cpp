@@ -4,16 +4,19 @@
 #include <cstring>
 #include <vector>
 
-#include "support/catch.h"
-#include "support/run.h"
+#include "checkpoint_support.h"
 #include "train/run/tensorboard_log.h"
 
 namespace lotformer {
 namespace {
 
 namespace fs = std::filesystem;
-using test::slurp;
+using test::contains;
 using test::TemporaryFolder;
+
+std::string slurp(const fs::path& path) {
+  return read_file(path, ErrorKind::checkpoint);
+}
 
 fs::path only_file(const fs::path& folder) {
   std::vector<fs::path> found;
@@ -45,10 +48,6 @@ std::vector<std::string> records_of(const std::string& bytes) {
   return records;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST_CASE("event file: the checksum of RFC 3720") {
   CHECK(crc32c("123456789") == 0xE3069283u);
   CHECK(crc32c(std::string(32, '\0')) == 0x8A9136AAu);
@@ -56,7 +55,7 @@ TEST_CASE("event file: the checksum of RFC 3720") {
 }
 
 TEST_CASE("event file: version, session, then records with tag and number") {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder("events1");
   EventFile events(folder.path() / "tensorboard", 300);
   events.scalar(310, "train/loss", 0.5);
   events.flush();
@@ -70,7 +69,7 @@ TEST_CASE("event file: version, session, then records with tag and number") {
 }
 
 TEST_CASE("event file: a histogram counts finite values, all of them") {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder("events2");
   EventFile events(folder.path(), 0);
   const std::vector<float> values = {1, 1, 2, std::nanf(""), 4};
   events.histogram(1, "h", values);
@@ -90,7 +89,7 @@ TEST_CASE("event file: a histogram counts finite values, all of them") {
 }
 
 TEST_CASE("tensorboard log: numbers of a line of metrics by split and path, each start a file of its own") {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder("events3");
   TensorboardLog first(folder.path(), 0, "task: listops\n");
   first.line({{"step", 10},
               {"epoch", 0},
