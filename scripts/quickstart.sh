@@ -15,7 +15,7 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   exit
 fi
 
-programs=(lotformer-data lotformer-train lotformer-eval lotformer-bench)
+programs=(lotformer-data lotformer-train lotformer-eval lotformer-bench lotformer-doctor)
 smoke=data/smoke/listops   # of configs/lra/smoke/listops.yaml
 measured_steps=20          # at official size, for the estimate
 
