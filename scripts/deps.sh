@@ -239,7 +239,7 @@ install_missing_wheels() {
   local pins
   [[ -n $(missing_wheels) ]] || return 0
   exec 9>"$deps/.lock"
-  flock -n 9 || {
+  try_lock 9 "$deps" || {
     say "    another process is filling $deps: waiting for it"
     flock 9
   }

@@ -15,7 +15,7 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   exit
 fi
 
-programs=(lotformer-data lotformer-train lotformer-eval lotformer-bench lotformer-report)
+programs=(lotformer-data lotformer-train lotformer-eval lotformer-bench lotformer-report lotformer-doctor)
 smoke=data/smoke/listops   # of configs/lra/smoke/listops.yaml
 measured_steps=20          # at official size, for the estimate
 

@@ -150,7 +150,7 @@ command -v python3 >/dev/null || die "python3 is missing: it makes the tables"
 [[ -x $program ]] || die "$program is missing: build first (scripts/quickstart.sh, or cmake --preset release and cmake --build)"
 mkdir -p "$out"
 exec 9>"$out/.sweep.lock"
-flock -n 9 || die "$out: another sweep works in this folder"
+try_lock 9 "$out" || die "$out: another sweep works in this folder"
 trap stop INT TERM
 total=$((${#task_list[@]} * ${#kind_list[@]} * ${#seed_list[@]})) number=0 failed=0
 : >"$out/.cells"

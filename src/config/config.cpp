@@ -97,6 +97,13 @@ void DataConfig::visit(FieldVisitor& visitor) {
                  .bookkeeping = true},
                 generate_missing);
   visitor.field(
+      {.key = "follow_links",
+       .help =
+           "read files that lie elsewhere, behind links in the data folder, as on shared storage. Without "
+           "it such a link is an error, because data of strangers could show us any file",
+       .bookkeeping = true},
+      follow_links);
+  visitor.field(
       {.key = "max_length",
        .help = "tokens after which a sequence is cut; 0: the task's own (listops 2000, text and retrieval "
                "4000; custom: the longest row, at most 16384; images are not cut)",

@@ -113,7 +113,7 @@ that includes it. Files have at most 256 KiB, no tabs in the indentation, one do
 digits, truth values as `true` and `false`. All errors are printed at once, one a line: `file:line:column: key: what is wrong`.
 
 Keys marked [bookkeeping] say how a run is carried out, not which experiment it is: no weight and no score depends on them beyond
-rounding. They may change from one start of a run to the next. Any other key makes another experiment: another `config_hash`, another
+rounding, or results say so themselves (`train.on_nonfinite` and its keys: a run that stopped may go on). They may change from one start of a run to the next. Any other key makes another experiment: another `config_hash`, another
 default run folder, and a resume refuses it. What is learned from is compared by the data's fingerprints, not by `data.root`.
 )";
   for (const config::Table& table : config::tables(kinds)) {

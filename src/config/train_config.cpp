@@ -22,6 +22,12 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                  .help = "chunks a batch is split into to save memory",
                  .range = {.low = 1, .high = kMaxBatch}},
                 accumulate);
+  visitor.field({.key = "microbatch",
+                 .help = "out of memory in a training step; fixed: end with code 7; auto: do the step again "
+                         "in twice as many chunks as often as it takes, and go on so. Results say how many",
+                 .choices = {"fixed", "auto"},
+                 .bookkeeping = true},
+                microbatch);
   visitor.field(
       {.key = "lr", .help = "peak learning rate", .range = {.low = 0, .high = 1000, .low_open = true}}, lr);
   visitor.field({.key = "lr_floor", .help = "cosine decay ends at lr * lr_floor", .range = unit}, lr_floor);
@@ -100,6 +106,34 @@ void TrainConfig::visit(FieldVisitor& visitor) {
        .choices = {"auto", "on", "off"},
        .bookkeeping = true},
       graph);
+  visit_nonfinite(visitor);
+}
+
+void TrainConfig::visit_nonfinite(FieldVisitor& visitor) {
+  visitor.field({.key = "on_nonfinite",
+                 .help = "at a loss or gradient that is not finite; stop: end with code 6; skip: leave the "
+                         "update out; rollback: go on from the newest checkpoint with a smaller learning "
+                         "rate and without the batches that led there. What was done stands in results",
+                 .choices = {"stop", "skip", "rollback"},
+                 .bookkeeping = true},
+                on_nonfinite);
+  visitor.field({.key = "nonfinite_limit",
+                 .help = "skip: non-finite steps in a row that end the run; rollback: rollbacks after which "
+                         "the next blow-up does",
+                 .range = {.low = 1, .high = kMaxBatch},
+                 .bookkeeping = true},
+                nonfinite_limit);
+  visitor.field({.key = "rollback_lr",
+                 .help = "factor of the learning rate from each rollback on",
+                 .range = {.low = 0, .high = 1, .low_open = true},
+                 .bookkeeping = true},
+                rollback_lr);
+  visitor.field({.key = "rollback_window",
+                 .help = "batches that a rollback leaves out, the last of them the one that blew up; 0: all "
+                         "since the checkpoint",
+                 .range = {.low = 0, .high = kMaxSteps},
+                 .bookkeeping = true},
+                rollback_window);
 }
 
 void EvalConfig::visit(FieldVisitor& visitor) {

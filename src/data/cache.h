@@ -173,5 +173,7 @@ Dataset with_masked_zeros(const Dataset& dataset);
 /// one below $XDG_CACHE_HOME or the temporary folder (one log line says so). Error(disk) when none can be
 /// written.
 std::filesystem::path cache_directory(const std::filesystem::path& source_directory);
+/// The folders that it takes the first possible one of; nothing is made.
+std::vector<std::filesystem::path> cache_places(const std::filesystem::path& source_directory);
 
 }  // namespace lotformer::data

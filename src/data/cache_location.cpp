@@ -32,26 +32,30 @@ void say_once(const fs::path& beside_data, const fs::path& used, bool is_link) {
 
 }  // namespace
 
-fs::path cache_directory(const fs::path& source_directory) {
-  const fs::path beside_data = source_directory / ".lotformer-cache";
-  // A link that came with the data could make us write anywhere.
-  std::error_code code;
-  const bool is_link = fs::is_symlink(beside_data, code);
-  if (!is_link && is_writable_directory(beside_data)) return beside_data;
+std::vector<fs::path> cache_places(const fs::path& source_directory) {
+  std::vector<fs::path> places = {source_directory / ".lotformer-cache"};
   const std::string key = hash_bytes(fs::weakly_canonical(source_directory).string()).substr(0, 16);
-  std::vector<fs::path> others;
   const char* user_cache = std::getenv("XDG_CACHE_HOME");
   if (user_cache != nullptr && *user_cache != '\0')
-    others.push_back(fs::path(user_cache) / "lotformer" / key);
-  others.push_back(fs::temp_directory_path() / concat("lotformer-cache-", ::getuid()) / key);
-  for (const fs::path& candidate : others) {
-    if (!is_writable_directory(candidate)) continue;
-    say_once(beside_data, candidate, is_link);
-    return candidate;
+    places.push_back(fs::path(user_cache) / "lotformer" / key);
+  places.push_back(fs::temp_directory_path() / concat("lotformer-cache-", ::getuid()) / key);
+  return places;
+}
+
+fs::path cache_directory(const fs::path& source_directory) {
+  const std::vector<fs::path> places = cache_places(source_directory);
+  // A link that came with the data could make us write anywhere.
+  std::error_code code;
+  const bool is_link = fs::is_symlink(places.front(), code);
+  for (const fs::path& place : places) {
+    if (place == places.front() && is_link) continue;
+    if (!is_writable_directory(place)) continue;
+    if (place != places.front()) say_once(places.front(), place, is_link);
+    return place;
   }
   throw Error(ErrorKind::disk,
-              concat("no place for the data cache: ", beside_data.string(), " and ", others.back().string(),
-                     " cannot be written; set XDG_CACHE_HOME to a folder that can"));
+              concat("no place for the data cache: ", places.front().string(), " and ",
+                     places.back().string(), " cannot be written; set XDG_CACHE_HOME to a folder that can"));
 }
 
 }  // namespace lotformer::data

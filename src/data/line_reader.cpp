@@ -28,7 +28,7 @@ bool LineReader::next(std::string_view& line) {
   size_t size = newline_ ? static_cast<size_t>(static_cast<const char*>(newline) - first) : end_ - begin_;
   begin_ += size + (newline_ ? 1 : 0);
   position_ += static_cast<int64_t>(size) + (newline_ ? 1 : 0);
-  ++line_number_;
+  if (++line_number_ == 1) refuse_byte_order_mark({first, size}, file_.name());
   if (size > 0 && first[size - 1] == '\r') --size;
   line = {first, size};
   return true;

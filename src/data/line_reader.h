@@ -17,7 +17,7 @@ class LineReader {
   explicit LineReader(SourceFile file);
 
   /// Next line without its LF or CRLF; valid until the next call. A missing newline after the last line is
-  /// fine.
+  /// fine. DataError for a byte order mark at the front of the first.
   bool next(std::string_view& line);
   /// Of the line last returned, 1-based.
   int64_t line_number() const { return line_number_; }

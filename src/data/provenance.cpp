@@ -44,7 +44,7 @@ namespace {
 constexpr int kLevelsAbove = 5;
 
 /// The record in `folder`, or null. It may be one of another task, except in the task's own folder.
-Json record_in(const fs::path& folder, const fs::path& root, const std::string& task, bool own) {
+Json record_in(const fs::path& folder, const fs::path& root, const std::string& task, bool own, Links links) {
   std::error_code code;
   const fs::file_type type =
       fs::symlink_status(folder / kProvenanceFile, code).type();  // a broken link has one
@@ -52,7 +52,7 @@ Json record_in(const fs::path& folder, const fs::path& root, const std::string& 
   if (type == fs::file_type::none && !own) return nullptr;  // a folder above that is closed to us
   const std::string prefix = message_prefix(root, folder), name = prefix + kProvenanceFile;
   std::string text;
-  FileFence(folder, prefix).read(kProvenanceFile, kMostRecordBytes, text);
+  FileFence(folder, prefix, links).read(kProvenanceFile, kMostRecordBytes, text);
   Json record = parse_provenance(text, name);
   if (!record.contains("task")) return record;
   const auto named = json_get<std::string>(record, "task", name, ErrorKind::data);
@@ -66,17 +66,17 @@ Json record_in(const fs::path& folder, const fs::path& root, const std::string& 
 }  // namespace
 
 Json read_own_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
-  return record_in(directory, root, task, true);
+  return record_in(directory, root, task, true, Links::inside);
 }
 
-Json read_provenance(const fs::path& directory, const fs::path& root, const std::string& task) {
-  Json record = read_own_provenance(directory, root, task);
+Json read_provenance(const fs::path& directory, const fs::path& root, const std::string& task, Links links) {
+  Json record = record_in(directory, root, task, true, links);
   // As it was named, and where it lies when a link leads there.
   for (fs::path folder : {fs::absolute(directory).lexically_normal(), fs::weakly_canonical(directory)}) {
     if (!folder.has_filename()) folder = folder.parent_path();  // "data/" ends in an empty name
     for (int level = 0; level < kLevelsAbove && record.is_null(); ++level) {
       folder = folder.parent_path();
-      record = record_in(folder, fs::absolute(root).lexically_normal(), task, false);
+      record = record_in(folder, fs::absolute(root).lexically_normal(), task, false, links);
     }
   }
   return record;
@@ -88,14 +88,15 @@ std::string origin_of(const Json& provenance, const std::string& task) {
   return generated ? "generated" : "synthetic";
 }
 
-FolderContents contents_of(const fs::path& folder, int64_t expected) {
+FolderContents contents_of(const fs::path& folder, int64_t expected, Links links) {
   Progress progress("counting " + folder.filename().string(), expected, "files");
   FolderContents found;
   std::error_code code;
   fs::recursive_directory_iterator it(folder, code);
   for (; !code && it != fs::recursive_directory_iterator(); it.increment(code)) {
-    if (!it->is_regular_file(code)) continue;
-    const auto bytes = it->is_symlink(code) ? uintmax_t{0} : it->file_size(code);
+    if (!it->is_regular_file(code) || is_macos_dropping(it->path().filename().string())) continue;
+    const bool outside = it->is_symlink(code) && links == Links::inside;
+    const auto bytes = outside ? uintmax_t{0} : it->file_size(code);
     found.bytes += code ? 0 : static_cast<int64_t>(bytes);
     progress.update(++found.files);
   }
@@ -121,13 +122,13 @@ fs::path listed_path(const std::string& name, const std::string& record) {
 }
 
 void check_folders(const Json& folders, const fs::path& directory, const std::string& prefix,
-                   const std::string& record) {
-  FileFence fence(directory, prefix);
+                   const std::string& record, Links links) {
+  FileFence fence(directory, prefix, links);
   for (const auto& [name, entry] : folders.items()) {
     const fs::path relative = listed_path(name, record);
     const auto files = whole_number(entry, "files", record);
     fence.require_folder(relative.string());
-    const FolderContents found = contents_of(directory / relative, files);
+    const FolderContents found = contents_of(directory / relative, files, links);
     if (found.files != files) {
       throw DataError::at_file(prefix + name, concat("has ", format_count(found.files), " files, ",
                                                      format_count(files), " wanted by ", record));
@@ -143,15 +144,15 @@ void check_folders(const Json& folders, const fs::path& directory, const std::st
 
 }  // namespace
 
-void check_files(const Json& provenance, const fs::path& directory, const std::string& prefix,
-                 bool contents) {
+void check_files(const Json& provenance, const fs::path& directory, const std::string& prefix, bool contents,
+                 Links links) {
   if (!provenance.is_object()) return;
   const std::string record = prefix + kProvenanceFile;
   if (const auto folders = provenance.find("folders"); contents && folders != provenance.end())
-    check_folders(*folders, directory, prefix, record);
+    check_folders(*folders, directory, prefix, record, links);
   const auto files = provenance.find("files");
   if (files == provenance.end()) return;
-  FileFence fence(directory, prefix);
+  FileFence fence(directory, prefix, links);
   for (const auto& [name, entry] : files->items()) {
     const fs::path relative = listed_path(name, record);
     const auto bytes = whole_number(entry, "bytes", record);

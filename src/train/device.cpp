@@ -9,6 +9,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <new>
 #include <thread>
 
 #include "lotformer/core/error.h"
@@ -24,12 +25,10 @@ namespace {
 Error translate(const c10::Error& error) {
   std::string line = error.what_without_backtrace();
   line = line.substr(0, line.find('\n'));
-  const bool memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-                      line.find("can't allocate memory") != std::string::npos ||
-                      line.find("not enough memory") != std::string::npos;
-  if (memory) {
+  if (is_out_of_memory(error)) {
     return {ErrorKind::memory, "out of memory: " + line +
-                                   " (a smaller train.batch_size or a larger train.accumulate needs less)"};
+                                   " (a smaller train.batch_size or a larger train.accumulate needs less; "
+                                   "train.microbatch=auto finds out how much fits)"};
   }
   if (line.find("CUDA") != std::string::npos || line.find("cuda") != std::string::npos)
     return {ErrorKind::device, line};
@@ -82,6 +81,16 @@ void wait_passively(int64_t threads) {
   if (std::getenv(kPolicy) != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   ::setenv(kPolicy, "passive", 1);
   restart_program();
+}
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  const auto* torchs = dynamic_cast<const c10::Error*>(&error);
+  if (torchs == nullptr) return false;
+  const std::string text = torchs->what_without_backtrace();
+  return text.find("can't allocate memory") != std::string::npos ||
+         text.find("not enough memory") != std::string::npos;
 }
 
 int64_t peak_memory_bytes(c10::Device device) {

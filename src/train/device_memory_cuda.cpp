@@ -33,6 +33,13 @@ int64_t cuda_free_bytes(int index) {
   return static_cast<int64_t>(free);
 }
 
+std::optional<CudaVersions> cuda_versions() {
+  CudaVersions versions;
+  cudaDriverGetVersion(&versions.driver);
+  cudaRuntimeGetVersion(&versions.runtime);
+  return versions;
+}
+
 void cuda_synchronize(int index) {
   const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(index));
   c10::cuda::device_synchronize();

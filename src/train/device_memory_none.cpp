@@ -23,6 +23,9 @@ void cuda_reset_peak_bytes(int) {
 int64_t cuda_free_bytes(int) {
   refuse();
 }
+std::optional<CudaVersions> cuda_versions() {
+  return std::nullopt;
+}
 void cuda_synchronize(int) {
   refuse();
 }

@@ -88,7 +88,14 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
     trainer.save();  // what results name is what the last checkpoint names
   }
   const Score best = *trainer.state().best, last = *trainer.state().last;
-  FinalScores scores{best, last, {}, {}, constant, trainer.state().lost_best};
+  FinalScores scores{best,
+                     last,
+                     {},
+                     {},
+                     constant,
+                     trainer.state().lost_best,
+                     trainer.state().nonfinite,
+                     trainer.state().chunks};
   use(best.step);
   scores.best_test = trainer.score(test, "test", "best", best.step);
   if (best.step == last.step) {
@@ -253,7 +260,8 @@ Json dry_run(const TrainRequest& request) {
                               static_cast<uint64_t>(config.train.seed));
   session.model->train();
   const auto batches = training_stream(train, sampler, config, 0, 1);
-  const BatchGradients sums = accumulate_gradients(session, next_step(*batches, config.train).chunks, {});
+  const BatchGradients sums =
+      accumulate_gradients(session, next_step(*batches, training_chunks(config.train)).chunks, {});
   Json json = describe_run(session);
   json["dry_run"] = true;
   json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(config.train.batch_size);

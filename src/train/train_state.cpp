@@ -53,6 +53,8 @@ Json to_json(const TrainState& state) {
                {"best", optional_score(state.best)},
                {"last", optional_score(state.last)}};
   if (state.lost_best) json["lost_best"] = to_json(*state.lost_best);
+  if (state.chunks > 0) json["chunks"] = state.chunks;
+  if (!state.nonfinite.empty()) json["nonfinite"] = to_json(state.nonfinite);
   return json;
 }
 
@@ -60,6 +62,9 @@ TrainState train_state_from_json(const Json& json, const std::string& where) {
   TrainState state{get<int64_t>(json, "step", where), get<int64_t>(json, "evaluated_step", where),
                    optional_score(json, "best", where), optional_score(json, "last", where)};
   if (json.contains("lost_best")) state.lost_best = optional_score(json, "lost_best", where);
+  if (json.contains("chunks")) state.chunks = get<int64_t>(json, "chunks", where);
+  if (json.contains("nonfinite"))
+    state.nonfinite = nonfinite_history_from_json(get<Json>(json, "nonfinite", where), where + ": nonfinite");
   return state;
 }
 

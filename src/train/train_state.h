@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lotformer/core/json.h"
+#include "train/nonfinite.h"
 #include "train/score/evaluate.h"
 
 namespace lotformer {
@@ -29,7 +30,7 @@ Json to_json(const Score& score);
 Score score_from_json(const Json& json, const std::string& where);
 
 /// All that a resume needs beside tensors, and nothing else. Order of samples, schedule and random numbers
-/// are pure functions of the step.
+/// are pure functions of the step and of what `nonfinite` says.
 struct TrainState {
   /// Updates done.
   int64_t step = 0;
@@ -38,6 +39,10 @@ struct TrainState {
   std::optional<Score> best, last;
   /// The best one before its checkpoint was damaged or deleted.
   std::optional<Score> lost_best = std::nullopt;
+  /// Written only when there is something to tell.
+  NonfiniteHistory nonfinite = {};
+  /// Of a batch since memory did not suffice (train.microbatch); 0: as configured, and not written.
+  int64_t chunks = 0;
 };
 Json to_json(const TrainState& state);
 TrainState train_state_from_json(const Json& json, const std::string& where);

@@ -28,12 +28,6 @@ uint64_t seed_of(const TrainConfig& config) {
   return static_cast<uint64_t>(config.seed);
 }
 
-std::string describe_rows(const std::vector<int64_t>& rows) {
-  std::vector<std::string> parts;
-  for (const int64_t row : rows) parts.push_back(std::to_string(row));
-  return join(parts, ", ");
-}
-
 bool interrupted() {
   return StopSignals::received() != 0;
 }
@@ -63,9 +57,13 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
   });
 }
 
-/// Dropout's random numbers are a function of the step: nothing to save, nothing to restore.
+/// Dropout's random numbers are a function of the step's batch: nothing to save, nothing to restore.
 void Trainer::seed_step() const {
-  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(state_.step) + 1));
+  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(batch_of(state_.step)) + 1));
+}
+
+double Trainer::lr_of(int64_t step) const {
+  return config_.lr * lr_multiplier(config_, step) * state_.nonfinite.lr_factor;
 }
 
 /// Nothing that is saved changes in here, but for the buffers.
@@ -87,28 +85,46 @@ void Trainer::usual_step(const std::vector<Batch>& chunks) {
   buffers_.clear();
   // With recordings, what is counted must not depend on which steps were played back: only the logged one is.
   if (!graphs_.may_play_back() || log_due(state_.step + 1)) transport_.add(transport);
+  updating_ = true;
   step_.update(sums);
+  updating_ = false;
 }
 
-void Trainer::step() {
-  const auto [chunks, tokens] = next_step(*batches_, config_);
+bool Trainer::step() {
+  const auto [batches, tokens] = next_step(*batches_, chunks());
+  step_.prepare(state_.step, lr_of(state_.step));
+  try {
+    log_due(state_.step + 1) ? usual_step(batches) : graphs_.run(batches);
+  } catch (const std::exception& error) {
+    if (!split_further(error)) throw;
+    return false;
+  }
   log_.add_tokens(tokens);
-  step_.prepare(state_.step, config_.lr * lr_multiplier(config_, state_.step));
-  log_due(state_.step + 1) ? usual_step(chunks) : graphs_.run(chunks);
   step_.window().count(config_.batch_size);
   ++state_.step;
+  return true;
 }
 
-void Trainer::stop_if_not_finite() {
-  const int64_t bad = step_.watch().bad_step();
-  if (bad < 0) return;
+/// A step that has not come to its update has changed nothing but gradients, which the next one clears, and
+/// buffers.
+bool Trainer::split_further(const std::exception& error) {
+  if (config_.microbatch != "auto" || updating_ || !is_out_of_memory(error)) return false;
+  if (chunks() >= config_.batch_size) return false;
+  graphs_.forget();  // recordings hold memory of their own
+  {
+    const at::NoGradGuard no_grad;
+    auto buffers = session_.model->named_buffers();
+    for (const auto& [name, before] : buffers_) buffers[name].copy_(before);
+  }
+  buffers_.clear();
+  state_.chunks = std::min(2 * chunks(), config_.batch_size);
   log_.finish_line();
-  throw Error(
-      ErrorKind::numerics,
-      concat("step ", bad,
-             ": loss or gradient is not finite; nothing of it was saved. Training rows of that batch: ",
-             describe_rows(sampler_.batch(bad)),
-             ". Last checkpoint: ", saved_step_ < 0 ? "none" : concat("step ", saved_step_)));
+  log::warning(concat("step ", state_.step, ": out of memory; steps are done in ", state_.chunks,
+                      " chunks from here on (train.microbatch=auto)"));
+  log_.chunks(state_.step, state_.chunks);
+  batches_.reset();
+  begin_stream();
+  return true;
 }
 
 void Trainer::log_if_due() {
@@ -119,8 +135,8 @@ void Trainer::log_if_due() {
   const int64_t last = state_.step - 1;
   const LogWindow::Means means = step_.window().means();
   const auto transport = transport_.count();
-  log_.train_step(state_.step, sampler_.epoch_of(last), config_.lr * lr_multiplier(config_, last), means,
-                  {solver_, transport});
+  log_.train_step(state_.step, sampler_.epoch_of(batch_of(last)), lr_of(last), means, {solver_, transport});
+  tell_of_skips(means.skipped);
   if (transport && transport->alarming() && !warned_of_transport_) {
     warned_of_transport_ = true;
     log_.finish_line();
@@ -132,8 +148,9 @@ void Trainer::log_if_due() {
 }
 
 void Trainer::warn_of_plateau(const LogWindow::Means& means) {
-  const int64_t examples = means.steps * config_.batch_size;
-  const auto message = plateau_.add(state_.step, means.accuracy * static_cast<double>(examples), examples);
+  if (means.examples == 0) return;
+  const auto message =
+      plateau_.add(state_.step, means.accuracy * static_cast<double>(means.examples), means.examples);
   if (!message) return;
   log_.finish_line();
   log::warning(*message);
@@ -142,7 +159,7 @@ void Trainer::warn_of_plateau(const LogWindow::Means& means) {
 void Trainer::diagnose_if_due() {
   if (!due(config_.diagnostics_every)) return;
   const auto start = std::chrono::steady_clock::now();
-  std::vector<int64_t> rows = sampler_.batch(state_.step - 1);
+  std::vector<int64_t> rows = sampler_.batch(batch_of(state_.step - 1));
   rows.resize(std::min<size_t>(rows.size(), kDiagnosedExamples));
   log_.diagnostics(state_.step, diagnose_model(session_, train_.make(rows)));
   log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -155,9 +172,8 @@ void Trainer::adapt_ranks_if_due() {
   const auto start = std::chrono::steady_clock::now();
   std::vector<Batch> batches;
   for (int64_t step = state_.step - 1; step >= std::max<int64_t>(0, state_.step - kSurveyedBatches); --step) {
-    std::vector<int64_t> rows = sampler_.batch(step);
-    rows.resize(rows.size() /
-                static_cast<size_t>(training_chunks(config_)));  // no more at once than in a step
+    std::vector<int64_t> rows = sampler_.batch(batch_of(step));
+    rows.resize(rows.size() / static_cast<size_t>(chunks()));  // no more at once than in a step
     batches.push_back(train_.make(rows));
   }
   const uint64_t seed = mix_seeds(seed_of(config_), ~static_cast<uint64_t>(state_.step));
@@ -207,12 +223,43 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
 }
 
 void Trainer::stop() {
-  if (state_.step > 0) save();
+  std::string saved = "; nothing to save yet";
+  if (state_.step > 0) {
+    try {
+      save();
+      saved = "; state saved, the same command continues";
+    } catch (const Error& error) {
+      // There is no time to roll back: the run that goes on from the checkpoint will come to it again.
+      if (error.kind() != ErrorKind::numerics || !may_roll_back()) throw;
+      saved = concat("; that is not finite, so the same command continues from step ", saved_step_);
+    }
+  }
   log_.finish_line();
-  throw Error(
-      ErrorKind::interrupted,
-      concat("stopped by signal ", StopSignals::received(), " at step ", state_.step,
-             state_.step > 0 ? "; state saved, the same command continues" : "; nothing to save yet"));
+  throw Error(ErrorKind::interrupted,
+              concat("stopped by signal ", StopSignals::received(), " at step ", state_.step, saved));
+}
+
+void Trainer::begin_stream() {
+  batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps,
+                             {chunks(), state_.nonfinite.skipped_batches});
+}
+
+void Trainer::open_tensorboard() {
+  if (config_.tensorboard) log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
+}
+
+bool Trainer::turn() {
+  const bool evaluated = evaluate_if_due();
+  if (!evaluated || interrupted()) stop();
+  const bool best_is_new = state_.best && state_.best->step == state_.step;
+  if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
+    save();
+  if (state_.step >= config_.steps) return false;
+  if (!step()) return true;
+  log_if_due();
+  diagnose_if_due();
+  adapt_ranks_if_due();
+  return true;
 }
 
 void Trainer::run() {
@@ -224,20 +271,16 @@ void Trainer::run() {
   });
   guard_ = &guard;
   session_.model->train();
-  batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps);
-  if (config_.tensorboard) log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
+  if (config_.on_nonfinite == "rollback" && saved_step_ < 0) save();  // where the first one would lead
+  begin_stream();
+  open_tensorboard();
   log_.start_clock(state_.step);
-  while (true) {
-    const bool evaluated = evaluate_if_due();
-    if (!evaluated || interrupted()) stop();
-    const bool best_is_new = state_.best && state_.best->step == state_.step;
-    if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
-      save();
-    if (state_.step >= config_.steps) break;
-    step();
-    log_if_due();
-    diagnose_if_due();
-    adapt_ranks_if_due();
+  for (bool more = true; more;) {
+    try {
+      more = turn();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::numerics || !roll_back(error)) throw;
+    }
   }
   guard_ = nullptr;
 }

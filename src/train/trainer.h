@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The training loop. One turn: evaluate (when due), save (when due), check for a signal, then batch -> step
-// -> metrics. Evaluation stands before saving, so that "resumed" and "never stopped" are the same sequence.
+// -> metrics. Evaluation stands before saving, so that "resumed" and "never stopped" are the same sequence. A
+// turn that meets numbers that are not finite ends the run, or leads back to a checkpoint.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "lotformer/core/error.h"
 #include "lotformer/data/dataset.h"
 #include "lotformer/data/sampler.h"
 #include "plateau.h"
@@ -38,7 +40,7 @@ class Trainer {
   /// be logged again.
   void start_afresh() { log_.truncate_metrics(0); }
   /// Trains until train.steps. Error(interrupted) after a signal (state saved), Error(numerics) for
-  /// non-finite numbers.
+  /// non-finite numbers where train.on_nonfinite knows no way on.
   void run();
   /// Scores a split with the weights as they are and logs it under `checkpoint` ("best" or "last").
   Score score(const data::Dataset& dataset, const std::string& split, const std::string& checkpoint,
@@ -49,7 +51,12 @@ class Trainer {
   void save();
 
  private:
-  void step();
+  bool turn();  // false: all steps are done
+  void begin_stream();
+  void open_tensorboard();
+  bool step();  // false: it is to be done again, in more chunks
+  bool split_further(const std::exception& error);
+  int64_t chunks() const { return state_.chunks > 0 ? state_.chunks : training_chunks(config_); }
   void usual_step(const std::vector<Batch>& chunks);  // not played back from a recording
   BatchGradients gradients(const std::vector<Batch>& chunks, SolverTally& transport);
   void seed_step() const;
@@ -61,6 +68,17 @@ class Trainer {
   [[noreturn]] void stop();
   NamedTensors model_tensors() const;
   void stop_if_not_finite();
+  void require_finite(const NamedTensors& tensors) const;
+  [[noreturn]] void fail(const std::string& what) const;  // Error(numerics)
+  bool may_roll_back() const {
+    return config_.on_nonfinite == "rollback" &&
+           static_cast<int64_t>(state_.nonfinite.rollbacks.size()) < config_.nonfinite_limit;
+  }
+  bool roll_back(const Error& why);  // false: it may not, or has nowhere to go
+  void read_skips();
+  void tell_of_skips(int64_t skipped);
+  int64_t batch_of(int64_t step) const { return state_.nonfinite.skipped_batches.batch_of(step); }
+  double lr_of(int64_t step) const;
   bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }
   bool due(int64_t every) const { return falls_on(every, state_.step); }
   static bool falls_on(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
@@ -77,7 +95,9 @@ class Trainer {
   RunLog log_;
   TrainState state_;
   SolverTally transport_;  // since the latest line of the log; with recordings of the logged step alone
-  bool warned_of_transport_ = false;
+  bool warned_of_transport_ = false, warned_of_scale_ = false;
+  int64_t told_skips_ = 0;
+  bool updating_ = false;         // the step under way changes the weights, so it cannot be done again
   Json solver_ = Json::object();  // of the step that is to be logged
   int64_t saved_step_ = -1;
   bool changed_ = false;  // since that step was saved: it has been evaluated

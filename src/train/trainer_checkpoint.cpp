@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a trainer writes down and how it comes back.
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/isfinite.h>
 #include <c10/core/ScalarType.h>
 
 #include <set>
@@ -15,18 +14,6 @@
 #include "trainer.h"
 
 namespace lotformer {
-namespace {
-
-/// A finite loss with finite gradients does not make the update finite.
-void require_finite(const NamedTensors& tensors, int64_t step) {
-  for (const auto& [name, tensor] : tensors) {
-    if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) continue;
-    throw Error(ErrorKind::numerics,
-                concat("step ", step, ": '", name, "' is not finite after the update; it was not saved"));
-  }
-}
-
-}  // namespace
 
 /// Parameters and buffers at the latest boundary of steps.
 NamedTensors Trainer::model_tensors() const {
@@ -39,13 +26,14 @@ NamedTensors Trainer::model_tensors() const {
 void Trainer::save() {
   if (saved_step_ == state_.step && !changed_) return;
   stop_if_not_finite();
+  read_skips();
   Json json = to_json(state_);
   json["format"] = 1;
-  json["epoch"] = sampler_.epoch_of(state_.step);
+  json["epoch"] = sampler_.epoch_of(batch_of(state_.step));
   json["sampler"] = {{"seed", config_.seed},
-                     {"position", state_.step * config_.batch_size},
+                     {"position", batch_of(state_.step) * config_.batch_size},
                      {"rows", train_.dataset().size()}};
-  json["rng"] = {{"scheme", "torch seeded from (train.seed, step) before every step"},
+  json["rng"] = {{"scheme", "torch seeded from (train.seed, number of its batch) before every step"},
                  {"seed", config_.seed}};
   json["scaler"] = step_.scaler().state();
   json["window"] = step_.window().state();
@@ -60,8 +48,8 @@ void Trainer::save() {
   json["data_fingerprints"] = session_.fingerprints;
   json["config"] = config_to_json(session_.config);
   const NamedTensors weights = model_tensors(), moments = step_.optimizer().state();
-  require_finite(weights, state_.step);
-  require_finite(moments, state_.step);
+  require_finite(weights);
+  require_finite(moments);
   write_checkpoint(run_.checkpoint_folder(state_.step), weights, moments, json);
   saved_step_ = state_.step;
   changed_ = false;
@@ -76,6 +64,9 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   step_.scaler().load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
   step_.window().load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
   plateau_.load_state(checkpoint.state, where);
+  const NonfiniteHistory& history = state_.nonfinite;
+  step_.watch().restart({history.in_a_row, history.skipped_updates, history.last_skipped});
+  told_skips_ = history.skipped_updates;
   if (checkpoint.state.contains("transport"))
     transport_.restart(transport_count_from_json(checkpoint.state.at("transport"), where + ": transport"));
   log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));

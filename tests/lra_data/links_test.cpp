@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // No path leaves the folder of the data: a link is followed only when its target lies in that folder too,
-// whatever the format. Text and Pathfinder have more of it in tests of their own.
+// whatever the format, unless data.follow_links says so. And what macOS leaves among the files. Text and
+// Pathfinder have more of it in tests of their own.
 #include <sys/stat.h>
 
+#include <algorithm>
+
+#include "lotformer/core/log.h"
 #include "lotformer/data/png_writer.h"
 #include "lotformer/data/task.h"
 #include "support.h"
@@ -62,9 +66,12 @@ void write_sets(const fs::path& root) {
   write_text(set / "metadata/0.npy", lines);
 }
 
-void open_all(const std::string& task, const fs::path& root) {
+const std::string kAllowed = " (data.follow_links: true reads it all the same)";
+
+void open_all(const std::string& task, const fs::path& root, bool follow_links = false) {
   DataOptions options;
   options.root = root;
+  options.follow_links = follow_links;
   options.strict_counts = task != "image" && task != "pathfinder32";
   options.rebuild_cache = true;
   const auto opened = open_task(task, options);
@@ -83,7 +90,9 @@ TEST_CASE("links: no format follows one out of its folder") {
       fs::remove(path);
       fs::create_symlink(outside.path() / set.folder / file, path);
       CHECK(error_of([&] { open_all(set.task, inside.path()); }) ==
-            concat("3: ", set.folder, "/", file, ": is a link whose path leaves the data directory"));
+            concat("3: ", set.folder, "/", file,
+                   ": is a link whose path leaves the data directory" + kAllowed));
+      CHECK(error_of([&] { open_all(set.task, inside.path(), true); }) == "no error");
     }
   }
 }
@@ -118,13 +127,45 @@ TEST_CASE("links: folders of reviews and metadata, and the provenance record") {
     fs::create_directory_symlink(outside.path() / folder, inside.path() / folder);
   }
   CHECK(error_of([&] { open_all("text", inside.path()); }) ==
-        "3: aclImdb/test/pos: its path leaves the data directory by a link");
+        "3: aclImdb/test/pos: its path leaves the data directory by a link" + kAllowed);
   CHECK(error_of([&] { open_all("pathfinder32", inside.path()); }) ==
-        "3: pathfinder32/curv_contour_length_14/metadata: its path leaves the data directory by a link");
+        "3: pathfinder32/curv_contour_length_14/metadata: its path leaves the data directory by a link" +
+            kAllowed);
   write_text(outside.path() / "record", "{\"task\": \"listops\"}");
   fs::create_symlink(outside.path() / "record", inside.path() / "listops-1000/SYNTHETIC.json");
   CHECK(error_of([&] { open_all("listops", inside.path()); }) ==
-        "3: listops-1000/SYNTHETIC.json: is a link whose path leaves the data directory");
+        "3: listops-1000/SYNTHETIC.json: is a link whose path leaves the data directory" + kAllowed);
+  for (const char* task : {"text", "pathfinder32", "listops"}) {
+    INFO(task);
+    CHECK(error_of([&] { open_all(task, inside.path(), true); }) == "no error");
+  }
+}
+
+TEST_CASE("macOS: its files among those of a set are passed over, and the log says so") {
+  TemporaryFolder folder;
+  write_sets(folder.path());
+  write_text(folder.path() / "__MACOSX/listops-1000/._basic_train.tsv", "x");
+  for (const Set& set : sets()) {
+    write_text(folder.path() / set.folder / ".DS_Store", "x");
+    write_text((folder.path() / set.folder / set.files[0]).parent_path() / "._1.npy", "x");
+  }
+  write_text(folder.path() / "aclImdb/train/neg/.DS_Store", "x");
+  std::vector<std::string> said;
+  log::set_observer([&said](log::Level level, std::string_view text) {
+    if (level == log::Level::info) said.emplace_back(text);
+  });
+  for (const Set& set : sets()) {
+    INFO(set.task);
+    CHECK(error_of([&] { open_all(set.task, folder.path()); }) == "no error");
+  }
+  log::set_observer({});
+  const auto is_said = [&said](const std::string& line) {
+    return std::find(said.begin(), said.end(), line) != said.end();
+  };
+  CHECK(is_said("aclImdb/train/neg: 2 files that macOS left there (.DS_Store) are passed over"));
+  CHECK(
+      is_said("pathfinder32/curv_contour_length_14/metadata: 1 file that macOS left there (._1.npy) is "
+              "passed over"));
 }
 
 }  // namespace

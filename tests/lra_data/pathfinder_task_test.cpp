@@ -140,8 +140,7 @@ TEST_CASE("pathfinder: an image or a number of metadata that is there twice") {
 }
 
 TEST_CASE("pathfinder: nothing beside the metadata is passed over") {
-  for (const char* name :
-       {"1.NPY", "1.npy~", "1.txt", "README", ".DS_Store", "1.npy.bak", "-1.npy", ".npy"}) {
+  for (const char* name : {"1.NPY", "1.npy~", "1.txt", "README", "1.npy.bak", "-1.npy", ".npy"}) {
     INFO(name);
     TemporaryFolder folder;
     write_set(folder.path(), 4);
@@ -157,7 +156,7 @@ TEST_CASE("pathfinder: names in messages hold nothing that moves a terminal") {
   const std::string escape = error_with("imgs/0 \x1b[31m 3 1");
   CHECK(escape == "3: 'imgs/0/\\x1B[31m': not found");
   const std::string mark = error_with("\xef\xbb\xbfimgs/0 sample_0.png 0 1");
-  CHECK(mark == "3: '\\xEF\\xBB\\xBFimgs/0/sample_0.png': not found");
+  CHECK(mark.find("begins with a byte order mark (EF BB BF)") != std::string::npos);
 }
 
 TEST_CASE("pathfinder: links and pipes") {

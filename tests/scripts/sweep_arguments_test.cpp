@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/catch.h"
@@ -114,4 +115,21 @@ TEST_CASE("sweep: a signal between two cells starts no other cell") {
   CHECK(stopped.exit_code == 75);
   CHECK_THAT(stopped.err, contains_text("stopped in cell 2 of 3"));
   CHECK(slurp(started) == "x\n");
+}
+
+TEST_CASE("sweep: a file system without locks is no other sweep, and is said") {
+  for (const auto& [code, refused] : {std::pair("71", false), std::pair("65", false), std::pair("1", true)}) {
+    INFO("flock ends with " << code);
+    const TemporaryFolder folder;
+    write_script(folder.path() / "train", "echo '{}'\n");
+    write_script(folder.path() / "path/flock", std::string("exit ") + code + "\n");
+    Command command = sweep(folder.path(), {"--attention", "mean"});
+    command.environment.push_back({"PATH", (folder.path() / "path").string() + ":/usr/bin:/bin"});
+    const Finished done = run(command);
+    INFO(done.err);
+    CHECK((done.err.find("another sweep works in this folder") != std::string::npos) == refused);
+    CHECK((done.err.find("warning: " + (folder.path() / "out").string() + " cannot be locked") !=
+           std::string::npos) == !refused);
+    CHECK(fs::exists(folder.path() / "out/.cells") == !refused);
+  }
 }

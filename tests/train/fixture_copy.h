@@ -18,8 +18,9 @@ namespace lotformer::test {
 class FixtureCopy {
  public:
   explicit FixtureCopy(const std::string& fixture) {
-    path_ = std::filesystem::temp_directory_path() /
-            concat("lotformer-loader-", ::getpid(), "-", std::filesystem::path(fixture).filename().string());
+    path_ =
+        std::filesystem::temp_directory_path() / concat("lotformer-loader-", ::getpid(), "-", ++count_, "-",
+                                                        std::filesystem::path(fixture).filename().string());
     std::filesystem::remove_all(path_);
     std::filesystem::copy(std::filesystem::path(LOTFORMER_TEST_DATA) / "fixtures" / fixture, path_,
                           std::filesystem::copy_options::recursive);
@@ -40,6 +41,7 @@ class FixtureCopy {
   }
 
  private:
+  static inline int count_ = 0;
   std::filesystem::path path_;
 };
 

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "train/numerics.h"
 #include "train/optimizer.h"
@@ -120,18 +121,40 @@ TEST_CASE("the loss scale halves at an overflow and survives a checkpoint", "[tr
 
 TEST_CASE("the first non-finite step is remembered", "[train]") {
   const at::Tensor one = at::full({}, 1.0), nan = at::full({}, std::nan("")), inf = at::full({}, INFINITY);
+  const at::Tensor unscaled, scale = at::full({}, 0.5), collapsed = at::full({}, LossScaler::kCollapsed / 2);
   FiniteWatch watch(at::kCPU);
-  const auto observe = [&watch](int64_t step, const at::Tensor& loss, const at::Tensor& norm, bool scaled) {
-    watch.set_step(step);
-    return watch.observe(loss, norm, scaled).item<float>();
+  const auto observe = [](FiniteWatch& by, int64_t step, const at::Tensor& loss, const at::Tensor& norm,
+                          const at::Tensor& loss_scale) {
+    by.set_step(step);
+    return by.observe(loss, norm, loss_scale).item<float>();
   };
-  CHECK(observe(3, one, one, false) == 0.0F);
+  CHECK(observe(watch, 3, one, one, unscaled) == 0.0F);
   CHECK(watch.bad_step() == -1);
-  CHECK(observe(4, one, inf, true) == 1.0F);  // an overflow under loss scaling
+  CHECK(observe(watch, 4, one, inf, scale) == 1.0F);  // an overflow under loss scaling
   CHECK(watch.bad_step() == -1);
-  CHECK(observe(5, one, inf, false) == 1.0F);
-  CHECK(observe(6, nan, one, false) == 1.0F);
+  CHECK(observe(watch, 5, one, inf, unscaled) == 1.0F);
+  CHECK(observe(watch, 6, nan, one, unscaled) == 1.0F);
   CHECK(watch.bad_step() == 5);
+  for (const auto& [loss, norm, loss_scale] :
+       {std::tuple(nan, inf, scale), std::tuple(one, nan, collapsed)}) {
+    FiniteWatch other(at::kCPU);
+    CHECK(observe(other, 8, loss, norm, loss_scale) == 1.0F);
+    CHECK(other.bad_step() == 8);
+  }
+  // With a limit it is the one that is too many in a row, and what has been counted goes through a
+  // checkpoint.
+  FiniteWatch patient(at::kCPU, 2);
+  observe(patient, 1, nan, nan, unscaled);
+  observe(patient, 2, one, one, unscaled);
+  observe(patient, 3, nan, nan, unscaled);
+  CHECK(patient.bad_step() == -1);
+  CHECK(patient.count().all == 2);
+  FiniteWatch resumed(at::kCPU, 2);
+  resumed.restart(patient.count());
+  observe(resumed, 4, one, inf, unscaled);
+  CHECK(resumed.bad_step() == 4);
+  CHECK(resumed.count().all == 3);
+  CHECK(resumed.count().last == 4);
 }
 
 TEST_CASE("the log window is a mean over examples and survives a checkpoint", "[train]") {
@@ -148,6 +171,27 @@ TEST_CASE("the log window is a mean over examples and survives a checkpoint", "[
   CHECK(window.means().accuracy == Catch::Approx(0.5));
   CHECK(window.means().grad_norm == Catch::Approx(2.0));
   CHECK(window.state() == other.state());
+}
+
+TEST_CASE("a loss that is not finite stays out of the log window", "[train]") {
+  LogWindow window(at::kCPU);
+  for (const double loss : {8.0, std::nan(""), 4.0}) {
+    window.add(at::full({}, loss), at::full({}, 2), at::full({}, loss));
+    window.count(4);
+  }
+  LogWindow other(at::kCPU);
+  Json state = parse_json(to_line(window.state()), "test", ErrorKind::internal);
+  other.load_state(state, "test");
+  for (const LogWindow::Means& means : {window.means(), other.means()}) {
+    CHECK(means.loss == Catch::Approx(1.5));
+    CHECK(means.accuracy == Catch::Approx(0.5));
+    CHECK(means.grad_norm == Catch::Approx(6.0));
+    CHECK(means.examples == 8);
+    CHECK(means.skipped == 1);
+  }
+  state.erase("losses");  // of an earlier build, which would have stopped at the second
+  other.load_state(state, "test");
+  CHECK(other.means().examples == 12);
 }
 
 TEST_CASE("the norm of a skipped update stays out of the log and of the checkpoint", "[train]") {

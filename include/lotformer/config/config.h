@@ -37,8 +37,9 @@ struct ModelConfig final : Options {
 
 struct TrainConfig final : Options {
   int64_t steps = 50000;
-  int64_t batch_size = 32;  // examples an optimiser step
-  int64_t accumulate = 1;   // chunks a batch is split into
+  int64_t batch_size = 32;           // examples an optimiser step
+  int64_t accumulate = 1;            // chunks a batch is split into
+  std::string microbatch = "fixed";  // fixed | auto: more chunks where memory does not suffice
   double lr = 1e-4;
   double lr_floor = 0.4;  // cosine decays to lr * lr_floor
   int64_t warmup_steps = 5000;
@@ -51,15 +52,22 @@ struct TrainConfig final : Options {
   int64_t seed = 0;
   std::string precision = "auto";  // auto (fp32 on a CPU, bf16 on CUDA) | fp32 | bf16 | fp16
   int64_t log_every = 10;
-  int64_t eval_every = 1000;        // 0: only at the last step
-  int64_t checkpoint_every = 1000;  // 0: only at evaluations that are best, signals and the end
-  int64_t diagnostics_every = 0;    // 0: never
-  int64_t plateau_steps = 2000;     // 0: never
-  int64_t keep = 2;                 // newest checkpoints kept beside the best
-  int64_t threads = 0;              // 0: usable_processors()
-  bool tensorboard = false;         // event files beside metrics.jsonl
-  std::string graph = "auto";       // auto (on a GPU, where it works) | on | off
+  int64_t eval_every = 1000;          // 0: only at the last step
+  int64_t checkpoint_every = 1000;    // 0: only at evaluations that are best, signals and the end
+  int64_t diagnostics_every = 0;      // 0: never
+  int64_t plateau_steps = 2000;       // 0: never
+  int64_t keep = 2;                   // newest checkpoints kept beside the best
+  int64_t threads = 0;                // 0: usable_processors()
+  bool tensorboard = false;           // event files beside metrics.jsonl
+  std::string graph = "auto";         // auto (on a GPU, where it works) | on | off
+  std::string on_nonfinite = "stop";  // stop | skip | rollback
+  int64_t nonfinite_limit = 3;        // skip: steps in a row; rollback: returns of a run
+  double rollback_lr = 0.5;           // factor of the learning rate at each rollback
+  int64_t rollback_window = 0;        // batches left out, up to the one that blew up; 0: since the checkpoint
   void visit(FieldVisitor& visitor) override;
+
+ private:
+  void visit_nonfinite(FieldVisitor& visitor);
 };
 
 struct EvalConfig final : Options {

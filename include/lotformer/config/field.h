@@ -31,8 +31,9 @@ struct FieldInfo {
   Range range = {};
   /// Strings only; empty means any text.
   std::vector<std::string_view> choices = {};
-  /// How a run is carried out, not which one it is: no weight and no score depends on it beyond rounding. It
-  /// may change on a resume, and neither config_hash nor the name of a run folder knows it.
+  /// How a run is carried out, not which one it is: no weight and no score depends on it beyond rounding, or
+  /// results say so themselves (train.on_nonfinite). It may change on a resume, and neither config_hash nor
+  /// the name of a run folder knows it.
   bool bookkeeping = false;
 };
 

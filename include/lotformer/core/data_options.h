@@ -16,6 +16,8 @@ struct DataOptions {
   std::string root = "data/lra";
   /// Make missing files.
   bool generate_missing = false;
+  /// Files and folders of the data may be links that lead out of the folder.
+  bool follow_links = false;
   /// Tokens after which a sequence is cut; 0: the task's own.
   int64_t max_length = 0;
   /// 0: each batch to its longest; else every batch to this length.

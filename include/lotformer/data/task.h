@@ -78,6 +78,8 @@ class Task {
   /// "official" (files without a provenance record where there is an official release), "generated",
   /// "synthetic", "custom".
   virtual std::string data_origin() const = 0;
+  /// Where its files lie; empty: it has none of its own.
+  virtual std::filesystem::path folder() const { return {}; }
   /// The provenance record (generator, version, seed, parameters) or null.
   virtual Json provenance() const = 0;
   /// Whether validation and test are the same examples, so that the best validation checkpoint has been

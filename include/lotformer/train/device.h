@@ -5,6 +5,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string>
 
@@ -25,6 +26,9 @@ int64_t set_threads(int64_t threads);
 /// it, this starts the program anew, with OMP_WAIT_POLICY=passive: the library reads that only when it is
 /// loaded. To be called first, before anything is logged or written.
 void wait_passively(int64_t threads);
+
+/// Whether it is a failed allocation, of torch or of the library of C++.
+bool is_out_of_memory(const std::exception& error);
 
 /// Peak resident memory of the process (CPU) or peak allocated memory on the device (CUDA), in bytes.
 int64_t peak_memory_bytes(c10::Device device);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace lotformer {
@@ -15,6 +16,13 @@ int64_t cuda_peak_bytes(int index);
 void cuda_reset_peak_bytes(int index);
 /// Bytes of the device that nobody has taken. Error(device) when it cannot be asked.
 int64_t cuda_free_bytes(int index);
+/// Of the driver, which bounds it (0: there is none), and of the runtime that was built with; 1000 major + 10
+/// minor.
+struct CudaVersions {
+  int driver = 0, runtime = 0;
+};
+/// Nothing in a build without CUDA.
+std::optional<CudaVersions> cuda_versions();
 /// Waits for all work on the device (before reading a clock).
 void cuda_synchronize(int index);
 

@@ -69,13 +69,13 @@ void read_records(SourceFile file, bool strict, const std::function<void(const R
   }
 }
 
-std::vector<std::string> class_names(const fs::path& directory, const std::string& prefix) {
+std::vector<std::string> class_names(const fs::path& directory, const std::string& prefix, Links links) {
   std::error_code code;
   if (!fs::exists(directory / kNamesFile, code)) {
     return {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
   }
   std::string text;
-  FileFence(directory, prefix).read(kNamesFile, 4096, text);
+  FileFence(directory, prefix, links).read(kNamesFile, 4096, text);
   std::vector<std::string> names;
   std::string_view rest = text;
   while (!rest.empty()) {

@@ -42,6 +42,7 @@ void read_records(SourceFile file, bool strict, const std::function<void(const R
 
 /// The ten names of `batches.meta.txt`, of the official file when there is none. DataError when they are not
 /// ten different words.
-std::vector<std::string> class_names(const std::filesystem::path& directory, const std::string& prefix);
+std::vector<std::string> class_names(const std::filesystem::path& directory, const std::string& prefix,
+                                     Links links = Links::inside);
 
 }  // namespace lotformer::data::cifar

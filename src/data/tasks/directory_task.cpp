@@ -14,8 +14,8 @@ std::string DirectoryTask::data_origin() const {
 }
 
 void DirectoryTask::read_record(const std::string& task) {
-  provenance_ = read_provenance(directory_, options_.root, task);
-  check_files(provenance_, directory_, prefix_, options_.rebuild_cache);
+  provenance_ = read_provenance(directory_, options_.root, task, links());
+  check_files(provenance_, directory_, prefix_, options_.rebuild_cache, links());
 }
 
 std::vector<Reference> DirectoryTask::references() {

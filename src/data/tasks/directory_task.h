@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/tasks/layout.h"
+#include "data/tasks/source_files.h"
 #include "lotformer/data/task.h"
 
 namespace lotformer::data {
@@ -14,6 +15,7 @@ class DirectoryTask : public Task {
  public:
   std::string data_origin() const override;
   Json provenance() const override { return provenance_; }
+  std::filesystem::path folder() const override { return directory_; }
   int64_t num_classes() const override { return static_cast<int64_t>(class_names().size()); }
   /// The accuracy of always answering the training split's most frequent class.
   std::vector<Reference> references() override;
@@ -24,6 +26,8 @@ class DirectoryTask : public Task {
   /// it lists.
   void read_record(const std::string& task);
   bool is_official() const { return provenance_.is_null(); }
+  Links links() const { return options_.follow_links ? Links::anywhere : Links::inside; }
+  FileFence fence() const { return {directory_, prefix_, links()}; }
 
   DataOptions options_;
   std::filesystem::path directory_;

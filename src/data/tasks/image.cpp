@@ -54,12 +54,12 @@ ImageTask::ImageTask(const DataOptions& options) : DirectoryTask(options) {
                                  "it is the binary version of CIFAR-10, see scripts/get_lra.sh");
   prefix_ = message_prefix(options_.root, directory_);
   read_record("image");
-  FileFence fence(directory_, prefix_);
+  FileFence files_of_set = fence();
   for (const std::string& file : layout().required) {  // all at once, before anything is decoded
-    const SourceFile opened = fence.open(file);
+    const SourceFile opened = files_of_set.open(file);
     cifar::count_records(static_cast<uint64_t>(opened.size()), opened.name(), strict());
   }
-  class_names_ = cifar::class_names(directory_, prefix_);
+  class_names_ = cifar::class_names(directory_, prefix_, links());
 }
 
 std::string ImageTask::source_digest(const std::vector<std::string>& files) const {
@@ -71,9 +71,9 @@ std::string ImageTask::source_digest(const std::vector<std::string>& files) cons
 void ImageTask::decode(const std::vector<std::string>& files, CacheBuilder& builder) const {
   const auto to_grey = options_.grey == "pil" ? cifar::grey_pil : cifar::grey;
   std::array<uint8_t, cifar::kPixels> pixels{};
-  FileFence fence(directory_, prefix_);
+  FileFence files_of_set = fence();
   for (const std::string& file : files) {
-    cifar::read_records(fence.open(file), strict(), [&](const cifar::Record& record) {
+    cifar::read_records(files_of_set.open(file), strict(), [&](const cifar::Record& record) {
       uint32_t ink = 0;
       for (size_t i = 0; i < pixels.size(); ++i) {
         pixels[i] = to_grey(record.colours[i], record.colours[i + 1024], record.colours[i + 2048]);

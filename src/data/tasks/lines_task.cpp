@@ -30,7 +30,7 @@ std::string LinesTask::data_origin() const {
 }
 
 SourceFile LinesTask::file_of(Split split) const {
-  return FileFence(directory_, prefix_).open(name_of(split));
+  return fence().open(name_of(split));
 }
 
 std::string LinesTask::source_digest(Split split) const {

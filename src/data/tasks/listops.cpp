@@ -41,10 +41,12 @@ class ListopsTask final : public Task {
   Dataset open(Split split) override;
   std::string data_origin() const override { return origin_; }
   Json provenance() const override { return provenance_; }
+  fs::path folder() const override { return directory_; }
   std::vector<Reference> references() override;
   std::vector<Attribute> attributes() const override;
 
  private:
+  Links links() const { return options_.follow_links ? Links::anywhere : Links::inside; }
   void find_files();
   void generate_missing();
   [[noreturn]] void fail_not_found() const;
@@ -79,8 +81,8 @@ void ListopsTask::find_files() {
                "'lotformer-data generate --task listops --root ",
                options_.root, "'"));
   }
-  provenance_ = read_provenance(directory_, options_.root, "listops");
-  check_files(provenance_, directory_, prefix_, options_.rebuild_cache);
+  provenance_ = read_provenance(directory_, options_.root, "listops", links());
+  check_files(provenance_, directory_, prefix_, options_.rebuild_cache, links());
   origin_ = origin_of(provenance_, name());
   if (origin_ != "generated") return;
   // A sample of the official distribution, or expressions of another kind.
@@ -106,7 +108,7 @@ void ListopsTask::generate_missing() {
   const ListopsParameters official;
   const fs::path found = listops::find_directory(options_.root);
   if (!found.empty()) {
-    const Json record = read_provenance(found, options_.root, "listops");
+    const Json record = read_provenance(found, options_.root, "listops", links());
     if (record.is_null()) return;  // taken for the official files; find_files() reports what is missing
     const std::string where = (found / kProvenanceFile).string();
     const std::string difference = first_difference(listops_parameters_from_json(record, where), official);
@@ -156,7 +158,7 @@ std::shared_ptr<const Cache> ListopsTask::open_encoded(Split split, const listop
     std::array<uint64_t, listops::kTokens> counts{};
     std::vector<uint8_t> ids;
     const std::string file = listops::file_name(split);
-    listops::read_rows(FileFence(directory_, prefix_).open(file), options_.verify_labels,
+    listops::read_rows(FileFence(directory_, prefix_, links()).open(file), options_.verify_labels,
                        [&](const listops::Row& row) {
                          for (const uint8_t token : row.tokens) ++counts[token];
                          const bool cut = encoding.encode(row.tokens, ids);

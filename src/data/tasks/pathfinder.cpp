@@ -123,7 +123,7 @@ int64_t PathfinderTask::expected_files() const {
 std::string PathfinderTask::source_digest() const {
   SourceIdentity identity(concat("pathfinder reader ", kPathfinderReaderVersion, " ", edge_, " ",
                                  options_.difficulty, options_.skip_empty_images ? " skip" : ""));
-  for (const auto& file : pathfinder::list_metadata(directory_, prefix_))
+  for (const auto& file : pathfinder::list_metadata(directory_, prefix_, links()))
     identity.add_file(directory_, file.name, prefix_);
   Progress progress("counting the images of " + name_, expected_files(), "files");
   int64_t files = 0;
@@ -137,7 +137,7 @@ std::string PathfinderTask::source_digest() const {
 
 int64_t PathfinderTask::count_listed() const {
   int64_t listed = 0;
-  pathfinder::read_metadata(directory_, prefix_, [&](const Image&) { ++listed; });
+  pathfinder::read_metadata(directory_, prefix_, links(), [&](const Image&) { ++listed; });
   return listed;
 }
 
@@ -167,15 +167,15 @@ void PathfinderTask::decode(CacheBuilder& builder) const {
   const int64_t listed = count_listed();
   check_count(listed);
   require_space(listed);
-  FileFence fence(directory_, prefix_);
+  FileFence files = fence();
   Progress progress("reading " + name_, listed, "images");
   std::string file, bytes;
   std::vector<uint8_t> pixels(static_cast<size_t>(edge_ * edge_));
   std::vector<std::string> keys;
   uint64_t known_bad = 0, empty = 0;
-  pathfinder::read_metadata(directory_, prefix_, [&](const Image& image) {
+  pathfinder::read_metadata(directory_, prefix_, links(), [&](const Image& image) {
     file = concat(image.folder, "/", image.file);
-    fence.read(file, kMostBytes, bytes);
+    files.read(file, kMostBytes, bytes);
     if (bytes.empty()) {
       const bool known = is_known_bad(file);
       if (!known && !options_.skip_empty_images)

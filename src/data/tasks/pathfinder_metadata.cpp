@@ -78,14 +78,16 @@ bool parse_name(std::string_view name, int64_t& number) {
 
 }  // namespace
 
-std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::string& prefix) {
-  FileFence(directory, prefix).require_folder("metadata");
+std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::string& prefix, Links links) {
+  FileFence(directory, prefix, links).require_folder("metadata");
   std::vector<MetadataFile> result;
   std::string stray;  // the first name by byte order that is none of ours: nothing is passed over
+  Droppings droppings(prefix + "metadata");
   std::error_code code;
   for (fs::directory_iterator entry(directory / "metadata", code); !code && entry != fs::directory_iterator();
        entry.increment(code)) {
     const std::string name = entry->path().filename().string();
+    if (droppings.take(name)) continue;
     MetadataFile file{"metadata/" + name, 0};
     if (parse_name(name, file.number))
       result.push_back(std::move(file));
@@ -110,6 +112,7 @@ std::vector<MetadataFile> list_metadata(const fs::path& directory, const std::st
 void parse_metadata(std::string_view text, const std::string& name, int64_t batch,
                     const std::function<void(const Image&)>& take) {
   if (text.empty()) throw DataError::at_file(name, "metadata file is empty (0 bytes)");
+  refuse_byte_order_mark(text, name);
   if (text.starts_with(kNumpyMagic)) {
     throw DataError::at_file(
         name,
@@ -126,12 +129,12 @@ void parse_metadata(std::string_view text, const std::string& name, int64_t batc
   }
 }
 
-void read_metadata(const fs::path& directory, const std::string& prefix,
+void read_metadata(const fs::path& directory, const std::string& prefix, Links links,
                    const std::function<void(const Image&)>& take) {
-  FileFence fence(directory, prefix);
+  FileFence fence(directory, prefix, links);
   std::string text;
   std::unordered_set<std::string> listed;  // 200,000 names of about 25 bytes
-  for (const MetadataFile& file : list_metadata(directory, prefix)) {
+  for (const MetadataFile& file : list_metadata(directory, prefix, links)) {
     fence.read(file.name, kMostBytes, text);
     parse_metadata(text, prefix + file.name, file.number, [&](const Image& image) {
       const std::string path = (fs::path(image.folder) / image.file).lexically_normal().string();

@@ -31,7 +31,8 @@ struct MetadataFile {
 
 /// The metadata files `<number>.npy` by their number (2 before 10). DataError when there are none, two have
 /// the same number or anything else lies there.
-std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix);
+std::vector<MetadataFile> list_metadata(const std::filesystem::path& directory, const std::string& prefix,
+                                        Links links = Links::inside);
 
 /// Calls `take` for each line of `text`, the contents of the file `name` with number `batch`. DataError for
 /// everything that is not an official line, and for a path that leaves the folder of the set.
@@ -39,7 +40,7 @@ void parse_metadata(std::string_view text, const std::string& name, int64_t batc
                     const std::function<void(const Image&)>& take);
 
 /// All images of the set in canonical order. DataError: see parse_metadata; an image that is listed twice.
-void read_metadata(const std::filesystem::path& directory, const std::string& prefix,
+void read_metadata(const std::filesystem::path& directory, const std::string& prefix, Links links,
                    const std::function<void(const Image&)>& take);
 
 }  // namespace lotformer::data::pathfinder

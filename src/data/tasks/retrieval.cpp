@@ -95,7 +95,7 @@ std::string RetrievalTask::source_digest(Split split) const {
 void RetrievalTask::number_characters() {
   encoder_ = TextEncoder(kRetrievalLength, kLeastRetrievalFrequency, options_);
   const std::string name = prefix_ + kFiles[0];
-  retrieval::read_pairs(FileFence(directory_, prefix_).open(kFiles[0]), [&](const Pair& pair) {
+  retrieval::read_pairs(fence().open(kFiles[0]), [&](const Pair& pair) {
     for (const size_t document : {0, 1}) {
       if (!encoder_.count(pair.texts[document])) fail_not_utf8(pair, document, name);
     }
@@ -123,7 +123,7 @@ void RetrievalTask::add_pair(const Pair& pair, const std::string& name, KnownDoc
 void RetrievalTask::decode(Split split, CacheBuilder& builder) {
   const std::string file = kFiles[static_cast<size_t>(split)];
   KnownDocuments known;
-  retrieval::read_pairs(FileFence(directory_, prefix_).open(file),
+  retrieval::read_pairs(fence().open(file),
                         [&](const Pair& pair) { add_pair(pair, prefix_ + file, known, builder); });
 }
 

@@ -12,6 +12,7 @@
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/hash.h"
+#include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer::data {
@@ -23,7 +24,34 @@ std::string printable(std::string_view name) {
   return plain ? std::string(name) : quoted(name, 200);
 }
 
+bool is_macos_dropping(std::string_view name) {
+  return name == ".DS_Store" || name == "__MACOSX" || name.starts_with("._");
+}
+
+Droppings::~Droppings() {
+  if (count_ == 0) return;
+  log::info(concat(folder_, ": ", count_, count_ == 1 ? " file" : " files", " that macOS left there (",
+                   first_, ") ", count_ == 1 ? "is" : "are", " passed over"));
+}
+
+bool Droppings::take(const std::string& name) {
+  if (!is_macos_dropping(name)) return false;
+  const std::string shown = printable(name);
+  if (count_++ == 0 || shown < first_) first_ = shown;
+  return true;
+}
+
+void refuse_byte_order_mark(std::string_view first_bytes, const std::string& name) {
+  if (first_bytes.starts_with("\xEF\xBB\xBF"))
+    throw DataError::at_line(name, 1,
+                             "begins with a byte order mark (EF BB BF); save the file as UTF-8 without it");
+  if (first_bytes.starts_with("\xFF\xFE") || first_bytes.starts_with("\xFE\xFF"))
+    throw DataError::at_line(name, 1, "begins with a byte order mark of UTF-16; save the file as UTF-8");
+}
+
 namespace {
+
+constexpr const char* kAllowed = " (data.follow_links: true reads it all the same)";
 
 std::string unreadable(int error) {
   if (error == ENOENT || error == ENOTDIR) return "not found";
@@ -80,10 +108,14 @@ void SourceFile::expect_sequential() const {
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
-FileFence::FileFence(const fs::path& directory, std::string prefix)
-    : directory_(directory), canonical_(fs::weakly_canonical(directory)), prefix_(std::move(prefix)) {}
+FileFence::FileFence(const fs::path& directory, std::string prefix, Links links)
+    : directory_(directory),
+      canonical_(fs::weakly_canonical(directory)),
+      prefix_(std::move(prefix)),
+      links_(links) {}
 
 bool FileFence::is_inside(const fs::path& path) const {
+  if (links_ == Links::anywhere) return true;
   const auto [end, ignored] = std::mismatch(canonical_.begin(), canonical_.end(), path.begin(), path.end());
   return end == canonical_.end();
 }
@@ -94,7 +126,8 @@ void FileFence::require_inside(const fs::path& parent, const std::string& name) 
   const fs::path real = fs::canonical(parent, code);
   if (code) throw DataError::at_file(prefix_ + name, unreadable(code.value()));
   if (!is_inside(real))
-    throw DataError::at_file(prefix_ + name, "its path leaves the data directory by a link");
+    throw DataError::at_file(prefix_ + name,
+                             concat("its path leaves the data directory by a link", kAllowed));
   last_parent_ = parent.native();
 }
 
@@ -108,7 +141,8 @@ int FileFence::open_inside(const std::string& name) {
     path = fs::canonical(path, code);
     if (code) throw DataError::at_file(prefix_ + name, "is a link that leads nowhere: " + code.message());
     if (!is_inside(path))
-      throw DataError::at_file(prefix_ + name, "is a link whose path leaves the data directory");
+      throw DataError::at_file(prefix_ + name,
+                               concat("is a link whose path leaves the data directory", kAllowed));
     fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
   }
   if (fd < 0) throw DataError::at_file(prefix_ + name, unreadable(errno));

@@ -8,11 +8,35 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace lotformer::data {
 
 /// `name` for a message: as it is, or escaped and in quotes when it holds control or non-ASCII bytes.
 std::string printable(std::string_view name);
+
+/// What macOS leaves in folders that it copies: `.DS_Store`, `._NAME`, `__MACOSX`.
+bool is_macos_dropping(std::string_view name);
+
+/// Counts them in one folder; they are passed over, and the destructor says so in one line of the log.
+class Droppings {
+ public:
+  /// `folder`: its name in the message.
+  explicit Droppings(std::string folder) : folder_(std::move(folder)) {}
+  ~Droppings();
+  Droppings(const Droppings&) = delete;
+  Droppings& operator=(const Droppings&) = delete;
+  /// Whether `name` is one of them.
+  bool take(const std::string& name);
+
+ private:
+  std::string folder_, first_;
+  int64_t count_ = 0;
+};
+
+/// DataError (line 1 of the file `name`) when its first bytes are a byte order mark: editors put it there,
+/// nobody sees it, and it would be a part of the first column.
+void refuse_byte_order_mark(std::string_view first_bytes, const std::string& name);
 
 /// Collects what a cache depends on.
 class SourceIdentity {
@@ -52,11 +76,15 @@ class SourceFile {
   int64_t size_ = 0;
 };
 
-/// Opens files below one folder. A link is followed only when its target lies below that folder too.
+/// Where links may lead: below the folder they lie in, or out of it, too (`data.follow_links`).
+enum class Links { inside, anywhere };
+
+/// Opens files below one folder. A link is followed only when its target lies below that folder too, unless
+/// links may lead anywhere.
 class FileFence {
  public:
   /// `prefix` is put before names in errors.
-  FileFence(const std::filesystem::path& directory, std::string prefix);
+  FileFence(const std::filesystem::path& directory, std::string prefix, Links links = Links::inside);
   /// The file `name` (relative to the folder). DataError: not found, outside, no regular file.
   SourceFile open(const std::string& name);
   /// DataError when the folder `name` lies outside by a link, or is not there.
@@ -72,6 +100,7 @@ class FileFence {
   int open_inside(const std::string& name);
   std::filesystem::path directory_, canonical_;
   std::string prefix_;
+  Links links_;
   std::string last_parent_;  // the folder that was found inside last: files come in runs
 };
 

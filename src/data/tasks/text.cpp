@@ -45,7 +45,7 @@ class TextTask final : public DirectoryTask {
   std::string source_digest(const std::vector<Review>& reviews, const std::string& folder) const;
   void number_characters(const std::vector<Review>& reviews);
   void decode(const std::vector<Review>& reviews, CacheBuilder& builder);
-  std::string_view read(FileFence& fence, const Review& review, std::string& bytes) const;
+  std::string_view read(FileFence& files, const Review& review, std::string& bytes) const;
   [[noreturn]] void fail_not_utf8(const Review& review) const;
   Dataset part_of_train(bool held_out);
 
@@ -74,8 +74,8 @@ std::string TextTask::source_digest(const std::vector<Review>& reviews, const st
   return identity.digest();
 }
 
-std::string_view TextTask::read(FileFence& fence, const Review& review, std::string& bytes) const {
-  fence.read(review.name, kMostBytes, bytes);
+std::string_view TextTask::read(FileFence& files, const Review& review, std::string& bytes) const {
+  files.read(review.name, kMostBytes, bytes);
   if (bytes.empty()) throw DataError::at_file(prefix_ + review.name, "review is empty (0 bytes)");
   const std::string_view text = reviews::strip(bytes);
   if (text.empty()) throw DataError::at_file(prefix_ + review.name, "review is empty: only white space");
@@ -91,23 +91,23 @@ void TextTask::fail_not_utf8(const Review& review) const {
 /// First pass of `tokenizer: char` over the training reviews.
 void TextTask::number_characters(const std::vector<Review>& reviews) {
   encoder_ = TextEncoder(kTextLength, kLeastTextFrequency, options_);
-  FileFence fence(directory_, prefix_);
+  FileFence files = fence();
   std::string bytes;
   Progress progress("counting characters of text", static_cast<int64_t>(reviews.size()), "reviews");
   int64_t done = 0;
   for (const Review& review : reviews) {
-    if (!encoder_.count(read(fence, review, bytes))) fail_not_utf8(review);
+    if (!encoder_.count(read(files, review, bytes))) fail_not_utf8(review);
     progress.update(++done);
   }
   encoder_.number(prefix_ + "train");
 }
 
 void TextTask::decode(const std::vector<Review>& reviews, CacheBuilder& builder) {
-  FileFence fence(directory_, prefix_);
+  FileFence files = fence();
   std::string bytes;
   Progress progress("reading text", static_cast<int64_t>(reviews.size()), "reviews");
   for (const Review& review : reviews) {
-    const auto encoded = encoder_.encode(read(fence, review, bytes));
+    const auto encoded = encoder_.encode(read(files, review, bytes));
     if (!encoded) fail_not_utf8(review);
     builder.add_document(encoded->ids);
     builder.end_row(review.label, std::array<uint32_t, 1>{encoded->full_length}, encoded->cut);
@@ -118,7 +118,7 @@ void TextTask::decode(const std::vector<Review>& reviews, CacheBuilder& builder)
 std::shared_ptr<const Cache> TextTask::decoded(const std::string& folder) {
   std::shared_ptr<const Cache>& result = decoded_[folder];
   if (result) return result;
-  const std::vector<Review> reviews = reviews::list(directory_, prefix_, folder);
+  const std::vector<Review> reviews = reviews::list(directory_, prefix_, folder, links());
   if (is_official() && reviews.size() != kOfficialReviews) {
     log::warning(concat("text ", folder, ": ", format_count(static_cast<int64_t>(reviews.size())),
                         " reviews; the official set has 25,000"));
@@ -136,7 +136,7 @@ std::shared_ptr<const Cache> TextTask::decoded(const std::string& folder) {
     if (numbers) number_characters(reviews);
     decode(reviews, builder);
     if (numbers) encoder_.store(builder);
-    if (source_digest(reviews::list(directory_, prefix_, folder), folder) != request.source)
+    if (source_digest(reviews::list(directory_, prefix_, folder, links()), folder) != request.source)
       throw DataError::at_file(prefix_ + folder, "its files changed while they were read");
   };
   result = open_cache(request);

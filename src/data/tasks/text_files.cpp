@@ -42,18 +42,21 @@ void check_rating(const Review& review, const std::string& prefix) {
 
 }  // namespace
 
-std::vector<Review> list(const fs::path& directory, const std::string& prefix, const std::string& split) {
+std::vector<Review> list(const fs::path& directory, const std::string& prefix, const std::string& split,
+                         Links links) {
   std::vector<Review> result;
   for (const int label : {0, 1}) {
     const std::string folder = concat(split, "/", kFolders[label]);
-    FileFence(directory, prefix).require_folder(folder);
+    FileFence(directory, prefix, links).require_folder(folder);
     std::error_code code;
     fs::directory_iterator entry(directory / folder, code);
     if (code) throw DataError::at_file(prefix + folder, "cannot be read: " + code.message());
     const size_t before = result.size();
+    Droppings droppings(prefix + folder);
     for (; entry != fs::directory_iterator(); entry.increment(code)) {
       if (code) throw DataError::at_file(prefix + folder, "cannot be read: " + code.message());
       const std::string name = entry->path().filename().string();
+      if (droppings.take(name)) continue;
       Review review{concat(folder, "/", name), label, 0, 0};
       if (!parse_name(name, review)) {
         throw DataError::at_file(prefix + folder + "/" + printable(name),

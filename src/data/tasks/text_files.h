@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/tasks/source_files.h"
+
 namespace lotformer::data::reviews {
 
 struct Review {
@@ -22,7 +24,7 @@ struct Review {
 /// The reviews of `split` ("train" or "test"): neg before pos, in each by id, then rating. DataError for a
 /// file whose name or rating does not belong where it lies, and for two of one id and rating.
 std::vector<Review> list(const std::filesystem::path& directory, const std::string& prefix,
-                         const std::string& split);
+                         const std::string& split, Links links = Links::inside);
 
 /// `text` without white space bytes (space, TAB, LF, VT, FF, CR) at both ends.
 std::string_view strip(std::string_view text);

@@ -134,9 +134,9 @@ int64_t training_chunks(const TrainConfig& config) {
   return std::min(config.accumulate, config.batch_size);
 }
 
-StepBatches next_step(BatchStream& stream, const TrainConfig& config) {
+StepBatches next_step(BatchStream& stream, int64_t chunks) {
   StepBatches step;
-  for (int64_t c = 0; c < training_chunks(config); ++c) {
+  for (int64_t c = 0; c < chunks; ++c) {
     auto [batch, tokens] = stream.next();
     step.chunks.push_back(std::move(batch));
     step.tokens += tokens;
@@ -145,11 +145,12 @@ StepBatches next_step(BatchStream& stream, const TrainConfig& config) {
 }
 
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
-                                             const Config& config, int64_t first, int64_t end) {
-  const int64_t chunks = training_chunks(config.train);
+                                             const Config& config, int64_t first, int64_t end,
+                                             const StepLayout& layout) {
+  const int64_t chunks = layout.chunks > 0 ? layout.chunks : training_chunks(config.train);
   // A sampler of its own, because it remembers the last epochs' order and two threads must not.
-  auto rows = [sampler = sampler, chunks](int64_t number) mutable {
-    const std::vector<int64_t> batch = sampler.batch(number / chunks);
+  auto rows = [sampler = sampler, skipped = layout.skipped, chunks](int64_t number) mutable {
+    const std::vector<int64_t> batch = sampler.batch(skipped.batch_of(number / chunks));
     const auto total = static_cast<int64_t>(batch.size());
     const int64_t chunk = number % chunks;
     return std::vector(batch.begin() + total * chunk / chunks, batch.begin() + total * (chunk + 1) / chunks);

@@ -19,6 +19,7 @@
 #include "lotformer/data/dataset.h"
 #include "lotformer/data/sampler.h"
 #include "resident_split.h"
+#include "skipped_batches.h"
 #include "train/session.h"
 
 namespace lotformer {
@@ -117,10 +118,17 @@ struct StepBatches {
   /// Real tokens of all chunks.
   int64_t tokens = 0;
 };
-/// The chunks of the next training step of a training_stream.
-StepBatches next_step(BatchStream& stream, const TrainConfig& config);
-/// The chunks of the training steps `first` ... `end` - 1, training_chunks() a step.
+/// The `chunks` of the next training step of a training_stream.
+StepBatches next_step(BatchStream& stream, int64_t chunks);
+/// How a run divides its steps where that is not what the configuration says.
+struct StepLayout {
+  /// Of a batch; 0: training_chunks().
+  int64_t chunks = 0;
+  SkippedBatches skipped = {};
+};
+/// The chunks of the training steps `first` ... `end` - 1.
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
-                                             const Config& config, int64_t first, int64_t end);
+                                             const Config& config, int64_t first, int64_t end,
+                                             const StepLayout& layout = {});
 
 }  // namespace lotformer

@@ -79,6 +79,8 @@ Json make_results(const Session& s, const FinalScores& scores, const Json& timin
   json["val"] = describe_score(scores.best_val);
   json["test"] = describe_score(scores.best_test);
   if (scores.lost_best) json["lost_best"] = describe_score(*scores.lost_best);
+  if (scores.chunks > 0) json["chunks"] = scores.chunks;
+  if (!scores.nonfinite.empty()) json["nonfinite"] = to_json(scores.nonfinite);
   json["last"] = {{"val", describe_score(scores.last_val)}, {"test", describe_score(scores.last_test)}};
   json["constant_predictor"] = {{"class", scores.constant.label}, {"val_accuracy", scores.constant.accuracy}};
   // A shorter run has not had the time, so nothing is said about it.
@@ -126,6 +128,8 @@ std::string summarise_results(const Json& r) {
                    format_fixed(100 * r.at("constant_predictor").at("val_accuracy").get<double>(), 1),
                    " % on validation); docs/troubleshooting.md, 'It does not learn'\n");
   }
+  if (r.contains("nonfinite"))
+    text += concat("  ", describe(nonfinite_history_from_json(r.at("nonfinite"), "results.json")), "\n");
   for (const Json& reference : r.at("references")) {
     text += concat("  reference, ", said(reference, "name"), ": ",
                    format_fixed(100 * reference.at("accuracy").get<double>(), 1), " % (",

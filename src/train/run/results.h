@@ -29,6 +29,9 @@ struct FinalScores {
   ConstantPredictor constant;
   /// The best one by validation whose checkpoint was lost on the way; `best_val` is what took its place.
   std::optional<Score> lost_best = std::nullopt;
+  NonfiniteHistory nonfinite = {};
+  /// As TrainState::chunks.
+  int64_t chunks = 0;
 };
 /// False where the 95 % interval of the accuracy does not lie above that of the constant predictor.
 bool has_learned(const Score& validation, const ConstantPredictor& constant);

@@ -65,6 +65,7 @@ void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow:
                {"grad_norm", m.grad_norm},
                {"data_origin", labels_.at("data_origin")}};
   if (!solver.records.empty()) line["solver"] = solver.records;
+  if (m.skipped > 0) line["skipped_updates"] = m.skipped;
   if (solver.transport) line["transport"] = to_json(*solver.transport);
   record(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
@@ -93,6 +94,16 @@ void RunLog::diagnostics(int64_t step, const Json& layers) {
 
 void RunLog::ranks(int64_t step, const Json& layers) {
   record({{"step", step}, {"split", "rank"}, {"layers", layers}});
+}
+
+void RunLog::chunks(int64_t step, int64_t chunks) {
+  metrics_.line({{"step", step}, {"split", "microbatch"}, {"chunks", chunks}});
+}
+
+void RunLog::rollback(const Rollback& rollback) {
+  Json line = {{"step", rollback.to}, {"split", "rollback"}};
+  line.update(to_json(rollback));
+  metrics_.line(line);
 }
 
 void RunLog::score(const std::string& split, const Score& s, double seconds, const std::string& checkpoint) {

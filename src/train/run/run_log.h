@@ -51,6 +51,10 @@ class RunLog {
   void diagnostics(int64_t step, const Json& layers);
   /// What surveys of adaptive ranks found and changed, one object a layer.
   void ranks(int64_t step, const Json& layers);
+  /// Steps from this one on are done in so many chunks, because memory did not suffice for fewer.
+  void chunks(int64_t step, int64_t chunks);
+  /// A return to the checkpoint of the line's step.
+  void rollback(const Rollback& rollback);
   void score(const std::string& split, const Score& score, double seconds,
              const std::string& checkpoint = "");
   void message(const std::string& text);

@@ -87,7 +87,7 @@ class Subject {
                                 static_cast<uint64_t>(session_.config.train.seed));
     const auto stream = training_stream(maker_, sampler, session_.config, 0, count);
     for (int64_t number = 0; number < count; ++number) {
-      StepBatches step = next_step(*stream, session_.config.train);
+      StepBatches step = next_step(*stream, training_chunks(session_.config.train));
       batches_.push_back(std::move(step.chunks));
       tokens_ += step.tokens;
     }

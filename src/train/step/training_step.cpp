@@ -30,12 +30,21 @@ BatchGradients accumulate_gradients(Session& s, const std::vector<Batch>& chunks
   return sums;
 }
 
+namespace {
+
+/// Non-finite steps in a row that end a run: the first, unless steps are to be left out.
+int64_t skip_limit(const TrainConfig& config) {
+  return config.on_nonfinite == "skip" ? config.nonfinite_limit : 1;
+}
+
+}  // namespace
+
 TrainingStep::TrainingStep(Session& session)
     : session_(session),
       optimizer_(named_parameters(*session.model), session.config.train),
       scaler_(session.precision == "fp16", session.device),
       window_(session.device),
-      watch_(session.device) {}
+      watch_(session.device, skip_limit(session.config.train)) {}
 
 void TrainingStep::prepare(int64_t number, double lr) {
   watch_.set_step(number);
@@ -49,7 +58,7 @@ BatchGradients TrainingStep::gradients(const std::vector<Batch>& chunks, SolverT
 
 void TrainingStep::update(const BatchGradients& sums) {
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
-  const at::Tensor found_inf = watch_.observe(sums.loss_sum, norm, scaler_.enabled());
+  const at::Tensor found_inf = watch_.observe(sums.loss_sum, norm, scaler_.scale());
   optimizer_.step(norm, scaler_.scale(), found_inf);
   scaler_.update(found_inf);
   window_.add(sums.loss_sum, sums.correct, norm);
