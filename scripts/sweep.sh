@@ -72,10 +72,7 @@ if ((dry == 0)); then
   command -v python3 >/dev/null || die "python3 is missing: it makes the tables"
   [[ -x $program ]] || die "$program is missing: build first (scripts/quickstart.sh, or cmake --preset release and cmake --build)"
 fi
-if [[ -n $only_cell ]]; then
-  check_one_cell
-  run_one_cell
-fi
+if [[ -n $only_cell ]]; then run_one_cell; fi
 if [[ -x $program ]]; then
   check_everything
 else

@@ -72,11 +72,15 @@ make_slots() {
   elif ((jobs < ${#devices[@]})); then
     mistakes+=("--jobs $jobs is less than the ${#devices[@]} devices: the last of them would do nothing")
   fi
+  if ((slurm_wanted)) && [[ -n ${value[jobs]}${value[devices]} ]]; then
+    mistakes+=("--jobs and --devices have no meaning with --slurm, where each cell is a job with a device of its own")
+  fi
   ((${#devices[@]} > 0)) || devices=("")
   for ((i = 0; i < jobs; ++i)); do slot_device[i]=${devices[i % ${#devices[@]}]}; done
-  cores=${SLURM_CPUS_PER_TASK:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
-  # A lonely job leaves the choice to the program, as lotformer-train alone does.
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+  # A lonely job leaves the choice to the program, as lotformer-train alone does; in a job of Slurm it may see cores that are not its own.
   threads=$((jobs == 1 ? 0 : cores / jobs > 0 ? cores / jobs : 1))
+  if [[ -n $only_cell ]]; then threads=${SLURM_CPUS_PER_TASK:-0}; fi
 }
 
 # Everything that follows from the arguments alone. Cell i is cell_task[i] (name or path), cell_name[i], cell_kind[i], cell_seed[i].

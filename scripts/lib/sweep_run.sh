@@ -12,9 +12,10 @@ stopped="" failed=0 ended=0 finished_order=()
 # How long the cells took that were trained here and not found finished.
 fresh=0 fresh_seconds=0
 
-# A cell dies with its sweep, in an orderly manner: whoever kills -9 the sweep finds no training that goes on unseen.
+# A cell saves and ends when its sweep dies: whoever kills -9 the sweep finds no training that goes on unseen. Not by TERM, which may have
+# been sent before: a second one would end the cell without saving.
 die_together=()
-if setpriv --pdeathsig TERM true 2>/dev/null; then die_together=(setpriv --pdeathsig TERM); fi
+if setpriv --pdeathsig USR1 true 2>/dev/null; then die_together=(setpriv --pdeathsig USR1); fi
 
 # "3 min 12 s"
 duration() {
@@ -151,11 +152,12 @@ run_cells() {
 
 # One cell in a job of Slurm. Its exit code is that of the program, 75 after it was stopped and has saved.
 run_one_cell() {
-  local i=$cell_index
+  local i
   trap 'stop INT' INT
   trap 'stop TERM' TERM
   trap 'stop USR1' USR1
-  state[i]=waiting
+  check_one_cell
+  i=$cell_index state[i]=waiting
   open_screen
   if ! take_cell "$i" 0; then
     say "$only_cell: another process trains it"

@@ -20,7 +20,8 @@ open_screen() {
 # say_cell CELL WHAT: a line, where there is no table that shows it.
 say_cell() {
   screen_next=0
-  ((screen)) || say "[$(($1 + 1))/$total] ${cell_name[$1]} ${cell_kind[$1]} seed ${cell_seed[$1]}: $2"
+  # A terminal that is gone must not end the sweep before its cells have saved.
+  ((screen)) || say "[$(($1 + 1))/$total] ${cell_name[$1]} ${cell_kind[$1]} seed ${cell_seed[$1]}: $2" || true
 }
 
 # progress CELL SLOT: sets `text` to step, share and time left, from the last windows in the run folder.
@@ -115,8 +116,8 @@ draw_screen() {
   ((${#chosen[@]} == total)) || lines+=("... and $((total - ${#chosen[@]})) more cells")
   text=""
   for i in "${!lines[@]}"; do text+="${lines[i]:0:columns-1}"$'\e[K\n'; done
-  ((screen_lines == 0)) || printf '\e[%dA' "$screen_lines" >&2
-  printf '%s\e[J' "$text" >&2
+  ((screen_lines == 0)) || printf '\e[%dA' "$screen_lines" >&2 || screen=0
+  printf '%s\e[J' "$text" >&2 || screen=0
   screen_lines=${#lines[@]}
 }
 

@@ -192,6 +192,13 @@ a_table_on_a_terminal() {
   expect_no_text drawn.txt "starts on"
 }
 
+a_terminal_that_closes() {
+  local status=0
+  CLOSE_AFTER=6 python3 "$root/tests/scripts/on_terminal.py" 24 80 "$sweep" --out out --attention "mean none" --jobs 2 --set train.steps=200 >out.txt 2>&1 || status=$?
+  expect "$status" = 75
+  expect "$(lines '^saved')" = 2
+}
+
 the_report_is_called_where_it_is() {
   printf '#!/bin/bash\necho "$@" >>"$STAND_IN/report"; exit 3\n' >"$LOTFORMER_REPORT"
   chmod +x "$LOTFORMER_REPORT"
@@ -210,6 +217,6 @@ a_comma_for_the_decimal_point() {
 
 cases=(jobs_share_the_cells each_job_has_its_device a_failure_stops_nobody signals_are_passed_on a_signal_between_cells_starts_no_other
   one_cell_stopped_alone killed_and_picked_up killed_where_trainings_live_on two_sweeps_do_not_meet a_cell_elsewhere_is_waited_for
-  a_table_on_a_terminal the_report_is_called_where_it_is a_comma_for_the_decimal_point)
+  a_table_on_a_terminal a_terminal_that_closes the_report_is_called_where_it_is a_comma_for_the_decimal_point)
 if (($# > 0)); then cases=("$@"); fi
 run_cases "${cases[@]}"

@@ -28,6 +28,7 @@ arguments_fit_together() {
   refused "--device and --devices: one of them" --device cpu --devices cpu
   refused "device 'gpu' is none of" --devices "cuda:0 gpu"
   refused "--device takes one device" --device "cuda:0 cuda:1"
+  refused "--jobs and --devices have no meaning with --slurm" --jobs 2 --slurm ""
   refused "two sweep descriptions" a.yaml b.yaml
   refused "nothing.yaml: no such sweep description" nothing.yaml
   refused "--cell listops/mean/seed-7 is not in this sweep" --cell listops/mean/seed-7

@@ -57,7 +57,7 @@ fi
 step=0
 if [[ -s $run_dir/step ]]; then step=$(<"$run_dir/step"); fi
 saved() { echo "saved $task/$kind/$seed $step" >>"$STAND_IN/log"; die 75 "stopped by a signal; saved"; }
-trap saved TERM INT
+trap saved TERM INT USR1
 echo $$ >"$run_dir/pid"
 echo "start $task/$kind/$seed $step device=$device threads=$threads " >>"$STAND_IN/log"
 [[ ! -e $STAND_IN/fail-$task-$kind-$seed ]] || die 4 "no checkpoint that is whole"
