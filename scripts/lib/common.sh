@@ -33,11 +33,11 @@ stage() {
   say "    $name: $((SECONDS - start)) s"
 }
 
-# try_lock FD WHAT: locks the open file of that number, or fails because another process has it. Where there are no locks (a file system
+# try_lock FD WHAT [SECONDS]: locks the open file of that number, or fails because another process has it all the time (0: now). Where there are no locks (a file system
 # without them, no flock) it says so and succeeds: WHAT may be used all the same, by one process at a time.
 try_lock() {
   local code=0
-  flock -n "$1" 2>/dev/null || code=$?
+  flock -w "${3:-0}" "$1" 2>/dev/null || code=$?
   if ((code == 1)); then return 1; fi
   ((code == 0)) || say "warning: $2 cannot be locked (flock ends with $code); make sure that no other process works there"
 }

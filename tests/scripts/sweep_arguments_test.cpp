@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
-// scripts/sweep.sh with a stand-in for the program: what it would run, what it refuses, a signal between two
-// cells.
-#include <algorithm>
+// scripts/sweep.sh without the program: what it would run, what it refuses.
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -18,12 +15,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using Words = std::vector<std::string>;
-
-void write_script(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path) << "#!/bin/bash\n" << text;
-  fs::permissions(path, fs::perms::owner_all);
-}
 
 Command sweep(const fs::path& folder, const Words& more) {
   Command command{.program = "/bin/bash",
@@ -97,39 +88,4 @@ TEST_CASE("sweep: what would make two cells one, or a cell another one, is refus
   CHECK_THAT(refusal({"--seeds", ","}), contains_text("an empty list"));
   CHECK_THAT(refusal({"--nonsense"}), contains_text("unknown argument --nonsense"));
   CHECK_THAT(refusal({"--set"}), contains_text("--set needs a value"));
-}
-
-TEST_CASE("sweep: a signal between two cells starts no other cell") {
-  const TemporaryFolder folder;
-  write_script(folder.path() / "train", "echo x >>\"$STARTED\"\necho '{}'\n");
-  // The sweep makes a folder before each cell: there the signal comes, when no program runs that could be
-  // told.
-  write_script(folder.path() / "path/mkdir",
-               "/bin/mkdir \"$@\"\nif [[ ${*: -1} == */mean && -s $STARTED ]]; then kill -TERM $PPID; fi\n");
-  Command command = sweep(folder.path(), {"--attention", "mean", "--seeds", "0 1 2"});
-  const fs::path started = folder.path() / "started";
-  command.environment.push_back({"STARTED", started.string()});
-  command.environment.push_back({"PATH", (folder.path() / "path").string() + ":/usr/bin:/bin"});
-  const Finished stopped = run(command);
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 75);
-  CHECK_THAT(stopped.err, contains_text("stopped in cell 2 of 3"));
-  CHECK(slurp(started) == "x\n");
-}
-
-TEST_CASE("sweep: a file system without locks is no other sweep, and is said") {
-  for (const auto& [code, refused] : {std::pair("71", false), std::pair("65", false), std::pair("1", true)}) {
-    INFO("flock ends with " << code);
-    const TemporaryFolder folder;
-    write_script(folder.path() / "train", "echo '{}'\n");
-    write_script(folder.path() / "path/flock", std::string("exit ") + code + "\n");
-    Command command = sweep(folder.path(), {"--attention", "mean"});
-    command.environment.push_back({"PATH", (folder.path() / "path").string() + ":/usr/bin:/bin"});
-    const Finished done = run(command);
-    INFO(done.err);
-    CHECK((done.err.find("another sweep works in this folder") != std::string::npos) == refused);
-    CHECK((done.err.find("warning: " + (folder.path() / "out").string() + " cannot be locked") !=
-           std::string::npos) == !refused);
-    CHECK(fs::exists(folder.path() / "out/.cells") == !refused);
-  }
 }

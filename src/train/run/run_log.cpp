@@ -97,13 +97,13 @@ void RunLog::ranks(int64_t step, const Json& layers) {
 }
 
 void RunLog::chunks(int64_t step, int64_t chunks) {
-  metrics_.line({{"step", step}, {"split", "microbatch"}, {"chunks", chunks}});
+  record({{"step", step}, {"split", "microbatch"}, {"chunks", chunks}});
 }
 
 void RunLog::rollback(const Rollback& rollback) {
   Json line = {{"step", rollback.to}, {"split", "rollback"}};
   line.update(to_json(rollback));
-  metrics_.line(line);
+  record(line);
 }
 
 void RunLog::score(const std::string& split, const Score& s, double seconds, const std::string& checkpoint) {
