@@ -33,6 +33,9 @@ int main(int argc, char** argv) {
     app.add_flag(
         "--extend", request.extend,
         "the run in --run-dir goes on to more train.steps, at the learning rates of a run of that length");
+    app.add_option(
+        "--profile", request.profile,
+        "trace the steps A..B into RUN/profile (for ui.perfetto.dev), and say where the time went");
     app.add_flag("--dry-run", request.dry_run,
                  "build everything, one batch forward and backward, print parameters and memory");
     app.add_flag("--print-config", print,

@@ -21,6 +21,7 @@
 #include "lotformer/core/text.h"
 #include "lotformer/ops/dropout.h"
 #include "lotformer/ops/embedding.h"
+#include "lotformer/ops/profile_range.h"
 
 namespace lotformer {
 namespace {
@@ -77,6 +78,7 @@ EncoderLayerImpl::EncoderLayerImpl(const EncoderOptions& o, const AttentionFacto
 at::Tensor EncoderLayerImpl::attend(const at::Tensor& x, const ops::TokenLayout& layout) {
   const auto [q, k, v] = ops::split_heads(qkv_(x), layout, heads_);
   if (observer_) observer_(q, k, layout.lengths());
+  const ops::ProfileRange range("attention");
   return out_(ops::join_heads(attention_->forward(q, k, v, layout.lengths()), layout));
 }
 
@@ -178,7 +180,10 @@ at::Tensor EncoderImpl::forward(const at::Tensor& ids, const ops::TokenLayout& l
   const at::Tensor place = place_vectors(ids, layout, positions);
   at::Tensor x = add_places(embed(layout.arrange(ids)), place, layout);
   x = ops::dropout(x, dropout_, is_training());
-  for (const auto& layer : layers_) x = layer->forward(x, layout);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const ops::ProfileRange range("layer", static_cast<int64_t>(i));
+    x = layers_[i]->forward(x, layout);
+  }
   return norm_(x);
 }
 

@@ -194,6 +194,7 @@ Json launch_training(const TrainRequest& request) {
   // Before and after the steps there is nothing to save.
   const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
                             "nothing is lost, the same command goes on");
+  const auto profile = request.profile.empty() ? std::nullopt : std::optional(parse_profile(request.profile));
   const Kinds kinds = {attention_kinds(), data::task_kinds()};
   const Config config = load_config(request.config, kinds);
   wait_passively(config.train.threads);
@@ -231,6 +232,7 @@ Json launch_training(const TrainRequest& request) {
   restore(trainer, run, start, weights, session);
   {
     const StopSignals stop(StopSignals::Ignored::take);
+    if (profile) trainer.profile(*profile);
     trainer.run();
   }
   const FinalScores scores =

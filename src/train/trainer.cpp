@@ -13,6 +13,7 @@
 #include "lotformer/core/rng.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
+#include "lotformer/ops/profile_range.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/device_memory.h"
 #include "schedule.h"
@@ -86,15 +87,24 @@ void Trainer::usual_step(const std::vector<Batch>& chunks) {
   // With recordings, what is counted must not depend on which steps were played back: only the logged one is.
   if (!graphs_.may_play_back() || log_due(state_.step + 1)) transport_.add(transport);
   updating_ = true;
+  const ops::ProfileRange range("update");
   step_.update(sums);
   updating_ = false;
 }
 
+void Trainer::profile(ProfileRequest request) {
+  profiler_ = std::make_unique<Profiler>(request, run_.root() / "profile", session_.device.is_cuda());
+}
+
 bool Trainer::step() {
-  const auto [batches, tokens] = next_step(*batches_, chunks());
+  const auto [batches, tokens] = [&] {
+    const ops::ProfileRange range("batch");
+    return next_step(*batches_, chunks());
+  }();
   step_.prepare(state_.step, lr_of(state_.step));
   try {
-    log_due(state_.step + 1) ? usual_step(batches) : graphs_.run(batches);
+    // A recording has neither ranges nor operators, so that a trace of it would say nothing.
+    profiler_ || log_due(state_.step + 1) ? usual_step(batches) : graphs_.run(batches);
   } catch (const std::exception& error) {
     if (!split_further(error)) throw;
     return false;
@@ -255,7 +265,11 @@ bool Trainer::turn() {
   if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
     save();
   if (state_.step >= config_.steps) return false;
+  if (profiler_) profiler_->begin_step(state_.step + 1);
   if (!step()) return true;
+  if (profiler_) {
+    if (const auto table = profiler_->end_step(state_.step)) log_.message(*table);
+  }
   log_if_due();
   diagnose_if_due();
   adapt_ranks_if_due();

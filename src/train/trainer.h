@@ -15,6 +15,7 @@
 #include "session.h"
 #include "stop_guard.h"
 #include "train/feed/batch_stream.h"
+#include "train/inspect/profiler.h"
 #include "train/inspect/solver_tally.h"
 #include "train/run/checkpoint.h"
 #include "train/run/run_folder.h"
@@ -39,6 +40,8 @@ class Trainer {
   /// Without a checkpoint: what a killed run logged before its first checkpoint is dropped, because it will
   /// be logged again.
   void start_afresh() { log_.truncate_metrics(0); }
+  /// To be called before run().
+  void profile(ProfileRequest request);
   /// Trains until train.steps. Error(interrupted) after a signal (state saved), Error(numerics) for
   /// non-finite numbers where train.on_nonfinite knows no way on.
   void run();
@@ -54,6 +57,7 @@ class Trainer {
   bool turn();  // false: all steps are done
   void begin_stream();
   void open_tensorboard();
+  std::unique_ptr<Profiler> profiler_;
   bool step();  // false: it is to be done again, in more chunks
   bool split_further(const std::exception& error);
   int64_t chunks() const { return state_.chunks > 0 ? state_.chunks : training_chunks(config_); }

@@ -83,3 +83,28 @@ TEST_CASE("train.tensorboard leaves event files and changes nothing else", "[cli
                            "pivot_masses/layer0", "query_plan/layer0/head0", "PNG"})
     CHECK(events.find(part) != std::string::npos);
 }
+
+TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the same run", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path with = folder.path() / "with", without = folder.path() / "without";
+  const Finished done = must(short_run(with, {"--profile", "3..5"}));
+  must(short_run(without));
+  CHECK(run_bytes(with) == run_bytes(without));
+  for (const char* part :
+       {"profile of steps 3 to 5", "parts of a step", "layer 0", "attention", "backward", "update", "aten::"})
+    CHECK_THAT(done.err, contains_text(part));
+  const Json trace = Json::parse(slurp(with / "profile/trace-steps-3-5.json"));
+  std::map<std::string, int> calls;
+  for (const Json& event : trace.at("traceEvents")) {
+    if (event.contains("name") && event.value("ph", "") == "X") ++calls[event.at("name").get<std::string>()];
+  }
+  for (const char* part : {"layer 0", "attention", "forward", "backward", "update"}) {
+    INFO(part);
+    CHECK(calls[part] == 3);
+  }
+  for (const char* wrong : {"0..3", "5..3", "3..", "a", "1..100000"}) {
+    INFO(wrong);
+    CHECK_THAT(must(short_run(folder.path() / "no", {"--profile", wrong}), 2).err,
+               contains_text("--profile"));
+  }
+}

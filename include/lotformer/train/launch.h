@@ -22,6 +22,8 @@ struct TrainRequest {
   /// The run in the folder goes on to a larger train.steps. From its last step on the learning rate is that
   /// of a run of the new length.
   bool extend = false;
+  /// "10..20": a trace of these steps in RUN/profile, without recorded steps. Empty: none.
+  std::string profile;
   bool dry_run = false;
 };
 

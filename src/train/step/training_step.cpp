@@ -4,6 +4,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 
 #include "lotformer/ops/autocast.h"
+#include "lotformer/ops/profile_range.h"
 
 namespace lotformer {
 
@@ -15,13 +16,17 @@ BatchGradients accumulate_gradients(Session& s, const std::vector<Batch>& chunks
     at::Tensor logits;
     {
       const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
+      const ops::ProfileRange range("forward");
       logits = s.model->forward(batch);
     }
     if (transport != nullptr) transport->add(*s.model);
     // The sum, not the mean, so that chunks of unequal size weigh by their examples.
     const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum);
     const at::Tensor scaled = loss / total;
-    (loss_scale.defined() ? scaled * loss_scale : scaled).backward();
+    {
+      const ops::ProfileRange range("backward");
+      (loss_scale.defined() ? scaled * loss_scale : scaled).backward();
+    }
     const at::Tensor correct = logits.detach().argmax(1).eq(batch.labels).sum();
     const bool first = !sums.loss_sum.defined();
     sums.loss_sum = first ? loss.detach() : sums.loss_sum + loss.detach();
