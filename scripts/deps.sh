@@ -250,7 +250,11 @@ install_missing_wheels() {
   [[ -z $pins ]] || install_wheels "$pins" "$deps/cmake-3.31.6"
   pins=$(missing_plotly_pins)
   if [[ -n $pins ]]; then
-    (install_wheels "$pins" "$deps/plotly-7.1.0") || say "    no Plotly: the page of lotformer-report will have tables and no pictures"
+    set +e
+    (set -e; install_wheels "$pins" "$deps/plotly-7.1.0")
+    status=$?
+    set -e
+    ((status == 0)) || say "    no Plotly: the page of lotformer-report will have tables and no pictures"
   fi
   pins=$(missing_disassembler_pins)
   [[ -z $pins ]] || install_wheels "$pins" "$deps/nvdisasm-13.5.37"

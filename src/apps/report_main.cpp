@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <thread>
@@ -22,16 +23,27 @@ void say(const report::Request& request, const report::Summary& summary) {
             << " pictures. Page: " << (request.out / "index.html").string() << std::endl;
 }
 
-/// Writes the report again and again until every run is finished or a signal comes.
+/// Every place is a run, and each of them is finished: nothing will change. A folder of runs may get another.
+bool is_over(const report::Request& request, const report::Summary& summary) {
+  return summary.finished == summary.runs && summary.runs == static_cast<int>(request.places.size()) &&
+         std::all_of(request.places.begin(), request.places.end(), report::is_run);
+}
+
+/// Writes the report again and again until nothing more will come, or a signal does. What cannot be read now
+/// may be readable at the next round.
 void watch(const report::Request& request, int seconds) {
   const StopSignals stop(StopSignals::Ignored::take);
   report::Request now = request;
   now.with_pictures = false;  // they are for papers; the last report draws them
   while (StopSignals::received() == 0) {
-    const report::Summary summary = report::write_report(now);
-    std::cout << summary.finished << " of " << summary.runs
-              << " runs finished; page: " << (request.out / "index.html").string() << std::endl;
-    if (summary.finished == summary.runs) break;
+    try {
+      const report::Summary summary = report::write_report(now);
+      std::cout << summary.finished << " of " << summary.runs
+                << " runs finished; page: " << (request.out / "index.html").string() << std::endl;
+      if (is_over(request, summary)) break;
+    } catch (const report::NothingYet& nothing) {
+      std::cout << one_line(nothing.what()) << "; looking again" << std::endl;
+    }
     for (int i = 0; i < 10 * seconds && StopSignals::received() == 0; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
@@ -60,11 +72,12 @@ int main(int argc, char** argv) {
     app.add_option("--title", request.title)->capture_default_str();
     app.add_option("--published", published, "accuracies of papers (form: docs/published.yaml), or none");
     app.add_flag("!--no-pictures", request.with_pictures, "no SVG and PNG files");
-    auto* watch_option =
-        app.add_option("--watch", watched, "write it again every so many seconds until all runs are finished")
-            ->expected(0, 1)
-            ->default_str("30")
-            ->check(CLI::Range(1, 86400));
+    auto* watch_option = app.add_option("--watch", watched,
+                                        "write it again every so many seconds until the runs are finished, a "
+                                        "folder of runs until Ctrl-C")
+                             ->expected(0, 1)
+                             ->default_str("30")
+                             ->check(CLI::Range(1, 86400));
     app.set_version_flag("--version", build_id());
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
     if (places.empty()) require_option("", "RUNS", "runs/my-run");

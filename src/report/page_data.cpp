@@ -140,7 +140,7 @@ Json run_json(const Run& run) {
             {"seconds", column(run.seconds, [](double s) { return rounded(s); })}}},
           {"series", series_of(run)},
           {"predictions", run.predictions ? predictions_of(*run.predictions) : Json()},
-          {"plans", run.plans.is_object() ? short_plans(json_or(run.plans, "examples", Json())) : Json()}};
+          {"plans", short_plans(run.plans)}};
 }
 
 }  // namespace

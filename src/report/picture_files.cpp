@@ -5,7 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <set>
+#include <vector>
 
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/text.h"
@@ -21,10 +21,11 @@ namespace fs = std::filesystem;
 /// Both files from one script; gnuplot reads it once for each terminal.
 std::string with_terminals(const Picture& picture) {
   return concat(
-      "set encoding utf8\nset terminal svg size 800,480 enhanced background rgb \"white\" font "
+      "set encoding utf8\nset terminal svg size 800,480 noenhanced background rgb \"white\" font "
       "\"sans,13\"\nset output \"",
       picture.name, ".svg\"\n", picture.script,
-      "set terminal pngcairo size 1600,960 fontscale 1.6\nset output \"", picture.name, ".png\"\nreplot\n");
+      "set terminal pngcairo noenhanced size 1600,960 fontscale 1.6\nset output \"", picture.name,
+      ".png\"\nreplot\n");
 }
 
 /// Exit status of gnuplot in `folder`, or -1 with errno set where there is none.
@@ -51,13 +52,27 @@ int run_gnuplot(const fs::path& folder, const std::string& script) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/// Those of an earlier report, which may be of runs that are no longer in it: scripts, and what bears their
+/// names.
+void remove_pictures(const fs::path& folder) {
+  std::error_code ignored;
+  std::vector<fs::path> scripts;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".gp") scripts.push_back(entry.path());
+  }
+  for (fs::path path : scripts) {
+    for (const char* suffix : {".gp", ".svg", ".png"}) fs::remove(path.replace_extension(suffix), ignored);
+  }
+  fs::remove(folder / "gnuplot.log", ignored);
+}
+
 }  // namespace
 
 int write_pictures(const std::vector<Picture>& pictures, const fs::path& folder,
                    std::vector<std::string>& notes) {
   lotformer::create_directories(folder);
   std::error_code ignored;
-  fs::remove(folder / "gnuplot.log", ignored);
+  remove_pictures(folder);
   int drawn = 0, failed = 0;
   bool present = true;
   for (const Picture& picture : pictures) {

@@ -2,9 +2,12 @@
 #include "pictures.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <optional>
 #include <set>
 
+#include "lotformer/core/hash.h"
 #include "lotformer/core/text.h"
 #include "predictions.h"
 
@@ -12,6 +15,7 @@ namespace lotformer::report {
 namespace {
 
 constexpr double kPercent = 100.0;
+constexpr size_t kMostName = 150;
 // Okabe and Ito's palette (Color Universal Design, 2008), as on the page.
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                     "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000"};
@@ -31,7 +35,9 @@ std::string file_name(const std::string& text) {
     if (!kept && !result.empty() && result.back() != '-') result += '-';
   }
   while (!result.empty() && result.back() == '-') result.pop_back();
-  return result;
+  // File systems take 255 bytes, with the suffix.
+  return result.size() > kMostName ? result.substr(0, kMostName) + "-" + hash_bytes(text).substr(0, 8)
+                                   : result;
 }
 
 std::string colour(size_t row) {
@@ -40,17 +46,33 @@ std::string colour(size_t row) {
 
 using Curve = std::vector<std::pair<int64_t, double>>;
 
-/// At each step that at least half of the curves have: step, mean, smallest, largest.
+/// Value of a curve at a step, between its points; nothing outside of them.
+std::optional<double> value_at(const Curve& curve, int64_t step) {
+  const auto after = std::lower_bound(curve.begin(), curve.end(), step,
+                                      [](const auto& point, int64_t s) { return point.first < s; });
+  if (after == curve.end() || (after == curve.begin() && after->first != step)) return std::nullopt;
+  if (after->first == step) return after->second;
+  const auto before = after - 1;
+  const double share =
+      static_cast<double>(step - before->first) / static_cast<double>(after->first - before->first);
+  return before->second + share * (after->second - before->second);
+}
+
+/// At the steps of the curve with the fewest points, where at least half of the curves reach: step, mean,
+/// smallest, largest. Seeds may have been logged at other steps, so that values between points count.
 std::string band_of(const std::vector<Curve>& curves) {
-  std::map<int64_t, std::vector<double>> at;
-  for (const Curve& curve : curves) {
-    for (const auto& [step, value] : curve) at[step].push_back(value);
-  }
+  const auto coarsest = std::min_element(curves.begin(), curves.end(), [](const Curve& a, const Curve& b) {
+    return std::pair(-a.back().first, a.size()) < std::pair(-b.back().first, b.size());
+  });
   std::string lines;
-  for (const auto& [step, values] : at) {
+  for (const auto& point : *coarsest) {
+    std::vector<double> values;
+    for (const Curve& curve : curves) {
+      if (const auto value = value_at(curve, point.first)) values.push_back(*value);
+    }
     if (2 * values.size() < curves.size()) continue;
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    lines += concat(step, " ", statistic_of(values).mean, " ", *low, " ", *high, "\n");
+    lines += concat(point.first, " ", statistic_of(values).mean, " ", *low, " ", *high, "\n");
   }
   return lines;
 }
@@ -67,7 +89,9 @@ std::string curves_script(const std::vector<Run>& runs, const Table& table, size
     std::vector<Curve> curves;
     for (const auto* list : {&cell->second.finished, &cell->second.unfinished}) {
       for (const size_t i : *list) {
-        if (Curve curve = of(runs[i]); !curve.empty()) curves.push_back(std::move(curve));
+        Curve curve = of(runs[i]);
+        std::erase_if(curve, [](const auto& point) { return !std::isfinite(point.second); });
+        if (!curve.empty()) curves.push_back(std::move(curve));
       }
     }
     if (curves.empty()) continue;
@@ -79,8 +103,8 @@ std::string curves_script(const std::vector<Run>& runs, const Table& table, size
   }
   if (plot.empty()) return {};
   return concat(data, "set title \"", plain(table.columns[column].title),
-                "\"\nset xlabel \"step\"\nset ylabel \"", what, "\"\nset key below left font \",11\"\nset grid\n", plot,
-                "\n");
+                "\"\nset xlabel \"step\"\nset ylabel \"", what,
+                "\"\nset key below left font \",11\"\nset grid\n", plot, "\n");
 }
 
 std::string speed_script(const Table& table, size_t column) {
@@ -101,7 +125,8 @@ std::string speed_script(const Table& table, size_t column) {
       data, "set title \"", plain(table.columns[column].title),
       "\"\nset xlabel \"training steps a second (area: peak memory)\"\nset ylabel \"test accuracy in "
       "%\"\nset logscale x\n"
-      "set offsets graph 0.15, graph 0.15, graph 0.15, graph 0.15\nset key below left font \",11\"\nset grid\n",
+      "set offsets graph 0.15, graph 0.15, graph 0.15, graph 0.15\nset key below left font \",11\"\nset "
+      "grid\n",
       plot, "\n");
 }
 
@@ -154,12 +179,8 @@ std::vector<std::vector<double>> matrix_of(const Json& rows) {
 
 /// The first example's plans.
 void add_plans(std::vector<Picture>& pictures, const Run& run, const std::string& name) {
-  const Json examples = json_or(run.plans, "examples", Json());
-  if (!examples.is_array() || examples.empty()) return;
-  const Json sequences = json_or(examples[0], "sequences", Json());
-  if (!sequences.is_array() || sequences.empty()) return;
-  const Json plans = json_or(sequences[0], "plans", Json());
-  for (const Json& plan : plans.is_array() ? plans : Json::array()) {
+  if (!run.plans.is_array()) return;
+  for (const Json& plan : run.plans.at(0).at("sequences").at(0).at("plans")) {
     const std::string where =
         concat("layer ", json_or(plan, "layer", int64_t{0}), ", head ", json_or(plan, "head", int64_t{0}));
     for (const char* side : {"query", "key"}) {
@@ -235,6 +256,12 @@ std::vector<Picture> make_pictures(const std::vector<Run>& runs, const Table& ta
     add_run_pictures(pictures, runs[i],
                      concat(table.rows[place->second.first].label(), " ",
                             table.columns[place->second.second].title, " seed ", runs[i].seed));
+  }
+  // Two runs of one seed in one cell would have one name.
+  std::map<std::string, int> seen;
+  for (Picture& picture : pictures) {
+    const int before = seen[picture.name]++;
+    if (before > 0) picture.name += concat("-", before + 1);
   }
   return pictures;
 }

@@ -57,6 +57,10 @@ std::vector<PublishedTable> relevant(std::vector<PublishedTable> published, cons
 
 }  // namespace
 
+bool is_run(const std::filesystem::path& folder) {
+  return is_run_folder(folder);
+}
+
 Summary write_report(const Request& request) {
   check_out(request.out);
   Summary summary;

@@ -2,10 +2,13 @@
 #include "run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/text.h"
+#include "plans.h"
 #include "predictions.h"
 #include "run_config.h"
 
@@ -14,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMostLogBytes = int64_t{256} << 20, kMostPlanBytes = 16 << 20;
+constexpr int64_t kMostLogBytes = int64_t{256} << 20, kMostPlanBytes = 64 << 20;
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -59,13 +62,21 @@ void for_lines(const fs::path& path, std::vector<std::string>& notes,
     notes.push_back(concat(path.filename().string(), ": ", bad, " lines are no JSON and were left out"));
 }
 
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
+
+/// A number that may be absent or null: a window without a finite loss has none, and 0 would be a lie.
+double number_of(const Json& object, const char* key) {
+  return json_or(object, key, kNoNumber);
+}
+
 std::optional<Score> score_of(const Json& object) {
-  if (!object.is_object() || !object.contains("accuracy")) return std::nullopt;
+  if (!object.is_object() || !std::isfinite(number_of(object, "accuracy"))) return std::nullopt;
   Score score;
   score.step = json_or(object, "step", int64_t{0});
   score.examples = json_or(object, "examples", int64_t{0});
-  score.accuracy = json_or(object, "accuracy", 0.0);
-  score.loss = json_or(object, "loss", 0.0);
+  score.available = json_or(object, "available", score.examples);
+  score.accuracy = number_of(object, "accuracy");
+  score.loss = number_of(object, "loss");
   const Json transport = json_or(object, "transport", Json::object());
   score.problems = json_or(transport, "problems", int64_t{0});
   score.unconverged = json_or(transport, "unconverged", int64_t{0});
@@ -76,21 +87,58 @@ Json member(const Json& object, const char* key) {
   return json_or(object, key, Json());
 }
 
+/// What results.json says, and run.json from the first moment on.
+void read_description(Run& run, const Json& about) {
+  if (!about.is_object()) return;
+  run.task = json_or(about, "task", run.task);
+  run.module = json_or(about, "attention", run.module);
+  run.protocol = json_or(about, "protocol", run.protocol);
+  run.data_origin = json_or(about, "data_origin", run.data_origin);
+  run.val_is_test = json_or(about, "val_is_test", run.val_is_test);
+  run.precision = json_or(about, "precision", run.precision);
+  run.device = json_or(about, "device", run.device);
+  run.build = json_or(about, "build_id", run.build);
+  run.seed = json_or(about, "seed", run.seed);
+  run.parameters = json_or(about, "parameters", run.parameters);
+  run.threads = json_or(about, "threads", run.threads);
+}
+
+void read_fingerprints(Run& run, const Json& fingerprints) {
+  run.test_fingerprint = json_or(fingerprints, "test", run.test_fingerprint);
+  // Training on other data is another experiment, wherever they lie.
+  for (const char* split : {"train", "val"}) {
+    const auto fingerprint = json_or(fingerprints, split, std::string());
+    if (!fingerprint.empty()) run.config[concat("data.", split)] = fingerprint.substr(0, 8);
+  }
+}
+
+void qualify(Run& run, const std::string& note) {
+  run.notes.push_back(note);
+  run.qualified = true;
+}
+
+/// What a reader has to know before he believes a number.
+void read_qualifications(Run& run, const Json& results) {
+  if (run.val_is_test)
+    qualify(run, "validation and test are the same files: the best checkpoint was chosen on the test split");
+  if (results.contains("learned") && !json_or(results, "learned", true))
+    qualify(run, "has not learned more than the best constant answer");
+  if (results.contains("lost_best") && !results.at("lost_best").is_null())
+    qualify(run, "the best checkpoint was lost; the score is that of another one");
+  if (const Json nonfinite = member(results, "nonfinite"); nonfinite.is_object() && !nonfinite.empty())
+    qualify(run, "steps were not finite: " + one_line(to_line(nonfinite)));
+  if (run.test && run.test->examples < run.test->available)
+    qualify(run, concat("scored on ", run.test->examples, " of ", run.test->available, " test examples"));
+  if (run.test && run.test->unconverged > 0)
+    qualify(run, concat(run.test->unconverged, " of ", run.test->problems,
+                        " transport problems of the test ended above the tolerance"));
+}
+
 void read_results(Run& run, const Json& results) {
   if (!results.is_object()) return;
-  run.task = json_or(results, "task", run.task);
-  run.module = json_or(results, "attention", run.module);
-  run.protocol = json_or(results, "protocol", run.protocol);
-  run.data_origin = json_or(results, "data_origin", run.data_origin);
-  run.val_is_test = json_or(results, "val_is_test", false);
-  run.precision = json_or(results, "precision", std::string());
-  run.device = json_or(results, "device", std::string());
-  run.build = json_or(results, "build_id", std::string());
-  run.seed = json_or(results, "seed", run.seed);
+  read_description(run, results);
   run.steps = json_or(results, "steps", run.steps);
-  run.parameters = json_or(results, "parameters", int64_t{0});
-  run.threads = json_or(results, "threads", int64_t{0});
-  run.test_fingerprint = json_or(member(results, "data_fingerprints"), "test", run.test_fingerprint);
+  read_fingerprints(run, member(results, "data_fingerprints"));
   run.val = score_of(member(results, "val"));
   run.test = score_of(member(results, "test"));
   if (run.test) {
@@ -108,6 +156,7 @@ void read_results(Run& run, const Json& results) {
   const Json constant = member(results, "constant_predictor");
   if (constant.is_object() && constant.contains("val_accuracy"))
     run.constant_accuracy = json_or(constant, "val_accuracy", 0.0);
+  read_qualifications(run, results);
 }
 
 /// Adds the numbers of {"layer0": {"passes_mean": 2.5, ...}, ...} to the series.
@@ -197,19 +246,41 @@ void take_from_config(Run& run) {
   run.seed = to_int(get("train.seed"));
 }
 
+/// Whether the files of lotformer-eval --for-report are of the checkpoint and the data that the results name.
+bool evaluation_fits(Run& run) {
+  const fs::path folder = run.folder / "evaluation";
+  if (!is_there(folder)) return false;
+  const Json about = optional_json(folder / "about.json", run.notes);
+  const bool fits = run.test && json_or(about, "step", int64_t{-1}) == run.test->step &&
+                    json_or(about, "examples", int64_t{-1}) == run.test->examples &&
+                    json_or(about, "test_fingerprint", std::string()) == run.test_fingerprint;
+  if (!fits)
+    run.notes.push_back(
+        "evaluation/ is of another checkpoint or other data than results.json, or was broken off, and is "
+        "left out; "
+        "lotformer-eval RUN --for-report makes it anew");
+  return fits;
+}
+
 void read_extras(Run& run) {
+  if (!evaluation_fits(run)) return;
   run.predictions = read_predictions(run.folder, run.notes);
-  const fs::path plans = run.folder / "evaluation" / "plans.json";
+  const fs::path path = run.folder / "evaluation" / "plans.json";
   std::error_code ignored;
-  if (is_there(plans) && fs::file_size(plans, ignored) > static_cast<uintmax_t>(kMostPlanBytes)) {
-    run.notes.push_back("evaluation/plans.json is larger than 16 MiB and was left out");
-  } else {
-    run.plans = optional_json(plans, run.notes);
+  if (!is_there(path)) return;
+  if (fs::file_size(path, ignored) > static_cast<uintmax_t>(kMostPlanBytes)) {
+    run.notes.push_back("evaluation/plans.json is larger than 64 MiB and was left out");
+    return;
+  }
+  try {
+    run.plans = checked_plans(
+        parse_json(read_file(path, ErrorKind::usage, kMostPlanBytes), path.string(), ErrorKind::usage));
+  } catch (const Error& error) {
+    run.notes.push_back(one_line(error.what()));
   }
 }
 
-/// What a reader has to know before he believes a number.
-void add_remarks(Run& run) {
+void add_state(Run& run) {
   if (run.task.empty() && run.training.empty() && run.validation.empty()) {
     run.state = State::unreadable;
     run.notes.push_back("nothing of a run of lotformer-train can be read here");
@@ -217,12 +288,16 @@ void add_remarks(Run& run) {
     run.state = State::unfinished;
     run.notes.push_back(concat("not finished: step ", run.step, " of ", run.steps));
   }
-  for (const auto* score : {&run.test, &run.last_test}) {
-    if (!*score || (*score)->unconverged == 0) continue;
-    run.notes.push_back(concat((*score)->unconverged, " of ", (*score)->problems,
-                               " transport problems of the test ended above the tolerance"));
-    break;
-  }
+}
+
+/// What makes another experiment though no key of the configuration says it.
+void add_circumstances(Run& run, const Json& mark) {
+  if (const Json init = member(mark, "init_from"); init.is_object())
+    run.config["--init-from"] =
+        concat(json_or(init, "path", std::string()), " at step ", json_or(init, "step", int64_t{0}));
+  if (const Json extended = member(mark, "extended_from"); extended.is_array() && !extended.empty())
+    run.config["--extend"] = "after " + to_line(extended);
+  if (!run.precision.empty()) run.config["precision"] = run.precision;
 }
 
 }  // namespace
@@ -244,15 +319,14 @@ Run read_run(const fs::path& folder) {
   const Json mark = optional_json(folder / "run.json", run.notes);
   run.config = read_config(folder, mark, run.notes);
   take_from_config(run);
-  run.test_fingerprint = json_or(member(mark, "data_fingerprints"), "test", std::string());
-  if (const Json init = member(mark, "init_from"); init.is_object())
-    run.config["--init-from"] =
-        concat(json_or(init, "path", std::string()), " at step ", json_or(init, "step", int64_t{0}));
+  read_description(run, member(mark, "run"));
+  read_fingerprints(run, member(mark, "data_fingerprints"));
   read_metrics(run);
   read_results(run, optional_json(folder / "results.json", run.notes));
+  add_circumstances(run, mark);
   read_timings(run);
   read_extras(run);
-  add_remarks(run);
+  add_state(run);
   return run;
 }
 

@@ -23,7 +23,7 @@ std::string_view to_string(State state);
 
 /// What a split scored. Accuracies in [0, 1].
 struct Score {
-  int64_t step = 0, examples = 0;
+  int64_t step = 0, examples = 0, available = 0;
   double accuracy = 0, loss = 0;
   /// Problems of transport that ended above the tolerance.
   int64_t problems = 0, unconverged = 0;
@@ -58,11 +58,14 @@ struct Run {
 
   std::string task, module, protocol, data_origin, precision, device, build, test_fingerprint;
   bool val_is_test = false;
+  /// Among `notes` is one that a reader of the accuracy has to know.
+  bool qualified = false;
   /// train.steps, and the last step that was logged.
   int64_t steps = 0, step = 0;
   int64_t seed = 0, parameters = 0, peak_memory_bytes = 0, threads = 0;
   double steps_per_second = 0, train_seconds = 0;
-  /// Every key of the recorded configuration with its value as text: "model.dim" -> "64".
+  /// Every key of the recorded configuration with its value as text: "model.dim" -> "64". Beside them, what
+  /// makes another experiment without being a key: "--init-from", "--extend", "precision", "data.train".
   std::map<std::string, std::string> config;
 
   std::vector<TrainingPoint> training;
@@ -76,7 +79,7 @@ struct Run {
   std::vector<Series> series;
 
   std::optional<PredictionTable> predictions;
-  /// What lotformer-eval --plans wrote, as it stands there; null when there is none.
+  /// Examples as lotformer-eval --plans writes them (plans.h); null when there are none.
   Json plans;
 };
 
@@ -86,8 +89,8 @@ Run read_run(const std::filesystem::path& folder);
 /// Whether a folder is one of lotformer-train, by what lies in it.
 bool is_run_folder(const std::filesystem::path& folder);
 
-/// Run folders below `places`, each a run or a folder of runs (a sweep), sorted. Error(usage) naming a place
-/// that does not exist; one without any run is told in `notes`.
+/// Run folders below `places`, each a run or a folder of runs (a sweep), sorted, each once whatever leads to
+/// it. Error(usage) naming a place that does not exist; one without any run is told in `notes`.
 std::vector<std::filesystem::path> find_runs(const std::vector<std::filesystem::path>& places,
                                              std::vector<std::string>& notes);
 

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 using Flat = std::map<std::string, std::string>;
 
 constexpr int64_t kMostBytes = 1 << 20;
+constexpr int kDeepest = 16;
 
 std::string text_of(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -30,14 +31,16 @@ void flatten(const Json& value, const std::string& name, Flat& flat) {
     flatten(member, name.empty() ? key : name + "." + key, flat);
 }
 
-void flatten(const YAML::Node& node, const std::string& name, Flat& flat) {
+void flatten(const YAML::Node& node, const std::string& name, Flat& flat, int depth = 0) {
+  // An anchor that holds itself would never end.
+  if (depth > kDeepest) throw Error(ErrorKind::usage, "config.yaml: more than 16 levels");
   if (node.IsMap()) {
     for (const auto& member : node) {
       const std::string key = member.first.Scalar();
-      flatten(member.second, name.empty() ? key : name + "." + key, flat);
+      flatten(member.second, name.empty() ? key : name + "." + key, flat, depth + 1);
     }
   } else {
-    flat[name] = node.IsScalar() ? node.Scalar() : YAML::Dump(node);
+    flat[name] = node.IsScalar() ? node.Scalar() : concat("a list of ", node.size());
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "lotformer/core/hash.h"
 #include "lotformer/core/text.h"
 #include "run_config.h"
 
@@ -12,6 +13,8 @@ namespace lotformer::report {
 namespace {
 
 using Flat = std::map<std::string, std::string>;
+
+constexpr size_t kMostLabel = 100;
 
 const std::vector<std::string> kTaskOrder = {"listops", "text", "retrieval", "image", "pathfinder", "pathx"};
 const std::vector<std::string> kModuleOrder = {"softmax",   "performer", "linear", "sinkformer",
@@ -32,8 +35,11 @@ bool is_control(const std::string& module) {
 /// The configuration without what makes no other experiment.
 Flat experiment_of(const Run& run) {
   Flat result;
+  const auto drop_last = run.config.find("eval.drop_last");
+  const bool batch_decides = drop_last != run.config.end() && drop_last->second == "true";
   for (const auto& [key, value] : run.config) {
-    if (!keys_of_no_experiment().contains(key)) result[key] = value;
+    const bool which_examples = key == "eval.batch_size" && batch_decides;
+    if (which_examples || !keys_of_no_experiment().contains(key)) result[key] = value;
   }
   return result;
 }
@@ -67,8 +73,8 @@ std::vector<Column> columns_of(const std::vector<Run>& runs) {
   return columns;
 }
 
-/// For each experiment, the keys in which they differ: "dim=64, pivots=8". Whole keys where the last part
-/// would not tell which is meant.
+/// For each experiment, the keys in which they differ, by their last part: "dim=64, pivots=8". At most
+/// kMostLabel characters.
 std::map<Flat, std::string> variants_of(const std::set<Flat>& experiments) {
   std::map<std::string, std::set<std::string>> values;
   for (const Flat& experiment : experiments) {
@@ -81,11 +87,15 @@ std::map<Flat, std::string> variants_of(const std::set<Flat>& experiments) {
       const auto place = experiment.find(key);
       const bool everywhere = std::all_of(experiments.begin(), experiments.end(),
                                           [&](const Flat& other) { return other.contains(key); });
-      if (seen.size() > 1 || !everywhere)
+      // What is no key of a configuration ("--init-from") is said in any case.
+      if (seen.size() > 1 || !everywhere || (key.starts_with("--") && place != experiment.end()))
         parts.push_back(key.substr(key.rfind('.') + 1) + "=" +
                         (place == experiment.end() ? "absent" : place->second));
     }
-    result[experiment] = join(parts, ", ");
+    std::string label = join(parts, ", ");
+    if (label.size() > kMostLabel)
+      label = label.substr(0, kMostLabel) + "... " + hash_bytes(label).substr(0, 6);
+    result[experiment] = label;
   }
   return result;
 }
@@ -100,6 +110,8 @@ void fill(Cell& cell, const std::vector<Run>& runs) {
     if (run.peak_memory_bytes > 0) memory.push_back(static_cast<double>(run.peak_memory_bytes));
     if (run.parameters > 0) parameters.push_back(static_cast<double>(run.parameters));
   }
+  cell.qualified =
+      std::any_of(cell.finished.begin(), cell.finished.end(), [&](size_t i) { return runs[i].qualified; });
   cell.best = statistic_of(best);
   cell.last = statistic_of(last);
   cell.steps_per_second = statistic_of(speed);
@@ -137,6 +149,39 @@ void note_repeated_seeds(Table& table, const Row& row, const std::vector<Run>& r
                                      " twice (", runs[first->second].folder.string(), " and ",
                                      runs[i].folder.string(), "); both are counted"));
     }
+  }
+}
+
+/// Speed and memory of one cell are those of one kind of machine, or it is said.
+void note_mixed_machines(Table& table, const Row& row, const std::vector<Run>& runs) {
+  for (const auto& [column, cell] : row.cells) {
+    std::set<std::string> devices;
+    for (const size_t i : cell.finished) devices.insert(runs[i].device);
+    if (devices.size() > 1)
+      table.notes.push_back(concat(table.columns[column].title, ", ", row.label(),
+                                   ": speed and memory are means over ",
+                                   join({devices.begin(), devices.end()}, " and ")));
+  }
+}
+
+/// Modules that were trained for different times stand beside each other only with that said.
+void note_unequal_steps(Table& table, const std::vector<Run>& runs) {
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    std::set<int64_t> all;
+    std::vector<std::string> parts;
+    for (const Row& row : table.rows) {
+      const auto cell = row.cells.find(c);
+      if (cell == row.cells.end() || cell->second.finished.empty()) continue;
+      std::set<int64_t> steps;
+      for (const size_t i : cell->second.finished) steps.insert(runs[i].steps);
+      all.insert(steps.begin(), steps.end());
+      std::vector<std::string> texts;
+      for (const int64_t n : steps) texts.push_back(format_count(n));
+      parts.push_back(row.label() + " " + join(texts, " and "));
+    }
+    if (all.size() > 1)
+      table.notes.push_back(
+          concat(table.columns[c].title, ": trained for different numbers of steps: ", join(parts, ", ")));
   }
 }
 
@@ -199,8 +244,10 @@ Table make_table(const std::vector<Run>& runs) {
     }
     finish_row(row, table, runs);
     note_repeated_seeds(table, row, runs);
+    note_mixed_machines(table, row, runs);
     table.rows.push_back(std::move(row));
   }
+  note_unequal_steps(table, runs);
   return table;
 }
 

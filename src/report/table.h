@@ -29,6 +29,8 @@ struct Column {
 struct Cell {
   /// Indices into the runs, finished ones first.
   std::vector<size_t> finished, unfinished;
+  /// A note of one of its runs says what a reader has to know.
+  bool qualified = false;
   /// Of the test split, in [0, 1]: at the best validation checkpoint, and at the last step.
   Statistic best, last;
   Statistic steps_per_second, peak_memory_bytes, parameters;

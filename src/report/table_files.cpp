@@ -41,35 +41,39 @@ std::vector<std::string> tasks_of(const PublishedTable& table) {
 
 std::string to_csv(const std::vector<Run>& runs, const Table& table) {
   std::string out =
-      "folder,state,task,module,variant,seed,protocol,data_origin,steps,step,test_accuracy,test_accuracy_"
+      "folder,state,column,task,module,variant,seed,protocol,data_origin,steps,step,test_accuracy,test_"
+      "accuracy_"
       "last,val_accuracy,"
-      "steps_per_second,peak_memory_bytes,parameters,device,precision,threads,build,notes\n";
+      "steps_per_second,peak_memory_bytes,parameters,device,precision,threads,build,test_fingerprint,notes\n";
   for (size_t i = 0; i < runs.size(); ++i) {
     const Run& run = runs[i];
     const auto place = table.place_of_run.find(i);
     const std::string variant =
         place == table.place_of_run.end() ? "" : table.rows[place->second.first].variant;
-    const std::vector<std::string> cells = {run.folder.string(),
-                                            std::string(to_string(run.state)),
-                                            run.task,
-                                            run.module,
-                                            variant,
-                                            std::to_string(run.seed),
-                                            run.protocol,
-                                            run.data_origin,
-                                            std::to_string(run.steps),
-                                            std::to_string(run.step),
-                                            csv_number(run.test),
-                                            csv_number(run.last_test),
-                                            csv_number(run.val),
-                                            format_double(run.steps_per_second),
-                                            std::to_string(run.peak_memory_bytes),
-                                            std::to_string(run.parameters),
-                                            run.device,
-                                            run.precision,
-                                            std::to_string(run.threads),
-                                            run.build,
-                                            join(run.notes, "; ")};
+    const std::vector<std::string> cells = {
+        run.folder.string(),
+        std::string(to_string(run.state)),
+        place == table.place_of_run.end() ? "" : table.columns[place->second.second].title,
+        run.task,
+        run.module,
+        variant,
+        std::to_string(run.seed),
+        run.protocol,
+        run.data_origin,
+        std::to_string(run.steps),
+        std::to_string(run.step),
+        csv_number(run.test),
+        csv_number(run.last_test),
+        csv_number(run.val),
+        format_double(run.steps_per_second),
+        std::to_string(run.peak_memory_bytes),
+        std::to_string(run.parameters),
+        run.device,
+        run.precision,
+        std::to_string(run.threads),
+        run.build,
+        run.test_fingerprint,
+        join(run.notes, "; ")};
     std::vector<std::string> escaped;
     for (const auto& cell : cells) escaped.push_back(csv_cell(cell));
     out += join(escaped, ",") + "\n";
@@ -97,7 +101,8 @@ Json to_json(const Table& table, const std::vector<Run>& runs) {
                        {"peak_memory_bytes", json_of(cell.peak_memory_bytes)},
                        {"parameters", json_of(cell.parameters)},
                        {"runs", std::move(folders)},
-                       {"unfinished", cell.unfinished.size()}});
+                       {"unfinished", cell.unfinished.size()},
+                       {"qualified", cell.qualified}});
     }
     rows.push_back({{"module", row.module},
                     {"variant", row.variant},

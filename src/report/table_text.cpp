@@ -29,7 +29,7 @@ std::string parameters_text(const Statistic& s) {
 }
 
 std::string cell_text(const Cell& cell, const Statistic& s) {
-  std::string text = percent_text(s);
+  std::string text = percent_text(s) + (cell.qualified ? " †" : "");
   if (!cell.unfinished.empty()) text += concat(" (+", cell.unfinished.size(), " not finished)");
   return text;
 }
@@ -176,7 +176,7 @@ std::string to_markdown(const Table& table, const std::vector<Run>& runs,
                         const std::vector<PublishedTable>& published) {
   std::string out =
       "## Test accuracy in %\nMean ± sample standard deviation (number of seeds), at the checkpoint of the "
-      "best validation accuracy.\n\n";
+      "best validation accuracy. †: see the notes.\n\n";
   out += markdown_table(table, table.has_average,
                         [](const Row&, const Cell& c) { return cell_text(c, c.best); });
   out += "\n## Test accuracy in %, at the last step\n\n";

@@ -120,6 +120,7 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
   if (!start.ours) {
     start.mark.config = config_to_json(s.config);
     start.mark.fingerprints = s.fingerprints;
+    start.mark.about = describe_run(s);
     lock = run.begin(start.mark);
   } else if (start.adoption || start.extended_from || !fs::exists(run.mark_file())) {
     // Scores of the shorter run must not pass for those of the longer one while it is under way.
@@ -160,22 +161,22 @@ std::optional<Checkpoint> initial_weights(const TrainRequest& request, RunStart&
 }
 
 /// What becomes of the learning rate of a run that is made longer.
-void say_extension(const RunStart& start, const Config& config) {
+void say_extension(const RunStart& start, const Config& config, double lr_factor) {
   if (!start.extended_from) return;
   TrainConfig before = config.train;
   before.steps = *start.extended_from;
   const int64_t step = start.checkpoint ? start.checkpoint->step : 0;
-  log::info(concat("extended from ", before.steps, " to ", config.train.steps, " steps: at step ", step,
-                   " the learning rate goes from ",
-                   format_double(config.train.lr * lr_multiplier(before, std::max<int64_t>(step - 1, 0))),
-                   " to ", format_double(config.train.lr * lr_multiplier(config.train, step)),
-                   ", as in a run of the new length"));
+  log::info(concat(
+      "extended from ", before.steps, " to ", config.train.steps, " steps: at step ", step,
+      " the learning rate goes from ",
+      format_double(lr_factor * config.train.lr * lr_multiplier(before, std::max<int64_t>(step - 1, 0))),
+      " to ", format_double(lr_factor * config.train.lr * lr_multiplier(config.train, step)),
+      ", as in a run of the new length"));
 }
 
 /// The trainer at the place where the run goes on.
 void restore(Trainer& trainer, const RunFolder& run, const RunStart& start,
              const std::optional<Checkpoint>& weights, Session& s) {
-  say_extension(start, s.config);
   if (!start.checkpoint) {
     if (start.ours)
       log::warning(concat(run.root().string(), ": holds no checkpoint: the run begins again at step 0"));
@@ -185,6 +186,7 @@ void restore(Trainer& trainer, const RunFolder& run, const RunStart& start,
   warn_about_differences(*start.checkpoint, s);
   trainer.restore(*start.checkpoint);
   run.set_aside_newer_than(start.checkpoint->step);
+  say_extension(start, s.config, trainer.state().nonfinite.lr_factor);
   log::info(concat("resuming at step ", start.checkpoint->step, " from ", start.checkpoint->path.string()));
 }
 
@@ -239,6 +241,7 @@ Json launch_training(const TrainRequest& request) {
       final_scores(trainer, session, run, splits.test,
                    constant_predictor(splits.train, splits.val, session.task->num_classes()));
   Json results = make_results(session, scores, summarise_timings(run.root()));
+  if (!start.mark.extended_from.empty()) results["extended_from"] = start.mark.extended_from;
   if (start.mark.init)
     results["init_from"] = {{"path", start.mark.init->path}, {"step", start.mark.init->step}};
   write_atomic(run.results_file(), to_pretty_text(results));

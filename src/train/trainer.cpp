@@ -255,7 +255,10 @@ void Trainer::begin_stream() {
 }
 
 void Trainer::open_tensorboard() {
-  if (config_.tensorboard) log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
+  if (!config_.tensorboard) return;
+  log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
+  if (state_.step > 0 && state_.evaluated_step == state_.step)
+    add_pivot_pictures(log_.tensorboard()->events(), session_, val_.dataset(), state_.step);
 }
 
 bool Trainer::turn() {

@@ -67,8 +67,12 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   const NonfiniteHistory& history = state_.nonfinite;
   step_.watch().restart({history.in_a_row, history.skipped_updates, history.last_skipped});
   told_skips_ = history.skipped_updates;
-  if (checkpoint.state.contains("transport"))
+  // In a rollback the counts are those of the steps that are given up.
+  if (checkpoint.state.contains("transport")) {
     transport_.restart(transport_count_from_json(checkpoint.state.at("transport"), where + ": transport"));
+  } else {
+    transport_.restart();
+  }
   log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
   saved_step_ = state_.step;
   if (!state_.best || state_.best->step == state_.step) return;

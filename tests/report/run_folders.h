@@ -31,10 +31,18 @@ inline void make_run(const std::filesystem::path& folder, const MadeRun& made) {
       {"protocol", made.protocol},
       {"model", {{"dim", made.dim}, {"attention", {{"kind", made.kind}}}}},
       {"train", {{"steps", made.steps}, {"seed", made.seed}, {"log_every", 10 + made.seed}}}};
-  write_text(folder / "run.json", to_pretty_text({{"format", "lotformer-run"},
-                                                  {"version", 1},
-                                                  {"config", config},
-                                                  {"data_fingerprints", {{"test", made.fingerprint}}}}));
+  write_text(folder / "run.json",
+             to_pretty_text(
+                 {{"format", "lotformer-run"},
+                  {"version", 1},
+                  {"config", config},
+                  {"run",
+                   {{"task", made.task},
+                    {"attention", made.module},
+                    {"protocol", made.protocol},
+                    {"data_origin", made.origin},
+                    {"precision", made.precision}}},
+                  {"data_fingerprints", {{"train", made.train_fingerprint}, {"test", made.fingerprint}}}}));
   std::string metrics, timings;
   for (const int64_t step : {10, 20}) {
     metrics += to_line({{"step", step},
@@ -73,7 +81,7 @@ inline void make_run(const std::filesystem::path& folder, const MadeRun& made) {
            {"seed", made.seed},
            {"steps", made.steps},
            {"parameters", 1000},
-           {"precision", "fp32"},
+           {"precision", made.precision},
            {"device", "cpu"},
            {"threads", 2},
            {"build_id", "0.1.0+abc"},
@@ -82,6 +90,12 @@ inline void make_run(const std::filesystem::path& folder, const MadeRun& made) {
            {"last", {{"val", score(made.last)}, {"test", score(made.last)}}},
            {"data_fingerprints", {{"test", made.fingerprint}}},
            {"times", {{"train_seconds", 4.0}, {"steps_per_second", 5.0}, {"peak_memory_bytes", 1 << 20}}}}));
+}
+
+/// The mark of lotformer-eval --for-report, of the results of make_run().
+inline void make_about(const std::filesystem::path& folder, int64_t step = 20) {
+  write_text(folder / "evaluation/about.json",
+             to_pretty_text({{"step", step}, {"examples", 100}, {"test_fingerprint", "f1"}}));
 }
 
 }  // namespace lotformer::report::test

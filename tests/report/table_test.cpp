@@ -52,6 +52,13 @@ TEST_CASE("report: the same seed twice is told") {
   CHECK_THAT(table.notes[0], contains_text("seed 0 twice"));
 }
 
+TEST_CASE("report: modules that were trained for different times are told apart in a note") {
+  const Table table = make_table(
+      runs_of({MadeRun{}, changed([](MadeRun& m) { m.module = m.kind = "linear", m.steps = 3000; })}));
+  REQUIRE(table.notes.size() == 1);
+  CHECK(table.notes[0] == "listops: trained for different numbers of steps: softmax 20, linear 3,000");
+}
+
 TEST_CASE("report: other data, another protocol and other test files are other columns") {
   const Table table = make_table(runs_of({MadeRun{}, changed([](MadeRun& m) { m.origin = "synthetic"; }),
                                           changed([](MadeRun& m) { m.protocol = "lra"; }),
@@ -63,6 +70,29 @@ TEST_CASE("report: other data, another protocol and other test files are other c
   CHECK(titles == std::vector<std::string>{"listops (synthetic)", "listops <f1>", "listops <f2>",
                                            "listops [protocol lra]"});
   CHECK(!table.has_average);
+}
+
+TEST_CASE(
+    "report: a run that is not finished stands in the row and the column of its module, by its name of "
+    "records") {
+  const auto of = [](bool finished, int64_t seed) {
+    return changed([&](MadeRun& m) {
+      m.kind = "lotformer", m.module = "lotformer-weighted", m.origin = "synthetic", m.finished = finished,
+      m.seed = seed;
+    });
+  };
+  const Table table = make_table(runs_of({of(true, 0), of(false, 1)}));
+  REQUIRE(table.columns.size() == 1);
+  REQUIRE(table.rows.size() == 1);
+  CHECK(table.rows[0].cells.at(0).unfinished.size() == 1);
+}
+
+TEST_CASE("report: other training data and other arithmetic are other experiments") {
+  const Table table = make_table(runs_of({MadeRun{}, changed([](MadeRun& m) { m.train_fingerprint = "t2"; }),
+                                          changed([](MadeRun& m) { m.precision = "bf16"; })}));
+  REQUIRE(table.rows.size() == 3);
+  for (const Row& row : table.rows) CHECK(row.cells.at(0).best.n == 1);
+  CHECK(table.rows[0].label() == "softmax (train=t1, precision=bf16)");
 }
 
 TEST_CASE("report: experiments of one module are rows that name what differs") {

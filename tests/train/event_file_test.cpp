@@ -2,6 +2,7 @@
 #include "train/run/event_file.h"
 
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "checkpoint_support.h"
@@ -102,7 +103,17 @@ TEST_CASE("tensorboard log: numbers of a line of metrics by split and path, each
        {"configuration/text_summary", "task: listops", "train/loss", "train/solver/layer0/passes_mean"})
     CHECK(contains(text, tag));
   for (const char* tag : {"train/epoch", "train/step", "synthetic"}) CHECK(!contains(text, tag));
+  // A reader forgets the step of a new start, so that it is written again.
+  std::ofstream(folder.path() / "metrics.jsonl")
+      << "{\"step\":5,\"split\":\"early\",\"loss\":1}\n{\"step\":10,\"split\":\"kept\",\"loss\":1}\n";
+  const auto before = test::names_in(folder.path() / "tensorboard");
   TensorboardLog second(folder.path(), 10, "");
+  for (const auto& name : test::names_in(folder.path() / "tensorboard")) {
+    if (name == before.at(0)) continue;
+    const std::string again = slurp(folder.path() / "tensorboard" / name);
+    CHECK(contains(again, "kept/loss"));
+    CHECK(!contains(again, "early/loss"));
+  }
   CHECK(std::distance(fs::directory_iterator(folder.path() / "tensorboard"), fs::directory_iterator()) == 2);
 }
 

@@ -16,7 +16,11 @@ class ProfileRange {
     if (guard_.isActive()) guard_.before(name);
   }
   ProfileRange(const char* name, int64_t number) {
-    if (guard_.isActive()) guard_.before(name + (" " + std::to_string(number)));
+    if (!guard_.isActive()) return;
+    std::string text(name);
+    text += ' ';
+    text += std::to_string(number);
+    guard_.before(text);
   }
 
  private:

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lotformer/core/error.h"
+
 namespace lotformer::report {
 
 struct Request {
@@ -29,6 +31,15 @@ struct Summary {
   std::string table;
   std::vector<std::string> notes;
 };
+
+/// No place holds a run, or one is not there (yet).
+class NothingYet : public Error {
+ public:
+  explicit NothingYet(const std::string& message) : Error(ErrorKind::usage, message) {}
+};
+
+/// Whether a folder is one of lotformer-train, by what lies in it.
+bool is_run(const std::filesystem::path& folder);
 
 /// Reads, and writes the report. Error(usage) for a place that does not exist or where no place holds a run;
 /// a run that is broken, cut or of another kind is shown as far as it can be read, with a note.

@@ -54,19 +54,27 @@ function transparent(hex, alpha) {
   return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
 }
 
-// Mean and spread over runs of y at each x. Runs stop at different steps: a step counts where half of them have it.
-function band(curves) {
-  const at = new Map();
-  for (const { x, y } of curves) {
-    x.forEach((step, i) => {
-      if (y[i] === null || y[i] === undefined) return;
-      if (!at.has(step)) at.set(step, []);
-      at.get(step).push(y[i]);
-    });
-  }
-  const steps = [...at.keys()].filter((s) => at.get(s).length * 2 >= curves.length).sort((a, b) => a - b);
-  const mean = steps.map((s) => at.get(s).reduce((a, b) => a + b, 0) / at.get(s).length);
-  return { x: steps, mean, low: steps.map((s) => Math.min(...at.get(s))), high: steps.map((s) => Math.max(...at.get(s))) };
+// Value of a curve at x, between its points; null outside of them.
+function valueAt({ x, y }, at) {
+  let i = x.findIndex((v) => v >= at);
+  if (i < 0 || (i === 0 && x[0] !== at)) return null;
+  if (x[i] === at) return y[i];
+  return y[i - 1] + (y[i] - y[i - 1]) * (at - x[i - 1]) / (x[i] - x[i - 1]);
+}
+
+// Mean and spread over runs, at the points of the longest curve (of those, the one with the fewest points) where at least half of the
+// runs reach. Seeds may have been logged at other steps, so that values between points count.
+function band(all) {
+  const curves = all.map(({ x, y }) => {
+    const kept = x.map((_, i) => i).filter((i) => y[i] !== null && y[i] !== undefined);
+    return { x: kept.map((i) => x[i]), y: kept.map((i) => y[i]) };
+  }).filter((c) => c.x.length > 0);
+  if (curves.length === 0) return { x: [], mean: [], low: [], high: [] };
+  const last = Math.max(...curves.map((c) => c.x[c.x.length - 1]));
+  const longest = curves.filter((c) => c.x[c.x.length - 1] === last).sort((a, b) => a.x.length - b.x.length)[0];
+  const points = longest.x.map((x) => [x, curves.map((c) => valueAt(c, x)).filter((v) => v !== null)]).filter(([, v]) => v.length * 2 >= curves.length);
+  return { x: points.map(([x]) => x), mean: points.map(([, v]) => v.reduce((a, b) => a + b, 0) / v.length),
+    low: points.map(([, v]) => Math.min(...v)), high: points.map(([, v]) => Math.max(...v)) };
 }
 
 // groups: [{name, colour, curves: [{x, y}], dash}]. A band goes from the smallest to the largest of the seeds.

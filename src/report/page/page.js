@@ -159,7 +159,7 @@ function transport() {
   const [query, key, masses, pictures] = [0, 1, 2, 3].map(() => chartIn(grid));
   const chosen = { run: 0, plan: 0 };
   const show = () => {
-    const example = with_them[chosen.run].plans[0], sequence = example.sequences[0], plan = sequence.plans[Math.min(chosen.plan, sequence.plans.length - 1)];
+    const example = with_them[chosen.run].plans[0], sequence = example.sequences[0], plan = sequence.plans[chosen.plan];
     const names = tokensOf(sequence), n = names.length;
     about.textContent = `Row ${example.row} of the test split, ${n} tokens; true class ${example.class}, predicted ${example.prediction}${example.prediction === example.label ? "" : " (wrong)"}.`;
     const scaled = (matrix) => matrix.map((line) => line.map((x) => x * n));
@@ -177,9 +177,16 @@ function transport() {
     const i = y * width + x;
     return i < n ? plan.reduce((best, line, j) => line[i] > plan[best][i] ? j : best, 0) : null;
   }));
-  chooser(controls, "run", with_them.map((r, i) => [i, r.name]), (v) => { chosen.run = Number(v); show(); });
-  const plans = with_them[0].plans[0].sequences[0].plans;
-  chooser(controls, "layer and head", plans.map((p, i) => [i, `layer ${p.layer}, head ${p.head}`]), (v) => { chosen.plan = Number(v); show(); });
+  // Runs have other layers and heads: the choices are those of the run that is shown.
+  const choose = make("span");
+  const plansOf = () => {
+    choose.replaceChildren();
+    chosen.plan = 0;
+    chooser(choose, "layer and head", with_them[chosen.run].plans[0].sequences[0].plans.map((p, i) => [i, `layer ${p.layer}, head ${p.head}`]), (v) => { chosen.plan = Number(v); show(); });
+  };
+  chooser(controls, "run", with_them.map((r, i) => [i, r.name]), (v) => { chosen.run = Number(v); plansOf(); show(); });
+  controls.append(choose);
+  plansOf();
   show();
 }
 
@@ -237,15 +244,23 @@ function runList() {
 function start() {
   const finished = data.runs.filter((r) => r.state === "finished").length;
   document.getElementById("summary").textContent = `${data.runs.length} runs, ${finished} of them finished; ${columns.length} task columns, ${rows.length} modules. Written by lotformer-report ${data.build}.`;
-  results();
+  // What one part cannot show must not take the others with it.
+  const attempt = (part) => {
+    try {
+      part();
+    } catch (error) {
+      document.getElementById("sections").append(make("p", { className: "warn" }, `${part.name}: cannot be shown (${error.message})`));
+    }
+  };
+  attempt(results);
   if (hasPictures) {
-    for (const part of [speed, curves, errors, transport, inside]) part();
+    [speed, curves, errors, transport, inside].forEach(attempt);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
   } else {
     document.getElementById("sections").append(make("p", { className: "warn" }, "This lotformer-report was built without Plotly, so the page has tables only (scripts/deps.sh fetches it)."));
   }
-  configurations();
-  runList();
+  attempt(configurations);
+  attempt(runList);
   document.getElementById("foot").textContent = "One file, nothing loaded from elsewhere. Pictures: Plotly.js (MIT licence); the camera above a picture saves it as SVG.";
 }
 

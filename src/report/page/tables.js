@@ -53,11 +53,11 @@ function table(place, head, rows, classOf) {
     make("thead", {}, make("tr", {}, ...head.map((h) => make("th", { scope: "col" }, h)))), make("tbody", {}, ...body))));
 }
 
-function statisticCell(s, best, unfinished) {
+function statisticCell(s, best, unfinished, qualified) {
   const more = unfinished > 0 ? make("span", { className: "count" }, ` +${unfinished} not finished`) : null;
   if (!s) return make("td", {}, more ? "" : "–", more);
   return make("td", { className: best ? "best" : "" }, percent(s.mean),
-    s.n > 1 ? make("span", { className: "spread" }, ` ± ${percent(s.std)}`) : null, make("span", { className: "count" }, ` (${s.n})`), more);
+    s.n > 1 ? make("span", { className: "spread" }, ` ± ${percent(s.std)}`) : null, make("span", { className: "count" }, ` (${s.n})`), qualified ? make("abbr", { title: "see the notes of its runs" }, " †") : null, more);
 }
 
 // The best module of a column is set in bold, controls aside; nothing is bold where there is nothing to compare.
@@ -76,7 +76,7 @@ function accuracyTable(place, data, which) {
     rows.map((row) => [row.label + (row.control ? " (control)" : ""),
       ...columns.map((_, c) => {
         const cell = cellOf(row, c);
-        return statisticCell(cell?.[which], cell?.[which]?.mean === best[c], cell?.unfinished || 0);
+        return statisticCell(cell?.[which], cell?.[which]?.mean === best[c], cell?.unfinished || 0, cell?.qualified);
       }),
       ...(averages ? [make("td", { className: row.average?.mean === bestAverage ? "best" : "" }, row.average ? percent(row.average.mean) : "–")] : [])]),
     (r) => rows[r].control ? "control" : "");

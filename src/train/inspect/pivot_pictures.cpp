@@ -13,6 +13,7 @@
 #include "lotformer/data/png_writer.h"
 #include "lotformer/model/capabilities.h"
 #include "train/feed/loader.h"
+#include "train/score/evaluation_mode.h"
 
 namespace lotformer {
 namespace {
@@ -47,6 +48,7 @@ void add_pivot_pictures(EventFile& events, Session& session, const data::Dataset
       std::all_of(planners.begin(), planners.end(), [](auto* p) { return p == nullptr; }))
     return;
   const at::NoGradGuard no_grad;
+  const EvaluationMode mode(*session.model);  // plans to eval_tolerance, as validation has them
   const std::vector<int64_t> rows = {0};
   const Batch batch = make_batch(split, rows, session.config.data.pad_to, session.device);
   const auto seen = observe_scores(session, batch).layers;

@@ -93,7 +93,10 @@ void lengthen(RunStart& start, const RunFolder& run, const Config& config) {
                 concat("--extend: ", run.root().string(), " is a run of ", was,
                        " steps; name more with --set train.steps=N, not ", config.train.steps));
   }
-  if (config.train.steps > was) start.extended_from = was;
+  if (config.train.steps > was) {
+    start.extended_from = was;
+    start.mark.extended_from.push_back(was);
+  }
   steps = config.train.steps;
 }
 
@@ -118,6 +121,10 @@ RunStart go_on(const RunFolder& run, const Config& config, bool extend) {
   } else {
     start.checkpoint = run.latest_whole();
   }
+  if (start.extended_from && !start.checkpoint)
+    throw Error(ErrorKind::checkpoint,
+                concat("--extend: ", run.checkpoints_folder().string(),
+                       " holds no whole checkpoint to go on from; nothing was changed"));
   start.ours = true;
   return start;
 }

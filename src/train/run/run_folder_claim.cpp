@@ -59,6 +59,13 @@ void refuse_links(const RunFolder& run) {
                          ": is a link, and nothing is written through links in a run folder; "
                          "remove it or take another --run-dir"));
   }
+  for (const char* name : {"tensorboard", "profile", "evaluation"}) {
+    if (type_of(run.root() / name) == fs::file_type::symlink)
+      throw Error(ErrorKind::usage,
+                  concat((run.root() / name).string(),
+                         ": is a link, and nothing is written through links in a run folder; "
+                         "remove it or take another --run-dir"));
+  }
   if (type_of(run.checkpoints_folder()) == fs::file_type::symlink)
     throw Error(ErrorKind::usage, run.checkpoints_folder().string() +
                                       ": is a link, and nothing is written through links in a run folder; "
@@ -123,7 +130,7 @@ RunFolder::State RunFolder::state() const {
     throw Error(ErrorKind::usage, root_.string() + ": is no folder; take another --run-dir");
   refuse_links(*this);
   if (const auto mark = read_mark(mark_file())) {
-    const bool went_on = mark->origin || !steps().empty() || has_bytes(metrics_file()) ||
+    const bool went_on = mark->origin || mark->init || !steps().empty() || has_bytes(metrics_file()) ||
                          has_bytes(timings_file()) || fs::exists(results_file(), code);
     return went_on ? State::ours : State::vacant;
   }

@@ -35,6 +35,8 @@ void write_mark(const fs::path& file, const RunMark& mark) {
                {"config", mark.config},
                {"data_fingerprints", mark.fingerprints}};
   if (mark.origin) json["origin"] = {{"path", mark.origin->path}, {"step", mark.origin->step}};
+  if (!mark.extended_from.empty()) json["extended_from"] = mark.extended_from;
+  if (!mark.about.empty()) json["run"] = mark.about;
   if (mark.init) json["init_from"] = {{"path", mark.init->path}, {"step", mark.init->step}};
   write_atomic(file, to_pretty_text(json));
 }
@@ -52,6 +54,9 @@ std::optional<RunMark> read_mark(const fs::path& file) {
   RunMark mark{object_member(json, "config", where), object_member(json, "data_fingerprints", where)};
   mark.origin = origin_member(json, "origin", where);
   mark.init = origin_member(json, "init_from", where);
+  if (json.contains("extended_from"))
+    mark.extended_from = json_get<std::vector<int64_t>>(json, "extended_from", where, kMarkKind);
+  if (json.contains("run")) mark.about = object_member(json, "run", where);
   return mark;
 }
 

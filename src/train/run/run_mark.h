@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lotformer/core/json.h"
 
@@ -27,6 +28,10 @@ struct RunMark {
   std::optional<RunOrigin> origin = std::nullopt;
   /// Of a run that began with the weights of another (--init-from).
   std::optional<RunOrigin> init = std::nullopt;
+  /// train.steps before each extension (--extend).
+  std::vector<int64_t> extended_from = {};
+  /// describe_run() of the first start, for those who look at the run before it has results; may be empty.
+  Json about = Json::object();
 };
 
 /// Replaces the file in one step. Error(disk).

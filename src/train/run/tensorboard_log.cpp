@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tensorboard_log.h"
 
+#include <fstream>
 #include <set>
 
 namespace lotformer {
@@ -11,6 +12,11 @@ TensorboardLog::TensorboardLog(const std::filesystem::path& run, int64_t step,
   std::string indented = "    ";  // Markdown shows indented text as it stands
   for (const char c : configuration) indented += c == '\n' ? std::string("\n    ") : std::string(1, c);
   events_.text(step, "configuration", indented);
+  std::ifstream metrics(run / "metrics.jsonl");
+  for (std::string text; std::getline(metrics, text);) {
+    const auto known = try_parse_json(text);
+    if (known && json_or(*known, "step", int64_t{-1}) == step) line(*known);
+  }
   events_.flush();
 }
 

@@ -13,7 +13,8 @@ namespace lotformer {
 
 class TensorboardLog {
  public:
-  /// From `step` on. `configuration` (YAML) stands under "text".
+  /// From `step` on. `configuration` (YAML) stands under "text". A reader forgets what earlier files say of
+  /// `step` and all later ones; what metrics.jsonl says of `step` itself is written again.
   TensorboardLog(const std::filesystem::path& run, int64_t step, const std::string& configuration);
   /// A line of metrics.jsonl: every number in it but counters, under SPLIT/PATH: "train/loss",
   /// "train/solver/layer0/passes_mean".

@@ -147,7 +147,10 @@ Json launch_evaluation(const EvaluationRequest& asked) {
   const data::Dataset dataset = open_split(session, split);
   const bool same_data = is_same_data(checkpoint, request.split, dataset);
   PlanRequest plans = request.plans;
-  if (asked.for_report) plans = plans_for_report(session, dataset, plans);
+  if (asked.for_report) {
+    remove_report_files(asked.path);
+    plans = plans_for_report(session, dataset, plans);
+  }
   if (!plans.file.empty()) {
     export_plans(session, dataset, plans,
                  {{"run", describe_run(session)},
@@ -178,6 +181,7 @@ Json launch_evaluation(const EvaluationRequest& asked) {
   json["by"] = Json::object();
   for (const data::Attribute& attribute : session.task->attributes())
     json["by"][attribute.name] = breakdown(attribute, dataset, result->predictions);
+  if (asked.for_report) mark_report_files(asked.path, json, dataset.fingerprint());
   return json;
 }
 
