@@ -8,7 +8,10 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <optional>
 #include <set>
+#include <sstream>
 
 #include "lotformer/config/load.h"
 #include "lotformer/core/file_system.h"
