@@ -26,9 +26,13 @@ Error translate(const c10::Error& error) {
   std::string line = error.what_without_backtrace();
   line = line.substr(0, line.find('\n'));
   if (is_out_of_memory(error)) {
-    return {ErrorKind::memory, "out of memory: " + line +
-                                   " (a smaller train.batch_size or a larger train.accumulate needs less; "
-                                   "train.microbatch=auto finds out how much fits)"};
+    const int64_t peak = ops::cpu_memory().peak;  // a GPU's own words hold what is taken there
+    const bool on_cpu = line.find("on the CPU") != std::string::npos && peak > 0;
+    return {ErrorKind::memory,
+            concat("out of memory: ", line,
+                   on_cpu ? concat(", where tensors held ", format_bytes(peak), " at most until then") : "",
+                   " (a smaller train.batch_size or a larger train.accumulate needs less; "
+                   "train.microbatch=auto finds out how much fits)")};
   }
   if (line.find("CUDA") != std::string::npos || line.find("cuda") != std::string::npos)
     return {ErrorKind::device, line};

@@ -220,13 +220,18 @@ TEST_CASE("a disk that fills up ends with 5 and keeps what was whole", "[cli]") 
   REQUIRE(run(train_command(path, wide)).exit_code == 0);
 }
 
+/// A run whose weights grow beyond all bounds.
+Command wild_command(const fs::path& path, std::vector<std::string> more = {}) {
+  for (const char* setting : {"train.lr=1000", "train.weight_decay=1000", "train.warmup_steps=0",
+                              "train.clip=0", "train.checkpoint_every=1"})
+    more.insert(more.begin(), {"--set", setting});
+  return train_command(path, more);
+}
+
 TEST_CASE("non-finite numbers end with 6 and never reach a checkpoint", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
-  require_error(train_command(path, {"--set", "train.lr=1000", "--set", "train.weight_decay=1000", "--set",
-                                     "train.warmup_steps=0", "--set", "train.clip=0", "--set",
-                                     "train.checkpoint_every=1"}),
-                {6, {"step ", "rows of that batch"}});
+  require_error(wild_command(path), {6, {"step ", "rows of that batch", "train.on_nonfinite=rollback"}});
   if (!fs::exists(path / "checkpoints") || fs::is_empty(path / "checkpoints")) return;
   const Finished evaluated = run(eval_command(newest_checkpoint(path)));
   CHECK((evaluated.exit_code == 0 || evaluated.exit_code == 6));
@@ -235,28 +240,20 @@ TEST_CASE("non-finite numbers end with 6 and never reach a checkpoint", "[cli]")
 TEST_CASE("a run that blows up goes on by itself when it is told to, and results say so", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
-  const std::vector<std::string> wild = {
-      "--set", "train.lr=1000", "--set", "train.weight_decay=1000", "--set", "train.warmup_steps=0",
-      "--set", "train.clip=0",  "--set", "train.checkpoint_every=1"};
-  const auto with = [&](std::vector<std::string> more) {
-    more.insert(more.begin(), wild.begin(), wild.end());
-    return train_command(path, more);
-  };
-  require_error(with({}), {6, {"train.on_nonfinite=rollback"}});
-  require_error(with(set("train.on_nonfinite=skip")), {6, {"train.on_nonfinite=rollback"}});
-  require_error(with({"--set", "train.on_nonfinite=rollback", "--set", "train.nonfinite_limit=1"}),
-                {6, {"after 1 rollback (train.nonfinite_limit 1)"}});
+  require_error(wild_command(path, set("train.on_nonfinite=skip")), {6, {"train.on_nonfinite=rollback"}});
+  require_error(
+      wild_command(path, {"--set", "train.on_nonfinite=rollback", "--set", "train.nonfinite_limit=1"}),
+      {6, {"after 1 rollback (train.nonfinite_limit 1)"}});
   // From the beginning: the rate has to fall before the weights have grown.
-  fs::remove_all(path);
-  const Finished done = run(with({"--set", "train.on_nonfinite=rollback", "--set", "train.rollback_lr=1e-7",
-                                  "--set", "train.checkpoint_every=100"}));
+  const Finished done = run(wild_command(
+      folder.path() / "again", {"--set", "train.on_nonfinite=rollback", "--set", "train.rollback_lr=1e-7",
+                                "--set", "train.checkpoint_every=100"}));
   INFO(done.err);
   REQUIRE(done.exit_code == 0);
   CHECK(done.err.find("Rolled back to step 0 (1 of at most 3)") != std::string::npos);
   CHECK(done.out.find("1 rollback after non-finite numbers") != std::string::npos);
-  const Json results = Json::parse(slurp(path / "results.json"));
+  const Json results = Json::parse(slurp(folder.path() / "again/results.json"));
   CHECK(results.at("nonfinite").at("rollbacks").size() == 1);
-  CHECK(results.at("step_chosen").get<int64_t>() > 0);
 }
 
 TEST_CASE("too little memory ends with 7", "[cli]") {
@@ -264,7 +261,9 @@ TEST_CASE("too little memory ends with 7", "[cli]") {
   Command command = train_command(folder.path() / "run", {"--set", "model.dim=16384", "--set",
                                                           "model.heads=1", "--set", "model.layers=4"});
   command.memory_limit = int64_t{6} << 30;
-  require_error(command, {7, {"memory"}});
+  require_error(
+      command,
+      {7, {"can't allocate memory: ", " bytes on the CPU, where tensors held ", "train.microbatch=auto"}});
 }
 
 TEST_CASE("a device that is not there ends with 8", "[cli]") {

@@ -124,7 +124,8 @@ TEST_CASE("provenance: a folder that leads elsewhere is not walked") {
   write_text(outside.path() / "file", "text");
   const auto link = [&](const fs::path& set) { fs::create_directory_symlink(outside.path(), set / "usr"); };
   CHECK(checked("usr", R"({"files": 1})", link) ==
-        "3: aclImdb/usr: its path leaves the data directory by a link (data.follow_links: true reads it all the "
+        "3: aclImdb/usr: its path leaves the data directory by a link (data.follow_links: true reads it all "
+        "the "
         "same)");
 }
 

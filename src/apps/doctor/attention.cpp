@@ -5,6 +5,7 @@
 #include <ATen/ops/tensor.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <sstream>
