@@ -56,7 +56,7 @@ TEST_CASE("doctor: a line a finding, every module on every core, nothing stays b
   CHECK(has(last, ", 0 problems"));
   for (const char* part :
        {"softmax (on the CPU)", "lotformer (core aten, on the CPU)", "lotformer (core cpu, on the CPU)",
-        "espformer", "sinkformer", "performer", "linear", "LibTorch ", "processors usable", "MiB a second"})
+        "espformer", "sinkformer", "performer", "linear", "LibTorch ", "processors usable", "iB a second"})
     CHECK(has(done.out, part));
   CHECK(fs::is_empty(folder.path() / "runs"));
   CHECK_FALSE(fs::exists(folder.path() / "data"));

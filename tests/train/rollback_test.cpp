@@ -101,6 +101,22 @@ TEST_CASE("rollback: a killed and resumed run ends with the same bytes", "[train
   CHECK(run.train().nonfinite.lr_factor == 0.25);
 }
 
+TEST_CASE("rollback and skip: the same where steps are played back from recordings", "[train]") {
+  for (const char* policy : {"skip", "rollback"}) {
+    INFO(policy);
+    Json histories = Json::array();
+    for (const char* graph : {"off", "on"}) {
+      Run run({concat("train.on_nonfinite=", policy), concat("train.graph=", graph), "train.log_every=7"},
+              {5, 6, 15});
+      histories.push_back(to_json(run.train().nonfinite));
+    }
+    CHECK(histories[0] == histories[1]);
+    CHECK(histories[1].at("skipped_updates").get<int64_t>() +
+              static_cast<int64_t>(histories[1].at("rollbacks").size()) >=
+          2);
+  }
+}
+
 TEST_CASE("microbatch: chunks that fit are found, and the run is that of so many chunks", "[train]") {
   Run divided({"train.accumulate=4", "train.steps=9"}, {});
   divided.train();

@@ -43,8 +43,12 @@ std::string Report::text() const {
     text += concat(padded(name_of(f.verdict), 9), padded(f.topic, 12), f.text,
                    f.remedy.empty() ? "" : "  ->  " + f.remedy, "\n");
   }
-  return concat(text, count(Verdict::ok), " ok, ", count(Verdict::warning), " warnings, ",
-                count(Verdict::problem), " problems\n");
+  const auto counted = [this](Verdict verdict) {
+    const int64_t number = count(verdict);
+    return concat(number, " ", name_of(verdict), number == 1 ? "" : "s");
+  };
+  return concat(text, count(Verdict::ok), " ok, ", counted(Verdict::warning), ", ", counted(Verdict::problem),
+                "\n");
 }
 
 Json Report::json() const {
