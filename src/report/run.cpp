@@ -194,8 +194,8 @@ void read_metrics(Run& run) {
     run.step = std::max(run.step, step);
     if (run.data_origin.empty()) run.data_origin = json_or(line, "data_origin", std::string());
     if (split == "train") {
-      run.training.push_back({step, json_or(line, "loss", 0.0), json_or(line, "accuracy", 0.0),
-                              json_or(line, "lr", 0.0), json_or(line, "grad_norm", 0.0)});
+      run.training.push_back({step, number_of(line, "loss"), number_of(line, "accuracy"),
+                              number_of(line, "lr"), number_of(line, "grad_norm")});
       series.add("solver", step, member(line, "solver"));
     } else if (split == "val") {
       if (auto score = score_of(line)) run.validation.push_back(*score);
@@ -265,6 +265,11 @@ bool evaluation_fits(Run& run) {
 void read_extras(Run& run) {
   if (!evaluation_fits(run)) return;
   run.predictions = read_predictions(run.folder, run.notes);
+  if (run.predictions && static_cast<int64_t>(run.predictions->label.size()) != run.test->examples) {
+    run.notes.push_back(concat("evaluation/predictions.tsv has ", run.predictions->label.size(), " rows, the test ",
+                               run.test->examples, " examples; it was left out"));
+    run.predictions.reset();
+  }
   const fs::path path = run.folder / "evaluation" / "plans.json";
   std::error_code ignored;
   if (!is_there(path)) return;

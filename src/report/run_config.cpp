@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using Flat = std::map<std::string, std::string>;
 
 constexpr int64_t kMostBytes = 1 << 20;
-constexpr int kDeepest = 16;
+constexpr int kMostLevels = 16;
 
 std::string text_of(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -33,7 +33,7 @@ void flatten(const Json& value, const std::string& name, Flat& flat) {
 
 void flatten(const YAML::Node& node, const std::string& name, Flat& flat, int depth = 0) {
   // An anchor that holds itself would never end.
-  if (depth > kDeepest) throw Error(ErrorKind::usage, "config.yaml: more than 16 levels");
+  if (depth > kMostLevels) throw Error(ErrorKind::usage, "config.yaml: more than 16 levels");
   if (node.IsMap()) {
     for (const auto& member : node) {
       const std::string key = member.first.Scalar();

@@ -21,7 +21,7 @@ page=$(realpath "$page")
 look() {
   "$browser" --headless=new --no-sandbox --disable-gpu --user-data-dir="$work/profile" --virtual-time-budget=20000 --window-size="$1",1000 \
     --enable-logging=stderr "${@:2}" --dump-dom "file://$page" >"$work/dom" 2>"$work/log"
-  if grep -o "[a-z]*: cannot be shown ([^)]*)" "$work/dom"; then
+  if grep -o '<p class="warn failed">[^<]*' "$work/dom"; then
     echo "error: a part of the page failed at width $1 ${*:2}"
     exit 1
   fi

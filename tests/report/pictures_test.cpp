@@ -101,7 +101,7 @@ TEST_CASE("report: names of pictures are unique and short, and old pictures go")
   for (const char* name : {"a", "b"}) {
     test::make_about(folder.path() / name);
     test::write_text(folder.path() / name / "evaluation/predictions.tsv",
-                     "row\tlabel\tprediction\n0\t0\t1\n");
+                     "row\tlabel\tprediction\n0\t0\t1\n1\t1\t1\n");
   }
   const Run a = read_run(folder.path() / "a");
   const std::vector<Run> runs = {a, a, read_run(folder.path() / "b")};

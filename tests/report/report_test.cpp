@@ -112,7 +112,7 @@ TEST_CASE("lotformer-report --watch: until the last run is finished, with a page
   const Finished done = process.wait();
   CHECK(done.exit_code == 0);
   CHECK_THAT(done.out, contains_text("1 runs (1 finished)"));
-  CHECK(slurp(page).find("http-equiv") == std::string::npos);
+  CHECK(slurp(page).find("http-equiv=\"refresh\"") == std::string::npos);
 }
 
 }  // namespace

@@ -16,9 +16,11 @@ inline void write_text(const std::filesystem::path& path, const std::string& tex
   std::ofstream(path, std::ios::binary) << text;
 }
 
+constexpr int64_t kExamples = 2;  // of the test split
+
 struct MadeRun {
   std::string task = "listops", module = "softmax", kind = "softmax", origin = "official",
-              protocol = "default", fingerprint = "f1";
+              protocol = "default", fingerprint = "f1", train_fingerprint = "t1", precision = "fp32";
   int64_t seed = 0, dim = 64, steps = 20;
   double best = 0.5, last = 0.4;
   bool finished = true;
@@ -69,7 +71,7 @@ inline void make_run(const std::filesystem::path& folder, const MadeRun& made) {
   write_text(folder / "timings.jsonl", timings);
   if (!made.finished) return;
   const auto score = [](double accuracy) {
-    return Json{{"accuracy", accuracy}, {"loss", 1.0}, {"examples", 100}, {"step", 20}};
+    return Json{{"accuracy", accuracy}, {"loss", 1.0}, {"examples", kExamples}, {"step", 20}};
   };
   write_text(
       folder / "results.json",
@@ -88,14 +90,14 @@ inline void make_run(const std::filesystem::path& folder, const MadeRun& made) {
            {"val", score(made.best)},
            {"test", score(made.best)},
            {"last", {{"val", score(made.last)}, {"test", score(made.last)}}},
-           {"data_fingerprints", {{"test", made.fingerprint}}},
+           {"data_fingerprints", {{"train", made.train_fingerprint}, {"test", made.fingerprint}}},
            {"times", {{"train_seconds", 4.0}, {"steps_per_second", 5.0}, {"peak_memory_bytes", 1 << 20}}}}));
 }
 
 /// The mark of lotformer-eval --for-report, of the results of make_run().
 inline void make_about(const std::filesystem::path& folder, int64_t step = 20) {
   write_text(folder / "evaluation/about.json",
-             to_pretty_text({{"step", step}, {"examples", 100}, {"test_fingerprint", "f1"}}));
+             to_pretty_text({{"step", step}, {"examples", kExamples}, {"test_fingerprint", "f1"}}));
 }
 
 }  // namespace lotformer::report::test

@@ -141,7 +141,7 @@ TEST_CASE("report: what an accuracy must not be read without is a note") {
 TEST_CASE("report: an evaluation of another checkpoint or other data is left out, and that is said") {
   const TemporaryFolder folder;
   make_run(folder.path(), {});
-  write_text(folder.path() / "evaluation/predictions.tsv", "row\tlabel\tprediction\n0\t0\t0\n");
+  write_text(folder.path() / "evaluation/predictions.tsv", "row\tlabel\tprediction\n0\t0\t0\n1\t0\t1\n");
   CHECK(has_note(read_run(folder.path()), "evaluation/ is of another checkpoint"));  // broken off: no mark
   test::make_about(folder.path(), 10);
   const Run other = read_run(folder.path());
@@ -149,6 +149,8 @@ TEST_CASE("report: an evaluation of another checkpoint or other data is left out
   CHECK(!other.predictions);
   test::make_about(folder.path());
   CHECK(read_run(folder.path()).predictions);
+  write_text(folder.path() / "evaluation/predictions.tsv", "row\tlabel\tprediction\n0\t0\t0\n");
+  CHECK(has_note(read_run(folder.path()), "has 1 rows, the test 2 examples"));
 }
 
 TEST_CASE("report: a line without a finite loss has none, and a configuration that holds itself is no end") {

@@ -249,7 +249,7 @@ function start() {
     try {
       part();
     } catch (error) {
-      document.getElementById("sections").append(make("p", { className: "warn" }, `${part.name}: cannot be shown (${error.message})`));
+      document.getElementById("sections").append(make("p", { className: "warn failed" }, `${part.name}: cannot be shown (${error.message})`));
     }
   };
   attempt(results);
