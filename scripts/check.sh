@@ -118,7 +118,7 @@ check_third_party() {
   third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|bench|apps)/|^src/torch_pch\.h$'
   third_party 'torch/torch\.h' 'torch/torch.h (6.5 s a file even when precompiled)' '^$'
   third_party 'spdlog/' 'spdlog' '^src/core/log\.cpp$'
-  third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/config/'
+  third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/(config|report)/'
   third_party 'CLI/' 'CLI11' '^(include/lotformer|src)/apps/'
 }
 
