@@ -12,8 +12,9 @@ value_of() {
   local line
   found="" origin=""
   line=$(grep -m 1 -E "^  $2: " "$1") || return 0
-  found=${line#*: } origin=${line##*# }
-  found=${found%%  *}
+  origin=${line##*# } found=${line#*: }
+  found=${found%#*}
+  found=${found%"${found##*[! ]}"}
 }
 
 # note_mistakes FILE PAIR [WHERE]: the program's error messages, each once however many pairs have it, with those that have it.

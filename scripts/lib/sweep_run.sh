@@ -63,7 +63,7 @@ take_cell() {
   if [[ -n $stopped ]] && ((slot_told[slot] == 0)); then tell "$slot"; fi
   exec {lock}>&-
   slot_cell[slot]=$i state[i]=running started[i]=$SECONDS
-  say_cell "$i" "starts on ${slot_device[slot]:-auto}$( ((threads == 0)) || echo ", $threads threads")"
+  say_cell "$i" "starts on ${slot_device[slot]:-auto}$( ((threads == 0)) || echo ", $threads thread$( ((threads == 1)) || echo s)")"
 }
 
 # end_cell SLOT: the exit code goes to CELL.exit, the results to CELL.json.

@@ -19,7 +19,7 @@ print_job_script() {
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@120
-#SBATCH --output=$(realpath -m "$out")/slurm/job-%A-%a.log
+#SBATCH --output="$(realpath -m "$out")/slurm/job-%A-%a.log"
 #SBATCH $slurm
 cells=($(printf '%q ' "${list[@]}"))
 cd $(printf '%q' "$PWD")
@@ -81,9 +81,10 @@ submit_to_slurm() {
 # After a cell has saved: at the time limit the job goes back into the queue; preempted it does, too, also where it ended before Slurm had put
 # it there. A job that somebody cancelled stays cancelled.
 requeue_if_meant() {
-  [[ -n ${SLURM_JOB_ID:-} ]] || return 0
-  if [[ $stopped == USR1 ]] || scontrol show job "$SLURM_JOB_ID" 2>/dev/null | grep -q 'PreemptTime=[0-9]'; then
+  local job=${SLURM_ARRAY_JOB_ID:-}_${SLURM_ARRAY_TASK_ID:-}   # SLURM_JOB_ID of one of the tasks is the number of the whole array
+  [[ -n ${SLURM_ARRAY_TASK_ID:-} ]] || return 0
+  if [[ $stopped == USR1 ]] || scontrol show job "$job" 2>/dev/null | grep -q 'PreemptTime=[0-9]'; then
     say "$only_cell: saved; back into the queue"
-    scontrol requeue "$SLURM_JOB_ID" || say "note: scontrol requeue fails; submit the sweep again"
+    scontrol requeue "$job" || say "note: scontrol requeue fails; submit the sweep again"
   fi
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """on_terminal.py ROWS COLUMNS COMMAND...: runs the command on a terminal of that size, prints what it draws, ends with its exit code.
 
-Where the environment has CLOSE_AFTER, the terminal is closed after so many seconds, as when a connection breaks.
+Where the environment has CLOSE_WHEN, the terminal is closed once that file is there, as when a connection breaks.
 """
 import fcntl
 import os
@@ -10,7 +10,6 @@ import pty
 import struct
 import sys
 import termios
-import time
 
 
 def main(rows, columns, command):
@@ -19,8 +18,8 @@ def main(rows, columns, command):
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", int(rows), int(columns), 0, 0))
         os.environ["TERM"] = "xterm"
         os.execvp(command[0], command)
-    end = time.monotonic() + float(os.environ.get("CLOSE_AFTER", "inf"))
-    while time.monotonic() < end:
+    sign = os.environ.get("CLOSE_WHEN")
+    while not (sign and os.path.exists(sign)):
         try:
             drawn = os.read(terminal, 65536)
         except OSError:  # how Linux says that nobody has the terminal open any more

@@ -22,6 +22,16 @@ modules_and_tasks_exist() {
   expect_text err.txt "files of listops: not found"
 }
 
+data_that_would_be_made_are_not_asked_for() {
+  touch "$STAND_IN/no-data-listops" "$STAND_IN/generates-listops"
+  run 0 --attention mean --dry-run
+  expect_no_text err.txt "data of listops"
+  # Where there are some, they are.
+  mkdir -p "$STAND_IN/data/lra_release/listops-1000"
+  touch "$STAND_IN/data/lra_release/listops-1000/basic_train.tsv"
+  refused "files of listops: not found" --attention mean
+}
+
 arguments_fit_together() {
   refused "--jobs 0: a whole number" --jobs 0
   refused "--jobs 1 is less than the 2 devices" --jobs 1 --devices "cpu cpu"
@@ -109,4 +119,4 @@ a_place_without_locks() {
   done
 }
 
-run_cases a_place_without_locks modules_and_tasks_exist arguments_fit_together a_description_is_read a_description_is_strict
+run_cases a_place_without_locks modules_and_tasks_exist data_that_would_be_made_are_not_asked_for arguments_fit_together a_description_is_read a_description_is_strict

@@ -86,39 +86,48 @@ a_dry_run_prints_the_script() {
   expect -z "$(squeue --noheader)"
 }
 
-finished_cells_are_not_submitted_again() {
-  touch "$STAND_IN/fail-listops-mean-0"
-  run 0 "${three[@]}" --slurm "--cpus-per-task=1" --set train.steps=20
+queued_and_finished_cells_are_not_submitted_again() {
+  local submit=("${three[@]}" --slurm "--cpus-per-task=1" --set train.steps=50)
+  run 0 "${submit[@]}"
   expect_text err.txt "3 cells: 0 finished, 0 queued or running, 3 to submit"
-  # What is queued is not submitted again either.
-  run 0 "${three[@]}" --slurm "--cpus-per-task=1" --set train.steps=20
+  run 0 "${submit[@]}"
   expect_text err.txt " 0 to submit"
   patiently queue_is_empty
-  expect "$(lines '^end')" = 2
+  expect "$(lines '^end')" = 3
   expect "$(lines ' device=auto threads=1 ')" = 3
+  run 0 "${submit[@]}"
+  expect_text err.txt "3 cells: 3 finished, 0 queued or running, 0 to submit"
+  expect_text out.txt "| listops | mean | 50.00 |"
+  # Other settings are another experiment: their cells are not finished.
+  run 0 "${submit[@]}" --set mean:train.lr=2
+  expect_text err.txt "3 cells: 2 finished, 0 queued or running, 1 to submit"
+  patiently queue_is_empty
+}
+
+failed_cells_are_submitted_again() {
+  touch "$STAND_IN/fail-listops-mean-0"
+  run 0 "${three[@]}" --slurm ""
+  patiently queue_is_empty
+  expect "$(lines '^end')" = 2
   rm "$STAND_IN/fail-listops-mean-0"
-  run 0 "${three[@]}" --slurm "" --set train.steps=20
+  run 0 "${three[@]}" --slurm ""
   expect_text err.txt "3 cells: 2 finished, 0 queued or running, 1 to submit"
   expect_text err.txt "again: listops mean seed 0: FAILED with exit code 4"
   patiently queue_is_empty
   expect "$(lines '^end')" = 3
-  run 0 "${three[@]}" --slurm "" --set train.steps=20
-  expect_text err.txt "3 cells: 3 finished, 0 queued or running, 0 to submit"
-  expect_text out.txt "| listops | mean | 50.00 |"
-  # Other settings are another experiment: their cells are not finished.
-  run 0 "${three[@]}" --slurm "" --set train.steps=20 --set train.lr=1 --set mean:train.lr=2
-  expect_text err.txt "3 to submit"
-  patiently queue_is_empty
 }
 
 at_the_time_limit_a_cell_saves_and_is_queued_again() {
-  run 0 --attention mean --slurm "--time=1 --signal=B:USR1@55" --set train.steps=250
+  local cells=(--attention "none mean" --set train.steps=20 --set mean:train.steps=250)
+  run 0 "${cells[@]}" --slurm "--time=1 --signal=B:USR1@55"
   patiently queue_is_empty
-  cat "$STAND_IN/log" out/slurm/*.log
-  expect "$(lines '^saved')" -ge 1
-  expect "$(lines '^end')" = 1
-  expect "$(grep -c ' 0 device' "$STAND_IN/log")" = 1
-  run 0 --attention mean --slurm "" --set train.steps=250
+  expect "$(lines '^saved listops/mean')" -ge 1
+  expect "$(lines '^end listops/mean')" = 1
+  expect "$(grep -c '^start listops/mean/0 0 device' "$STAND_IN/log")" = 1
+  # The other cell, which had ended, was not queued again with it.
+  cat out/slurm/*.log >jobs.txt
+  expect_no_text jobs.txt "(was finished)"
+  run 0 "${cells[@]}" --slurm ""
   expect_text out.txt "| listops | mean | 50.00 |"
 }
 
@@ -127,7 +136,6 @@ preempted_a_cell_saves_and_is_queued_again() {
   patiently grep -q '^start' "$STAND_IN/log"
   sbatch --quiet --partition=high --exclusive --output=/dev/null --wrap "sleep 5"
   patiently queue_is_empty
-  cat "$STAND_IN/log" out/slurm/*.log
   expect "$(lines '^saved')" -ge 1
   expect "$(lines '^end')" = 1
 }
@@ -145,7 +153,7 @@ a_cancelled_cell_stays_away() {
 }
 
 start_slurm
-cases=(a_dry_run_prints_the_script finished_cells_are_not_submitted_again at_the_time_limit_a_cell_saves_and_is_queued_again
-  preempted_a_cell_saves_and_is_queued_again a_cancelled_cell_stays_away)
+cases=(a_dry_run_prints_the_script queued_and_finished_cells_are_not_submitted_again failed_cells_are_submitted_again
+  at_the_time_limit_a_cell_saves_and_is_queued_again preempted_a_cell_saves_and_is_queued_again a_cancelled_cell_stays_away)
 if (($# > 0)); then cases=("$@"); fi
 run_cases "${cases[@]}"

@@ -38,7 +38,10 @@ die() { echo "lotformer-train: error: $2" >&2; exit "$1"; }
 if [[ $all == *" --print-config "* ]]; then
   [[ ! -e $STAND_IN/no-config-$task ]] || die 2 "--config $config: file not found"
   [[ $kind != foo ]] || die 2 "model.attention.kind: must be one of softmax, mean, none, got 'foo'"
-  printf 'data:\n  root: data # default\n  generate_missing: false   # default\ntrain:\n  steps: %s   # file:3\n  threads: %s   # %s\n' "$steps" "$threads" "$origin"
+  missing=false
+  if [[ -e $STAND_IN/generates-$task ]]; then missing=true; fi
+  printf 'data:\n  root: %s # default\n  generate_missing: %s   # default\ntrain:\n  steps: %s   # file:3\n  threads: %s   # %s\n' \
+    "$STAND_IN/data" "$missing" "$steps" "$threads" "$origin"
   exit
 fi
 if [[ $all == *" --dry-run "* ]]; then
