@@ -153,9 +153,13 @@ bool evaluation_fits(Run& run) {
   const fs::path folder = run.folder / "evaluation";
   if (!is_there(folder)) return false;
   const Json about = optional_json(folder / "about.json", run.notes);
+  // Builds of earlier days recorded no fingerprint; there the same accuracy has to do.
+  const auto same_data = [&] {
+    if (run.test_fingerprint.empty()) return number_of(about, "accuracy") == run.test->accuracy;
+    return json_or(about, "test_fingerprint", std::string()) == run.test_fingerprint;
+  };
   const bool fits = run.test && json_or(about, "step", int64_t{-1}) == run.test->step &&
-                    json_or(about, "examples", int64_t{-1}) == run.test->examples &&
-                    json_or(about, "test_fingerprint", std::string()) == run.test_fingerprint;
+                    json_or(about, "examples", int64_t{-1}) == run.test->examples && same_data();
   if (!fits)
     run.notes.push_back(
         "evaluation/ is of another checkpoint or other data than results.json, or was broken off, and is "
