@@ -24,7 +24,8 @@ void TrainConfig::visit(FieldVisitor& visitor) {
                 accumulate);
   visitor.field({.key = "microbatch",
                  .help = "out of memory in a training step; fixed: end with code 7; auto: do the step again "
-                         "in twice as many chunks as often as it takes, and go on so. Results say how many",
+                         "in twice as many chunks as often as it takes, and go on so. Results say how many. "
+                         "Performer draws its features anew for each chunk",
                  .choices = {"fixed", "auto"},
                  .bookkeeping = true},
                 microbatch);

@@ -126,6 +126,7 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
     // Scores of the shorter run must not pass for those of the longer one while it is under way.
     if (start.extended_from && fs::exists(run.results_file()))
       fs::rename(run.results_file(), run.root() / concat("results-step-", *start.extended_from, ".json"));
+    if (start.extended_from) start.mark.about = describe_run(s);
     write_mark(run.mark_file(), start.mark);
   }
   lotformer::create_directories(run.checkpoints_folder());
@@ -138,9 +139,6 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
 /// differ.
 std::optional<Checkpoint> initial_weights(const TrainRequest& request, RunStart& start) {
   if (!request.init_from.empty()) {
-    if (request.run_dir.empty())
-      throw Error(ErrorKind::usage,
-                  "--init-from begins a run that its configuration does not name; say where: --run-dir");
     const std::string path = fs::weakly_canonical(request.init_from).string();
     if (start.ours ? !start.mark.init || start.mark.init->path != path : start.adoption.has_value()) {
       throw Error(ErrorKind::usage,
@@ -151,7 +149,11 @@ std::optional<Checkpoint> initial_weights(const TrainRequest& request, RunStart&
     if (!start.ours) start.mark.init = RunOrigin{path, -1};
   }
   if (!start.mark.init || start.checkpoint) return std::nullopt;
-  Checkpoint weights = resolve_checkpoint(start.mark.init->path, WhichCheckpoint::best_or_last);
+  // The source may have got a better checkpoint meanwhile.
+  const RunFolder source(start.mark.init->path);
+  const bool known = start.ours && fs::exists(source.checkpoint_folder(start.mark.init->step));
+  Checkpoint weights = known ? source.checkpoint(start.mark.init->step)
+                             : resolve_checkpoint(start.mark.init->path, WhichCheckpoint::best_or_last);
   if (start.ours && start.mark.init->step != weights.step)
     throw Error(ErrorKind::usage,
                 concat(start.mark.init->path, ": the run was begun with its step ", start.mark.init->step,
@@ -196,6 +198,9 @@ Json launch_training(const TrainRequest& request) {
   // Before and after the steps there is nothing to save.
   const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
                             "nothing is lost, the same command goes on");
+  if (!request.init_from.empty() && request.run_dir.empty())
+    throw Error(ErrorKind::usage,
+                "--init-from begins a run that its configuration does not name; say where: --run-dir");
   const auto profile = request.profile.empty() ? std::nullopt : std::optional(parse_profile(request.profile));
   const Kinds kinds = {attention_kinds(), data::task_kinds()};
   const Config config = load_config(request.config, kinds);
@@ -204,9 +209,11 @@ Json launch_training(const TrainRequest& request) {
   const RunFolder run(request.run_dir.empty() ? default_run_dir(config) : request.run_dir);
   // Nothing is written before everything has been looked at, so that a refused start leaves no trace.
   std::optional<FileLock> lock;
-  if (run.state() == RunFolder::State::ours) lock = run.lock();
+  if (run.state() == RunFolder::State::ours) {
+    lock = run.lock();
+    run.restore_displaced();
+  }
   RunStart start = find_start(run, request.resume, config, request.extend);
-  const std::optional<Checkpoint> weights = initial_weights(request, start);
 
   Session session = open_session(config, device);
   announce(session, run.root());
@@ -222,6 +229,7 @@ Json launch_training(const TrainRequest& request) {
     log::info(concat(run.results_file().string(), ": this run is finished"));
     return *results;
   }
+  const std::optional<Checkpoint> weights = initial_weights(request, start);
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));

@@ -83,9 +83,9 @@ void Trainer::usual_step(const std::vector<Batch>& chunks) {
   seed_step();
   SolverTally transport;
   const BatchGradients sums = gradients(chunks, transport);
-  buffers_.clear();
   // With recordings, what is counted must not depend on which steps were played back: only the logged one is.
   if (!graphs_.may_play_back() || log_due(state_.step + 1)) transport_.add(transport);
+  buffers_.clear();
   updating_ = true;
   const ops::ProfileRange range("update");
   step_.update(sums);

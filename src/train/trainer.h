@@ -78,6 +78,7 @@ class Trainer {
     return config_.on_nonfinite == "rollback" &&
            static_cast<int64_t>(state_.nonfinite.rollbacks.size()) < config_.nonfinite_limit;
   }
+  std::optional<Checkpoint> whole_checkpoint_until(int64_t step) const;
   bool roll_back(const Error& why);  // false: it may not, or has nowhere to go
   void read_skips();
   void tell_of_skips(int64_t skipped);

@@ -94,12 +94,21 @@ void Trainer::tell_of_skips(int64_t skipped) {
                       " that counts as not finite. train.precision=bf16 or fp32 has the range"));
 }
 
+/// The newest one that the trouble cannot be in.
+std::optional<Checkpoint> Trainer::whole_checkpoint_until(int64_t step) const {
+  for (const int64_t candidate : run_.steps()) {
+    if (candidate <= step && !checkpoint_problem(run_.checkpoint_folder(candidate)))
+      return run_.checkpoint(candidate);
+  }
+  return std::nullopt;
+}
+
 bool Trainer::roll_back(const Error& why) {
   if (!may_roll_back()) return false;
   const int64_t watched = step_.watch().bad_step();
   const int64_t bad = watched >= 0 ? watched : std::max<int64_t>(0, state_.step - 1);
-  const std::optional<Checkpoint> checkpoint = run_.latest_whole();
-  if (!checkpoint || checkpoint->step > bad) return false;
+  const std::optional<Checkpoint> checkpoint = whole_checkpoint_until(bad);
+  if (!checkpoint) return false;
   const int64_t window = config_.rollback_window > 0 ? config_.rollback_window : bad + 1;
   Rollback done{bad, checkpoint->step};
   done.first_batch = batch_of(std::max(checkpoint->step, bad - window + 1));

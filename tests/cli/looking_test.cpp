@@ -100,7 +100,9 @@ TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the s
   }
   for (const char* part : {"layer 0", "attention", "forward", "backward", "update"}) {
     INFO(part);
-    CHECK(calls[part] == 3);
+    // The validation after step 4 has layers and attention, too.
+    CHECK((std::string(part) == "layer 0" || std::string(part) == "attention" ? calls[part] > 3
+                                                                              : calls[part] == 3));
   }
   for (const char* wrong : {"0..3", "5..3", "3..", "a", "1..100000"}) {
     INFO(wrong);

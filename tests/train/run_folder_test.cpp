@@ -66,6 +66,26 @@ TEST_CASE("run folder: a damaged checkpoint is passed over with a warning that n
   CHECK(warnings.list.size() == 3);
 }
 
+TEST_CASE("run folder: a checkpoint that a killed replacement has moved away gets its name back") {
+  const TemporaryFolder folder("run");
+  const RunFolder run(folder.path());
+  for (const int64_t step : {1, 2}) write_step(run.checkpoint_folder(step), step);
+  const auto displaced = [&](int64_t step) {
+    return run.checkpoints_folder() / (".tmp-" + run.checkpoint_folder(step).filename().string() + "-77-old");
+  };
+  fs::rename(run.checkpoint_folder(2), displaced(2));
+  fs::copy(run.checkpoint_folder(1), displaced(1), fs::copy_options::recursive);
+  {
+    Warnings warnings;
+    run.restore_displaced();
+    CHECK(warnings.list.size() == 1);
+  }
+  CHECK(run.latest_whole()->step == 2);
+  CHECK(fs::exists(displaced(1)));  // its name is taken: the new one is in place, this is a leftover
+  run.remove_leftovers();
+  CHECK(!fs::exists(displaced(1)));
+}
+
 TEST_CASE("run folder: an unreadable entry under a checkpoint's name is damage, not a crash") {
   const TemporaryFolder folder("run");
   const RunFolder run(folder.path());

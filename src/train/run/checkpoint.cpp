@@ -39,13 +39,19 @@ void move_into_place(const fs::path& temporary, const fs::path& folder) {
       fs::remove_all(temporary, ignored);
       return;
     }
-    // File systems without exchange: two steps. A kill between them leaves the older checkpoints.
+    // File systems without exchange: two steps. What a kill between them leaves gets its name back at the
+    // next start (RunFolder::restore_displaced), and here when the second step fails.
     fs::path old = temporary;
     old += "-old";
-    if (::rename(folder.c_str(), old.c_str()) == 0 && ::rename(temporary.c_str(), folder.c_str()) == 0) {
+    if (::rename(folder.c_str(), old.c_str()) == 0) {
       std::error_code ignored;
-      fs::remove_all(old, ignored);
-      return;
+      if (::rename(temporary.c_str(), folder.c_str()) == 0) {
+        fs::remove_all(old, ignored);
+        return;
+      }
+      const int why = errno;
+      ::rename(old.c_str(), folder.c_str());
+      errno = why;
     }
   }
   throw Error(ErrorKind::disk, concat(folder.string(), ": cannot be put in place: ", std::strerror(errno)));

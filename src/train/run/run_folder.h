@@ -83,6 +83,10 @@ class RunFolder {
   /// Error(usage) when another process was faster.
   [[nodiscard]] FileLock begin(const RunMark& mark) const;
 
+  /// For the holder of the lock, before anything else: a checkpoint that was being replaced where folders
+  /// cannot change places (.tmp-step-N-PID-old) gets its name back if nothing bears it. Logs each.
+  void restore_displaced() const;
+
   /// For the holder of the lock: removes what killed processes left, by the names that we give to files in
   /// work; other names stay.
   void remove_leftovers() const;

@@ -124,6 +124,21 @@ std::vector<fs::path> list_folder(const fs::path& folder) {
   return result;
 }
 
+void RunFolder::restore_displaced() const {
+  static const std::regex names(R"(\.tmp-(step-[0-9]{8,18})-[0-9]+-old)");
+  for (const fs::path& path : list_folder(checkpoints_folder())) {
+    std::smatch match;
+    const std::string name = path.filename().string();
+    if (!std::regex_match(name, match, names)) continue;
+    const fs::path folder = checkpoints_folder() / match[1].str();
+    if (type_of(folder) != fs::file_type::not_found) continue;
+    std::error_code code;
+    fs::rename(path, folder, code);
+    if (code) throw Error(ErrorKind::disk, concat(path.string(), ": cannot be renamed: ", code.message()));
+    log::warning(concat(folder.string(), ": was being replaced when the process was killed; it is back"));
+  }
+}
+
 RunFolder::State RunFolder::state() const {
   std::error_code code;
   if (fs::exists(root_, code) && !fs::is_directory(root_, code))

@@ -140,6 +140,9 @@ std::string StepGraphs::problem_of_recording(Known& known, const std::vector<Bat
     before.restore();
     usually_(chunks);
     return concat("the step cannot be recorded: ", text.substr(0, text.find('\n')));
+  } catch (...) {
+    before.restore();  // whoever does the step again must find what it began with
+    throw;
   }
   before.restore();
   usually_(chunks);
