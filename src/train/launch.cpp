@@ -135,19 +135,22 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
   if (start.adoption) adopt(run, *start.checkpoint, *start.adoption);
 }
 
-/// Whose weights a run begins with: as the user says, or as the run was begun. Error(usage) when these
-/// differ.
-std::optional<Checkpoint> initial_weights(const TrainRequest& request, RunStart& start) {
-  if (!request.init_from.empty()) {
-    const std::string path = fs::weakly_canonical(request.init_from).string();
-    if (start.ours ? !start.mark.init || start.mark.init->path != path : start.adoption.has_value()) {
-      throw Error(ErrorKind::usage,
-                  concat("--init-from ", path, ": the run in ", request.run_dir.string(), " was begun ",
-                         start.mark.init ? "with " + start.mark.init->path : "otherwise",
-                         "; take another --run-dir"));
-    }
-    if (!start.ours) start.mark.init = RunOrigin{path, -1};
+/// Notes whose weights a run begins with. Error(usage) when it was begun with others.
+void name_initial_weights(const TrainRequest& request, RunStart& start) {
+  if (request.init_from.empty()) return;
+  const std::string path = fs::weakly_canonical(request.init_from).string();
+  if (start.ours ? !start.mark.init || start.mark.init->path != path : start.adoption.has_value()) {
+    throw Error(
+        ErrorKind::usage,
+        concat("--init-from ", path, ": the run in ", request.run_dir.string(), " was begun ",
+               start.mark.init ? "with " + start.mark.init->path : "otherwise", "; take another --run-dir"));
   }
+  if (!start.ours) start.mark.init = RunOrigin{path, -1};
+}
+
+/// The weights that a run begins with, where it begins. Error(usage) when they are no longer those that it
+/// was begun with.
+std::optional<Checkpoint> initial_weights(RunStart& start) {
   if (!start.mark.init || start.checkpoint) return std::nullopt;
   // The source may have got a better checkpoint meanwhile.
   const RunFolder source(start.mark.init->path);
@@ -214,6 +217,7 @@ Json launch_training(const TrainRequest& request) {
     run.restore_displaced();
   }
   RunStart start = find_start(run, request.resume, config, request.extend);
+  name_initial_weights(request, start);
 
   Session session = open_session(config, device);
   announce(session, run.root());
@@ -229,7 +233,7 @@ Json launch_training(const TrainRequest& request) {
     log::info(concat(run.results_file().string(), ": this run is finished"));
     return *results;
   }
-  const std::optional<Checkpoint> weights = initial_weights(request, start);
+  const std::optional<Checkpoint> weights = initial_weights(start);
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));

@@ -158,7 +158,7 @@ TEST_CASE("one list says what the same experiment is: hash, resume and documenta
     CHECK(free == (page.substr(row, page.find('\n', row) - row).find("[bookkeeping]") != std::string::npos));
     bookkeeping += free ? 1 : 0;
   }
-  CHECK(bookkeeping == 20);
+  CHECK(bookkeeping == 21);
   for (const char* free :
        {"train.threads=3", "train.graph=off", "train.log_every=2", "train.keep=7", "data.prefetch=0",
         "eval.batch_size=5", "train.diagnostics_every=9", "data.root=elsewhere"}) {
