@@ -7,7 +7,7 @@ programs=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$programs/lotformer-data" generate --task listops --root "$work/data" --train 400 --val 60 --test 50 --max-depth 3 --max-args 4 >/dev/null
+"$programs/lotformer-data" generate --task listops --root "$work/data" --train 400 --val 60 --test 50 --min-length 3 --max-length 100 --max-depth 3 --max-args 4 >/dev/null
 train() {
   "$programs/lotformer-train" --config "$here/../data/configs/tiny.yaml" --set "data.root=$work/data" --set train.tensorboard=true \
     --run-dir "$work/run" --device cpu --set "train.steps=$1" "${@:2}" 2>&1 | tail -n 1
