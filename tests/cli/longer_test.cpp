@@ -116,11 +116,11 @@ TEST_CASE("--init-from takes the weights that fit, says which, and results say s
   // Without a learning rate they are the weights that they were.
   const Json origin = Json::parse(slurp(first / "results.json"));
   CHECK(results.at("test").at("accuracy") == origin.at("test").at("accuracy"));
-  CHECK_THAT(
-      done_with(
-          train_command(second, settings({"train.steps=2", "train.lr=1e-12", "train.seed=2"}, from(second))), 2)
-          .err,
-      contains_text("was begun with"));
+  CHECK_THAT(done_with(train_command(second, settings({"train.steps=2", "train.lr=1e-12", "train.seed=2"},
+                                                      from(second))),
+                       2)
+                 .err,
+             contains_text("was begun with"));
 
   const Finished wider =
       done_with(train_command(other, settings({"train.steps=2", "model.ff_dim=48"}, from(first))));
