@@ -9,13 +9,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Finished must(const Command& command, int exit_code = 0) {
-  Finished done = run(command);
-  INFO(done.err);
-  REQUIRE(done.exit_code == exit_code);
-  return done;
-}
-
 Command short_run(const fs::path& path, std::vector<std::string> more = {}) {
   more.insert(more.end(), {"--set", "train.steps=8", "--set", "train.eval_every=4"});
   return train_command(path, more);
@@ -26,9 +19,9 @@ Command short_run(const fs::path& path, std::vector<std::string> more = {}) {
 TEST_CASE("lotformer-eval --for-report, then lotformer-report: errors and plans of a real run", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
-  const Finished trained = must(short_run(path));
+  const Finished trained = must_run(short_run(path));
   CHECK_THAT(trained.err, contains_text("lotformer-report " + path.string()));
-  must(eval_command(path, {"--for-report"}));
+  must_run(eval_command(path, {"--for-report"}));
   const std::string header = slurp(path / "evaluation/predictions.tsv").substr(0, 100);
   CHECK(header.rfind("row\tlabel\tprediction\tlength\tdepth\tp:0\tp:1\t", 0) == 0);
   const Json plans = Json::parse(slurp(path / "evaluation/plans.json"));
@@ -37,7 +30,8 @@ TEST_CASE("lotformer-eval --for-report, then lotformer-report: errors and plans 
   CHECK(sequence.at("tokens").at(0).get<std::string>().front() == '[');
   CHECK(sequence.at("plans").size() == 2);
   const fs::path out = folder.path() / "out";
-  must({.program = "lotformer-report", .arguments = {path.string(), "--out", out.string(), "--no-pictures"}});
+  must_run(
+      {.program = "lotformer-report", .arguments = {path.string(), "--out", out.string(), "--no-pictures"}});
   const std::string page = slurp(out / "index.html");
   const size_t begin = page.find("id=\"data\">") + 10;
   const Json data = Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
@@ -46,21 +40,21 @@ TEST_CASE("lotformer-eval --for-report, then lotformer-report: errors and plans 
   CHECK(data.at("runs").at(0).at("predictions").at("by").size() == 2);
   CHECK(data.at("runs").at(0).at("plans").at(0).at("sequences").at(0).at("plans").size() == 2);
 
-  CHECK_THAT(must(eval_command(newest_checkpoint(path), {"--for-report"}), 2).err,
+  CHECK_THAT(must_run(eval_command(newest_checkpoint(path), {"--for-report"}), 2).err,
              contains_text("is no run folder"));
-  CHECK_THAT(must(eval_command(path, {"--for-report", "--split", "val"}), 2).err,
+  CHECK_THAT(must_run(eval_command(path, {"--for-report", "--split", "val"}), 2).err,
              contains_text("test split"));
   // A folder of evaluations in it is no reason not to know the run again.
-  CHECK_THAT(must(short_run(path)).err, contains_text("this run is finished"));
+  CHECK_THAT(must_run(short_run(path)).err, contains_text("this run is finished"));
 }
 
 TEST_CASE("lotformer-eval --for-report of a module without plans leaves those of no other", "[cli]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
-  must(short_run(path, {"--set", "model.attention.kind=softmax"}));
+  must_run(short_run(path, {"--set", "model.attention.kind=softmax"}));
   fs::create_directories(path / "evaluation");
   std::ofstream(path / "evaluation/plans.json") << "{}";
-  must(eval_command(path, {"--for-report"}));
+  must_run(eval_command(path, {"--for-report"}));
   CHECK(fs::exists(path / "evaluation/predictions.tsv"));
   CHECK(!fs::exists(path / "evaluation/plans.json"));
 }
@@ -68,8 +62,8 @@ TEST_CASE("lotformer-eval --for-report of a module without plans leaves those of
 TEST_CASE("train.tensorboard leaves event files and changes nothing else", "[cli]") {
   const TemporaryFolder folder;
   const fs::path with = folder.path() / "with", without = folder.path() / "without";
-  must(short_run(with, {"--set", "train.tensorboard=true"}));
-  must(short_run(without));
+  must_run(short_run(with, {"--set", "train.tensorboard=true"}));
+  must_run(short_run(without));
   const auto tensors_and_log = [](const fs::path& path) {
     auto bytes = run_bytes(path);
     bytes.erase("state.json");  // holds the configuration, in which they differ
@@ -87,8 +81,8 @@ TEST_CASE("train.tensorboard leaves event files and changes nothing else", "[cli
 TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the same run", "[cli]") {
   const TemporaryFolder folder;
   const fs::path with = folder.path() / "with", without = folder.path() / "without";
-  const Finished done = must(short_run(with, {"--profile", "3..5"}));
-  must(short_run(without));
+  const Finished done = must_run(short_run(with, {"--profile", "3..5"}));
+  must_run(short_run(without));
   CHECK(run_bytes(with) == run_bytes(without));
   for (const char* part :
        {"profile of steps 3 to 5", "parts of a step", "layer 0", "attention", "backward", "update", "aten::"})
@@ -106,7 +100,7 @@ TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the s
   }
   for (const char* wrong : {"0..3", "5..3", "3..", "a", "1..100000"}) {
     INFO(wrong);
-    CHECK_THAT(must(short_run(folder.path() / "no", {"--profile", wrong}), 2).err,
+    CHECK_THAT(must_run(short_run(folder.path() / "no", {"--profile", wrong}), 2).err,
                contains_text("--profile"));
   }
 }

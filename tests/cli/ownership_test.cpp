@@ -26,13 +26,6 @@ std::vector<std::string> with(std::vector<std::string> arguments, const std::vec
   return arguments;
 }
 
-Finished must_run(const Command& command, int exit_code = 0) {
-  Finished done = run(command);
-  INFO(done.err);
-  REQUIRE(done.exit_code == exit_code);
-  return done;
-}
-
 /// Every file below a folder with its content, but for locks and timings.
 std::map<std::string, std::string> content(const fs::path& folder) {
   std::map<std::string, std::string> found;

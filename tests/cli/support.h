@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lotformer/core/json.h"
+#include "support/catch.h"
 #include "support/run.h"
 
 namespace lotformer::test {
@@ -20,6 +21,14 @@ const std::filesystem::path& small_listops();
 /// `lotformer-train` with tests/data/configs/tiny.yaml on the small data.
 Command train_command(const std::filesystem::path& run, const std::vector<std::string>& more = {});
 Command eval_command(const std::filesystem::path& path, const std::vector<std::string>& more = {});
+
+/// Runs it and demands the exit code.
+inline Finished must_run(const Command& command, int exit_code = 0) {
+  Finished done = run(command);
+  INFO(done.err);
+  REQUIRE(done.exit_code == exit_code);
+  return done;
+}
 
 /// The newest checkpoint's folder.
 std::filesystem::path newest_checkpoint(const std::filesystem::path& run);
