@@ -252,6 +252,7 @@ std::shared_ptr<const Cache> open_cache(const CacheRequest& request) {
       log::info(concat("cache ", path.string(), " is not used: ", reason, "; it is made anew"));
   }
   if (lock.held()) remove_leftovers(directory);
+  if (request.verify) request.verify();
   write_atomic(path, [&request](FileWriter& writer) {
     CacheBuilder builder(writer, request.shape);
     request.build(builder);

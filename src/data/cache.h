@@ -137,6 +137,8 @@ struct CacheRequest {
   CacheLimits limits;
   uint64_t required_flags = 0;
   bool rebuild = false;
+  /// Called before `build`: DataError when the source is not what its record says.
+  std::function<void()> verify = nullptr;
   /// Reads the source; called when no valid cache is there.
   std::function<void(CacheBuilder&)> build;
 };

@@ -16,6 +16,18 @@ std::string DirectoryTask::data_origin() const {
 void DirectoryTask::read_record(const std::string& task) {
   provenance_ = read_provenance(directory_, options_.root, task, links());
   check_files(provenance_, directory_, prefix_, options_.rebuild_cache, links());
+  contents_checked_ = options_.rebuild_cache;
+}
+
+CacheRequest DirectoryTask::cache_request() {
+  CacheRequest request;
+  request.source_directory = directory_;
+  request.rebuild = options_.rebuild_cache;
+  request.verify = [this] {
+    if (!contents_checked_) check_files(provenance_, directory_, prefix_, true, links());
+    contents_checked_ = true;
+  };
+  return request;
 }
 
 std::vector<Reference> DirectoryTask::references() {

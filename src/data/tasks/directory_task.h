@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/cache.h"
 #include "data/tasks/layout.h"
 #include "data/tasks/source_files.h"
 #include "lotformer/data/task.h"
@@ -25,6 +26,9 @@ class DirectoryTask : public Task {
   /// After directory_ and prefix_ are set: reads the provenance record of `task` and compares the files that
   /// it lists.
   void read_record(const std::string& task);
+  /// A request for a cache of this folder. Before the first one is built, the contents of the files that the
+  /// record lists are compared with it: whoever trains on them learns what `lotformer-data check` would say.
+  CacheRequest cache_request();
   bool is_official() const { return provenance_.is_null(); }
   Links links() const { return options_.follow_links ? Links::anywhere : Links::inside; }
   FileFence fence() const { return {directory_, prefix_, links()}; }
@@ -34,6 +38,9 @@ class DirectoryTask : public Task {
   /// Of file names in messages.
   std::string prefix_;
   Json provenance_;
+
+ private:
+  bool contents_checked_ = false;
 };
 
 /// Of pictures: "0" to "255".

@@ -90,14 +90,12 @@ std::shared_ptr<const Cache> ImageTask::decoded(bool test) {
   std::shared_ptr<const Cache>& result = decoded_[test ? 1 : 0];
   if (result) return result;
   const std::vector<std::string>& files = test ? kTestFiles : kTrainFiles;
-  CacheRequest request;
-  request.source_directory = directory_;
+  CacheRequest request = cache_request();
   request.name = concat(test ? "test-" : "train-", options_.grey, ".cache");
   request.source = source_digest(files);
   request.shape.properties = 2;
   request.shape.row_bytes = cifar::kPixels;
   request.limits = {.classes = 10, .vocabulary = fixed_vocabulary(vocab_size()), .ink = true};
-  request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     decode(files, builder);
     if (source_digest(files) != request.source)

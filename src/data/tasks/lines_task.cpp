@@ -80,15 +80,13 @@ void LinesTask::decode(Split split, CacheBuilder& builder) const {
 std::shared_ptr<const Cache> LinesTask::decoded(Split split) {
   std::shared_ptr<const Cache>& result = decoded_[static_cast<size_t>(split)];
   if (result) return result;
-  CacheRequest request;
-  request.source_directory = directory_;
+  CacheRequest request = cache_request();
   request.name = concat(to_string(split), "-", source_.variant, "-", source_.cut, ".cache");
   request.source = source_digest(split);
   request.shape.sequences = static_cast<uint64_t>(sequences());
   request.shape.properties = request.shape.sequences;
   request.shape.id_offset = 1;
   request.limits = limits(split);
-  request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     decode(split, builder);
     if (source_digest(split) != request.source)

@@ -61,6 +61,7 @@ class ListopsTask final : public Task {
   fs::path directory_;
   std::string prefix_;  // of file names in messages
   Json provenance_;
+  bool contents_checked_ = false;  // against the record
   std::string origin_;
 };
 
@@ -83,6 +84,7 @@ void ListopsTask::find_files() {
   }
   provenance_ = read_provenance(directory_, options_.root, "listops", links());
   check_files(provenance_, directory_, prefix_, options_.rebuild_cache, links());
+  contents_checked_ = options_.rebuild_cache;
   origin_ = origin_of(provenance_, name());
   if (origin_ != "generated") return;
   // A sample of the official distribution, or expressions of another kind.
@@ -154,6 +156,10 @@ std::shared_ptr<const Cache> ListopsTask::open_encoded(Split split, const listop
                     .vocabulary = fixed_vocabulary(encoding.vocab_size())};
   request.required_flags = options_.verify_labels ? kCacheLabelsVerified : 0;
   request.rebuild = options_.rebuild_cache;
+  request.verify = [this] {
+    if (!contents_checked_) check_files(provenance_, directory_, prefix_, true, links());
+    contents_checked_ = true;
+  };
   request.build = [&](CacheBuilder& builder) {
     std::array<uint64_t, listops::kTokens> counts{};
     std::vector<uint8_t> ids;

@@ -216,15 +216,13 @@ void PathfinderTask::log_left_out(const Cache& cache) const {
 
 std::shared_ptr<const Cache> PathfinderTask::decoded() {
   if (decoded_) return decoded_;
-  CacheRequest request;
-  request.source_directory = directory_;
+  CacheRequest request = cache_request();
   request.name = concat("images", options_.skip_empty_images ? "-skip" : "", ".cache");
   request.source = source_digest();
   request.shape.properties = 4;
   request.shape.row_bytes = static_cast<uint64_t>(edge_ * edge_);
   request.limits = {
       .classes = 2, .vocabulary = fixed_vocabulary(vocab_size()), .ink = true, .rank = kTfdsRank};
-  request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     decode(builder);
     if (source_digest() != request.source)

@@ -131,8 +131,7 @@ std::shared_ptr<const Cache> RetrievalTask::decoded(Split split) {
   const auto index = static_cast<size_t>(split);
   std::shared_ptr<const Cache>& result = decoded_[index];
   if (result) return result;
-  CacheRequest request;
-  request.source_directory = directory_;
+  CacheRequest request = cache_request();
   request.name = concat(to_string(split), "-", encoder_.name(), ".cache");
   request.source = source_digest(split);
   request.shape.sequences = 2;
@@ -140,7 +139,6 @@ std::shared_ptr<const Cache> RetrievalTask::decoded(Split split) {
   request.shape.id_offset = encoder_.id_offset();
   request.shape.indexed = true;
   request.limits = encoder_.limits(split == Split::train);
-  request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     const bool numbers = encoder_.by_character() && split == Split::train;
     if (numbers) number_characters();

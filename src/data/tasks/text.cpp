@@ -123,14 +123,12 @@ std::shared_ptr<const Cache> TextTask::decoded(const std::string& folder) {
     log::warning(concat("text ", folder, ": ", format_count(static_cast<int64_t>(reviews.size())),
                         " reviews; the official set has 25,000"));
   }
-  CacheRequest request;
-  request.source_directory = directory_;
+  CacheRequest request = cache_request();
   request.name = concat(folder, "-", encoder_.name(), ".cache");
   request.source = source_digest(reviews, folder);
   request.shape.properties = 1;
   request.shape.id_offset = encoder_.id_offset();
   request.limits = encoder_.limits(folder == "train");
-  request.rebuild = options_.rebuild_cache;
   request.build = [&](CacheBuilder& builder) {
     const bool numbers = encoder_.by_character() && folder == "train";
     if (numbers) number_characters(reviews);

@@ -93,6 +93,41 @@ TEST_CASE("generated sets: equal seeds give equal bytes, now and ever; other see
   }
 }
 
+/// Changes a byte of a file whose digest the record holds, else the length of one in a folder that it counts.
+void change_a_byte(const fs::path& directory) {
+  const Json record = read_json(directory / "SYNTHETIC.json", ErrorKind::data);
+  if (record.contains("files")) {
+    const fs::path file = directory / record["files"].items().begin().key();
+    std::string text = read_text(file);
+    text.back() = static_cast<char>(text.back() ^ 1);
+    write_text(file, text);
+    return;
+  }
+  for (const auto& entry :
+       fs::recursive_directory_iterator(directory / record["folders"].items().begin().key())) {
+    if (!entry.is_regular_file()) continue;
+    write_text(entry.path(), read_text(entry.path()) + " ");
+    return;
+  }
+  FAIL("nothing to change in " << directory);
+}
+
+TEST_CASE("generated sets: a change that only the record shows is found before a cache is built") {
+  for (const Kind& kind : kinds()) {
+    INFO(kind.task);
+    TemporaryFolder folder;
+    const fs::path directory = kind.make(folder.path(), 0).directory;
+    change_a_byte(directory);
+    DataOptions options;
+    options.root = folder.path().string();
+    const std::string said = error_of([&] { open_task(kind.task, options)->open(Split::train); });
+    CHECK(contains(said, "SYNTHETIC.json"));
+    CHECK((contains(said, "contents differ from the digest") || contains(said, "wanted by")));
+    for (const auto& entry : fs::directory_iterator(directory / ".lotformer-cache"))
+      CHECK(entry.path().extension() != ".cache");
+  }
+}
+
 TEST_CASE("generated sets: all kinds in one root, each with its own record") {
   TemporaryFolder folder;
   for (const Kind& kind : kinds()) kind.make(folder.path(), 0);
