@@ -105,12 +105,9 @@ FolderContents contents_of(const fs::path& folder, int64_t expected, Links links
 
 namespace {
 
-/// A count, which must be whole: a float beyond int64 has no conversion.
+/// A count.
 int64_t whole_number(const Json& entry, const char* key, const std::string& record) {
-  const auto value = json_get<Json>(entry, key, record, ErrorKind::data);
-  if (!value.is_number_integer())
-    throw DataError::at_file(record, concat("member '", key, "' has the wrong type"));
-  return value.get<int64_t>();
+  return json_get<int64_t>(entry, key, record, ErrorKind::data);
 }
 
 /// A path of the record, which must not leave its folder.

@@ -125,6 +125,9 @@ void AdamW::load_state(const std::map<std::string, at::Tensor>& state) {
       throw Error(ErrorKind::checkpoint,
                   "optimizer.safetensors: tensor '" + name + "' has another shape than the model");
     }
+    if (it->second.scalar_type() != tensor.scalar_type())
+      throw Error(ErrorKind::checkpoint,
+                  "optimizer.safetensors: tensor '" + name + "' is of another type than the model's");
     tensor.copy_(it->second);
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "train_state.h"
 
+#include "lotformer/core/text.h"
+
 namespace lotformer {
 namespace {
 
@@ -11,6 +13,23 @@ T get(const Json& json, const char* key, const std::string& where) {
 
 Json optional_score(const std::optional<Score>& score) {
   return score ? to_json(*score) : Json(nullptr);
+}
+
+void require(bool right, const std::string& where, const char* what) {
+  if (!right) throw Error(ErrorKind::checkpoint, concat(where, ": ", what));
+}
+
+/// Numbers that a trainer would count or index with.
+void require_consistent(const TrainState& state, const std::string& where) {
+  require(state.step >= 0, where, "'step' is negative");
+  require(state.evaluated_step >= -1 && state.evaluated_step <= state.step, where,
+          "'evaluated_step' is no step that had been");
+  require(state.chunks >= 0, where, "'chunks' is negative");
+  for (const auto& score : {state.best, state.last, state.lost_best})
+    require(!score || (score->step >= 0 && score->step <= state.step), where,
+            "a score is of no step that had been");
+  require(state.evaluated_step < 0 || state.best || state.lost_best, where,
+          "'best' is null, though the run had been evaluated");
 }
 
 std::optional<Score> optional_score(const Json& json, const char* key, const std::string& where) {
@@ -65,6 +84,7 @@ TrainState train_state_from_json(const Json& json, const std::string& where) {
   if (json.contains("chunks")) state.chunks = get<int64_t>(json, "chunks", where);
   if (json.contains("nonfinite"))
     state.nonfinite = nonfinite_history_from_json(get<Json>(json, "nonfinite", where), where + ": nonfinite");
+  require_consistent(state, where);
   return state;
 }
 

@@ -71,6 +71,9 @@ class Trainer {
   bool evaluate_if_due();  // false: interrupted
   [[noreturn]] void stop();
   NamedTensors model_tensors() const;
+  Json sampler_record() const;
+  void restore_sampler(const Json& saved, const std::string& where) const;
+  void restore_scaler(const Json& saved, const std::string& where);
   void stop_if_not_finite();
   void require_finite(const NamedTensors& tensors) const;
   [[noreturn]] void fail(const std::string& what) const;  // Error(numerics)
@@ -112,12 +115,12 @@ class Trainer {
   std::unique_ptr<BatchStream> batches_;  // last: its thread uses train_
 };
 
-/// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
-/// tensor.
 /// Copies what has the same name, shape and type, and logs what was taken and what was not. Error(checkpoint)
 /// naming `where` when nothing agrees.
 void take_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
                      const std::string& where);
+/// Copies checkpoint tensors into the model. Error(checkpoint) names a missing, surplus or differently shaped
+/// tensor.
 void load_parameters(ClassifierImpl& model, const std::map<std::string, at::Tensor>& tensors,
                      const std::string& where);
 

@@ -23,6 +23,30 @@ NamedTensors Trainer::model_tensors() const {
   return tensors;
 }
 
+/// Where the order of samples has come to. It follows from the step, so a checkpoint that says otherwise was
+/// made by another program or for other data.
+Json Trainer::sampler_record() const {
+  return {{"seed", config_.seed},
+          {"position", batch_of(state_.step) * config_.batch_size},
+          {"rows", train_.dataset().size()}};
+}
+
+void Trainer::restore_sampler(const Json& saved, const std::string& where) const {
+  const auto sampler = json_get<Json>(saved, "sampler", where, ErrorKind::checkpoint);
+  if (sampler == sampler_record()) return;
+  throw Error(ErrorKind::checkpoint, concat(where, ": 'sampler' is ", to_line(sampler).substr(0, 120),
+                                            ", at this step of this run it is ", to_line(sampler_record())));
+}
+
+/// A run that was of another precision, which a warning told of, has no scale.
+void Trainer::restore_scaler(const Json& saved, const std::string& where) {
+  const auto scaler = json_get<Json>(saved, "scaler", where, ErrorKind::checkpoint);
+  const bool same_precision = json_or(saved, "precision", std::string()) == session_.precision;
+  if (scaler.is_null() && same_precision && !step_.scaler().state().is_null())
+    throw Error(ErrorKind::checkpoint, where + ": 'scaler' is null, but the run is of " + session_.precision);
+  step_.scaler().load_state(scaler, where);
+}
+
 void Trainer::save() {
   if (saved_step_ == state_.step && !changed_) return;
   stop_if_not_finite();
@@ -30,9 +54,7 @@ void Trainer::save() {
   Json json = to_json(state_);
   json["format"] = 1;
   json["epoch"] = sampler_.epoch_of(batch_of(state_.step));
-  json["sampler"] = {{"seed", config_.seed},
-                     {"position", batch_of(state_.step) * config_.batch_size},
-                     {"rows", train_.dataset().size()}};
+  json["sampler"] = sampler_record();
   json["rng"] = {{"scheme", "torch seeded from (train.seed, number of its batch) before every step"},
                  {"seed", config_.seed}};
   json["scaler"] = step_.scaler().state();
@@ -61,7 +83,8 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   load_parameters(*session_.model, checkpoint.model, (checkpoint.path / "model.safetensors").string());
   step_.optimizer().load_state(checkpoint.optimizer);
   state_ = train_state_from_json(checkpoint.state, where);
-  step_.scaler().load_state(json_get<Json>(checkpoint.state, "scaler", where, ErrorKind::checkpoint), where);
+  restore_sampler(checkpoint.state, where);
+  restore_scaler(checkpoint.state, where);
   step_.window().load_state(json_get<Json>(checkpoint.state, "window", where, ErrorKind::checkpoint), where);
   plateau_.load_state(checkpoint.state, where);
   const NonfiniteHistory& history = state_.nonfinite;

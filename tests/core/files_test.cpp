@@ -200,10 +200,38 @@ TEST_CASE("json: doubles survive, errors name their place") {
         }) == "4: state.json: member 'b' is missing");
   CHECK(error_of([] {
           json_get<int>(Json{{"a", "x"}}, "a", "state.json", ErrorKind::checkpoint);
-        }) == "4: state.json: member 'a' has the wrong type");
+        }) == "4: state.json: member 'a' has the wrong type, wanted is a whole number");
   CHECK(error_of([] { json_get<int>(Json(3), "a", "state.json", ErrorKind::data); }).find("is missing") !=
         std::string::npos);
   CHECK(json_get<int>(Json{{"a", 1}}, "a", "", ErrorKind::data) == 1);
+}
+
+TEST_CASE("json: a value of another type is refused, never converted") {
+  const auto taken = [](const char* text) {
+    const Json value = Json::parse(text);
+    std::string types;
+    if (json_is<bool>(value)) types += "bool ";
+    if (json_is<int>(value)) types += "int ";
+    if (json_is<int64_t>(value)) types += "int64 ";
+    if (json_is<uint64_t>(value)) types += "uint64 ";
+    if (json_is<double>(value)) types += "double ";
+    if (json_is<std::string>(value)) types += "string ";
+    if (json_is<std::vector<int64_t>>(value)) types += "list ";
+    return types;
+  };
+  CHECK(taken("true") == "bool ");
+  CHECK(taken("7") == "int int64 uint64 double ");
+  CHECK(taken("-7") == "int int64 double ");
+  CHECK(taken("3000000000") == "int64 uint64 double ");
+  CHECK(taken("18446744073709551615") == "uint64 double ");
+  CHECK(taken("1.5") == "double ");
+  CHECK(taken("1e300") == "double ");
+  CHECK(taken("\"7\"") == "string ");
+  CHECK(taken("null").empty());
+  CHECK(taken("{}").empty());
+  CHECK(taken("[1, 2]") == "list ");
+  CHECK(taken("[1, 2.5]").empty());
+  CHECK(json_or(Json{{"a", 1.5}}, "a", int64_t{3}) == 3);
 }
 
 }  // namespace

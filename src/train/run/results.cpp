@@ -96,19 +96,25 @@ Json make_results(const Session& s, const FinalScores& scores, const Json& timin
 
 namespace {
 
-/// A text of the file, which may be a stranger's.
+/// A member of the file, which may be a stranger's.
+template <class T>
+T results_member(const Json& json, const char* key) {
+  return json_get<T>(json, key, "results.json", ErrorKind::checkpoint);
+}
+
 std::string said(const Json& json, const char* key) {
-  return one_line(json.at(key).get<std::string>());
+  return one_line(results_member<std::string>(json, key));
 }
 
 }  // namespace
 
 std::string summarise_results(const Json& r) {
   const auto score = [](const Json& s) {
-    return concat(format_fixed(100 * s.at("accuracy").get<double>(), 2), " % (loss ",
-                  format_fixed(s.at("loss").get<double>(), 4), ", ", s.at("examples").get<int64_t>(),
-                  s.value("partial", false) ? concat(" of ", s.at("available").get<int64_t>()) : "",
-                  " examples, step ", s.at("step").get<int64_t>(), ")");
+    return concat(format_fixed(100 * results_member<double>(s, "accuracy"), 2), " % (loss ",
+                  format_fixed(results_member<double>(s, "loss"), 4), ", ",
+                  results_member<int64_t>(s, "examples"),
+                  s.value("partial", false) ? concat(" of ", results_member<int64_t>(s, "available")) : "",
+                  " examples, step ", results_member<int64_t>(s, "step"), ")");
   };
   std::string text = concat(said(r, "task"), " ", said(r, "attention"), ", protocol ", said(r, "protocol"),
                             ", data_origin: ", said(r, "data_origin"), "\n");
@@ -124,15 +130,15 @@ std::string summarise_results(const Json& r) {
   }
   if (!r.value("learned", true)) {
     text += concat("  NOT LEARNED: no better than always answering class ",
-                   r.at("constant_predictor").at("class").get<int64_t>(), " (",
-                   format_fixed(100 * r.at("constant_predictor").at("val_accuracy").get<double>(), 1),
+                   results_member<int64_t>(r.at("constant_predictor"), "class"), " (",
+                   format_fixed(100 * results_member<double>(r.at("constant_predictor"), "val_accuracy"), 1),
                    " % on validation); docs/troubleshooting.md, 'It does not learn'\n");
   }
   if (r.contains("nonfinite"))
     text += concat("  ", describe(nonfinite_history_from_json(r.at("nonfinite"), "results.json")), "\n");
   for (const Json& reference : r.at("references")) {
     text += concat("  reference, ", said(reference, "name"), ": ",
-                   format_fixed(100 * reference.at("accuracy").get<double>(), 1), " % (",
+                   format_fixed(100 * results_member<double>(reference, "accuracy"), 1), " % (",
                    said(reference, "source"), ")\n");
   }
   return text;
