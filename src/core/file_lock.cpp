@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
 
@@ -18,7 +19,7 @@ namespace lotformer {
 namespace fs = std::filesystem;
 
 FileLock::FileLock(const fs::path& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  fd_ = open_uninterrupted(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd_ < 0)
     throw Error(ErrorKind::disk, concat(path.string(), ": cannot be created: ", std::strerror(errno)));
 }
@@ -54,7 +55,7 @@ std::optional<FileLock> FileLock::try_now(const fs::path& path) {
 }
 
 std::string FileLock::owner(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const int fd = open_uninterrupted(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return "";
   char text[24] = {};
   const ssize_t got = ::read(fd, text, sizeof(text) - 1);

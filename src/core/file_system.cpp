@@ -30,17 +30,18 @@ std::string reason() {
 /// A regular file, open for reading.
 struct RegularFile {
   RegularFile(const fs::path& path, ErrorKind kind, ErrorKind trouble) {
-    do {  // O_NONBLOCK: a pipe would be waited for
-      fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    } while (fd < 0 && errno == EINTR);
+    fd = open_uninterrupted(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would be waited for
     if (fd < 0) {
       const bool of_the_file = errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                                errno == ENAMETOOLONG || errno == ENXIO;  // ENXIO: a socket
       throw Error(of_the_file ? kind : trouble, concat(path.string(), ": cannot be read: ", reason()));
     }
     struct stat info {};
-    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const bool seen = ::fstat(fd, &info) == 0;
+    if (!seen || !S_ISREG(info.st_mode)) {
+      const std::string why = reason();
       ::close(fd);
+      if (!seen) throw Error(trouble, concat(path.string(), ": cannot be looked at: ", why));
       throw Error(kind, path.string() + ": is not a regular file");
     }
     size = info.st_size;
@@ -57,7 +58,8 @@ struct RegularFile {
 
 std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes,
                       std::optional<ErrorKind> trouble) {
-  const RegularFile file(path, kind, trouble.value_or(kind));
+  if (!trouble) trouble = kind == ErrorKind::checkpoint ? ErrorKind::disk : kind;
+  const RegularFile file(path, kind, *trouble);
   if (file.size > max_bytes) {
     throw Error(kind,
                 concat(path.string(), ": has ", file.size, " bytes, at most ", max_bytes, " are accepted"));
@@ -72,7 +74,7 @@ std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes,
   while (done < bytes.size()) {
     const ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error(trouble.value_or(kind), concat(path.string(), ": cannot be read: ", reason()));
+    if (got < 0) throw Error(*trouble, concat(path.string(), ": cannot be read: ", reason()));
     if (got == 0) throw Error(kind, path.string() + ": changed while it was read");
     done += static_cast<size_t>(got);
   }
@@ -87,7 +89,7 @@ FileWriter::FileWriter(const fs::path& path, Open mode) : path_(path) {
     flags = kCreate | O_EXCL;
     ::unlink(path.c_str());
   }
-  fd_ = ::open(path.c_str(), flags, 0644);
+  fd_ = open_uninterrupted(path, flags, 0644);
   if (fd_ < 0) fail_disk(path_, "cannot be opened for writing: " + reason());
   if (mode == Open::append) position_ = ::lseek(fd_, 0, SEEK_END);
   buffer_.reserve(kBufferBytes);
@@ -134,7 +136,8 @@ void FileWriter::flush() {
 
 void FileWriter::commit() {
   flush_buffer();
-  const bool synced = ::fsync(fd_) == 0 || errno == EINVAL;  // EINVAL: a pipe or device, nothing to sync
+  const bool synced =
+      sync_uninterrupted(fd_) == 0 || errno == EINVAL;  // EINVAL: a pipe or device, nothing to sync
   const std::string why = reason();
   const bool closed = ::close(std::exchange(fd_, -1)) == 0;
   if (!synced || !closed) fail_disk(path_, "cannot be made durable: " + why);
@@ -152,7 +155,12 @@ void write_atomic(const fs::path& path, const std::function<void(FileWriter&)>& 
     fs::remove(temporary, ignored);
     throw;
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_disk(path, "rename failed: " + reason());
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const std::string why = reason();
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    fail_disk(path, "rename failed: " + why);
+  }
   sync_directory(path.parent_path());
 }
 
@@ -160,12 +168,26 @@ void write_atomic(const fs::path& path, std::string_view bytes) {
   write_atomic(path, [bytes](FileWriter& writer) { writer.write(bytes); });
 }
 
+int open_uninterrupted(const fs::path& path, int flags, unsigned mode) {
+  int fd = -1;
+  do fd = ::open(path.c_str(), flags, mode);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+int sync_uninterrupted(int fd) {
+  int result = 0;
+  do result = ::fsync(fd);
+  while (result != 0 && errno == EINTR);
+  return result;
+}
+
 void sync_directory(const fs::path& directory) {
   const fs::path target = directory.empty() ? fs::path(".") : directory;
-  const int fd = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open_uninterrupted(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_disk(target, "cannot be opened: " + reason());
   // Some file systems cannot sync a folder, and say so in many ways; these three are failures of the disk.
-  const bool synced = ::fsync(fd) == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT);
+  const bool synced = sync_uninterrupted(fd) == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT);
   const std::string why = reason();
   ::close(fd);
   if (!synced) fail_disk(target, "cannot be made durable: " + why);

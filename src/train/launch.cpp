@@ -256,6 +256,7 @@ Json launch_training(const TrainRequest& request) {
   if (!start.mark.extended_from.empty()) results["extended_from"] = start.mark.extended_from;
   if (start.mark.init)
     results["init_from"] = {{"path", start.mark.init->path}, {"step", start.mark.init->step}};
+  run.remove_leftovers();  // what could not be removed when it was pruned; nobody starts a finished run again
   write_atomic(run.results_file(), to_pretty_text(results));
   const std::string place = run.root().string();
   log::info(concat("run folder: ", place, ". Next: lotformer-report ", place, " --out ", place,

@@ -16,9 +16,9 @@
 namespace lotformer {
 
 /// Whole file as bytes; errors name the path. They carry `kind` for what is wrong with the file (absent, not
-/// regular, larger than `max_bytes`, changed while it was read), and `trouble` (`kind` unless given) for what
-/// is not the file's fault and may pass: permissions, descriptors, memory, a disk that fails. A pipe is
-/// refused, not waited for.
+/// regular, larger than `max_bytes`, changed while it was read), and `trouble` for what is not the file's
+/// fault and may pass: permissions, descriptors, memory, a disk that fails. Unless given that is `kind`, but
+/// disk for a checkpoint, which is not to be called damaged for it. A pipe is refused, not waited for.
 std::string read_file(const std::filesystem::path& path, ErrorKind kind, int64_t max_bytes = int64_t{1} << 40,
                       std::optional<ErrorKind> trouble = std::nullopt);
 
@@ -53,6 +53,10 @@ class FileWriter {
 /// Writes through `fill` to a temporary name beside `path`, fsyncs, renames over `path`, fsyncs the folder.
 void write_atomic(const std::filesystem::path& path, const std::function<void(FileWriter&)>& fill);
 void write_atomic(const std::filesystem::path& path, std::string_view bytes);
+
+/// open(2) and fsync(2), called again when a signal interrupts them, as network file systems allow.
+int open_uninterrupted(const std::filesystem::path& path, int flags, unsigned mode = 0);
+int sync_uninterrupted(int fd);
 
 void sync_directory(const std::filesystem::path& directory);
 void create_directories(const std::filesystem::path& directory);

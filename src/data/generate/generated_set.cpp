@@ -97,7 +97,7 @@ bool is_there(const fs::path& directory, const SetPlan& plan, Generation& result
 
 /// All files of the set reach the disk before its folder gets its name.
 void sync_all(const fs::path& directory) {
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open_uninterrupted(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = fd >= 0 && ::syncfs(fd) == 0;
   const std::string why = std::strerror(errno);
   if (fd >= 0) ::close(fd);
@@ -163,7 +163,7 @@ void write_small_file(const fs::path& path, std::string_view bytes) {
   const auto fail = [&](const char* what) {
     throw Error(ErrorKind::disk, concat(path.string(), ": ", what, ": ", std::strerror(errno)));
   };
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int fd = open_uninterrupted(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) fail("cannot be opened for writing");
   size_t done = 0;
   while (done < bytes.size()) {

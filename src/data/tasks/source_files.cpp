@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lotformer/core/error.h"
+#include "lotformer/core/file_system.h"
 #include "lotformer/core/hash.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/text.h"
@@ -135,7 +136,7 @@ int FileFence::open_inside(const std::string& name) {
   fs::path path = directory_ / name;
   require_inside(path.parent_path(), name);
   constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a pipe must not hold us up
-  int fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
+  int fd = open_uninterrupted(path, kFlags | O_NOFOLLOW);
   if (fd < 0 && errno == ELOOP) {
     std::error_code code;
     path = fs::canonical(path, code);
@@ -143,7 +144,7 @@ int FileFence::open_inside(const std::string& name) {
     if (!is_inside(path))
       throw DataError::at_file(prefix_ + name,
                                concat("is a link whose path leaves the data directory", kAllowed));
-    fd = ::open(path.c_str(), kFlags | O_NOFOLLOW);
+    fd = open_uninterrupted(path, kFlags | O_NOFOLLOW);
   }
   if (fd < 0) throw DataError::at_file(prefix_ + name, unreadable(errno));
   return fd;

@@ -22,7 +22,7 @@ namespace {
 }  // namespace
 
 AppendLog::AppendLog(const fs::path& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
+  fd_ = open_uninterrupted(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd_ < 0) fail_disk(path_, "cannot be opened for writing");
   struct stat info {};
   if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -42,7 +42,12 @@ void AppendLog::truncate_to(int64_t offset) {
                 concat(path_.string(), ": has ", offset_, " bytes, the checkpoint wants at least ", offset));
   }
   char last = '\n';
-  if (offset > 0 && ::pread(fd_, &last, 1, offset - 1) != 1) fail_disk(path_, "cannot be read");
+  ssize_t got = 1;
+  if (offset > 0) {
+    do got = ::pread(fd_, &last, 1, offset - 1);
+    while (got < 0 && errno == EINTR);
+  }
+  if (got != 1) fail_disk(path_, "cannot be read");
   if (last != '\n') {
     throw Error(ErrorKind::checkpoint, concat(path_.string(), ": no line ends at byte ", offset,
                                               ", so it is not the log of this checkpoint"));
@@ -64,7 +69,7 @@ void AppendLog::line(const Json& value) {
 }
 
 void AppendLog::sync() {
-  if (::fsync(fd_) != 0 && errno != EINVAL) fail_disk(path_, "cannot be made durable");
+  if (sync_uninterrupted(fd_) != 0 && errno != EINVAL) fail_disk(path_, "cannot be made durable");
 }
 
 }  // namespace lotformer

@@ -118,8 +118,12 @@ std::vector<fs::path> list_folder(const fs::path& folder) {
   std::error_code code;
   if (!fs::exists(folder, code) && !code) return {};
   std::vector<fs::path> result;
-  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
-    result.push_back(it->path());
+  do {  // again when a signal interrupts it
+    code.clear();
+    result.clear();
+    for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
+      result.push_back(it->path());
+  } while (code == std::errc::interrupted);
   if (code) throw Error(ErrorKind::disk, concat(folder.string(), ": cannot be read: ", code.message()));
   return result;
 }
