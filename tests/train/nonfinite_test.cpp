@@ -95,4 +95,10 @@ TEST_CASE("fp16: overflows lower the loss scale and stop nothing, until the scal
   CHECK(contains(of_steps(warnings)[0], "the loss scale has fallen to 0.5"));
 }
 
+TEST_CASE("fp16, skip: a loss that is no number leaves the loss scale as it was", "[train]") {
+  Run run({"train.on_nonfinite=skip"}, {3, 9}, Fault::output);
+  CHECK(run.train("fp16").nonfinite.skipped_updates == 2);
+  CHECK(run.folder().checkpoint(24).state.at("scaler").at("scale") == 65536);
+}
+
 }  // namespace lotformer::test

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "training_step.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/isfinite.h>
 
 #include "lotformer/ops/autocast.h"
 #include "lotformer/ops/profile_range.h"
@@ -65,7 +67,8 @@ void TrainingStep::update(const BatchGradients& sums) {
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(sums.loss_sum, norm, scaler_.scale());
   optimizer_.step(norm, scaler_.scale(), found_inf);
-  scaler_.update(found_inf);
+  // A loss that is not finite says nothing of the scale, which only gradients feel.
+  if (scaler_.enabled()) scaler_.update(found_inf * at::isfinite(sums.loss_sum));
   window_.add(sums.loss_sum, sums.correct, norm);
 }
 
