@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a run leaves for people to look at: files for lotformer-report, and for TensorBoard.
+#include <regex>
+
 #include "cli/support.h"
 #include "support/catch.h"
 
@@ -87,6 +89,12 @@ TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the s
   for (const char* part :
        {"profile of steps 3 to 5", "parts of a step", "layer 0", "attention", "backward", "update", "aten::"})
     CHECK_THAT(done.err, contains_text(part));
+  // A part with memory and operators of its own: "  12.345  1.0  0.08  42.0  forward".
+  const std::regex forward(R"( +[0-9.]+ +1\.0 +([0-9.]+) +([0-9.]+)  forward\n)");
+  std::smatch figures;
+  REQUIRE(std::regex_search(done.err, figures, forward));
+  CHECK(std::stod(figures[1]) > 0.01);  // 8 x 100 x 16 floats a tensor of activations
+  CHECK(std::stod(figures[2]) > 20);
   const Json trace = Json::parse(slurp(with / "profile/trace-steps-3-5.json"));
   std::map<std::string, int> calls;
   for (const Json& event : trace.at("traceEvents")) {

@@ -3,14 +3,12 @@
 
 #include <torch/csrc/autograd/profiler_kineto.h>
 
-#include <algorithm>
 #include <charconv>
-#include <map>
-#include <vector>
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/text.h"
+#include "train/inspect/profile_table.h"
 
 namespace lotformer {
 namespace {
@@ -18,67 +16,15 @@ namespace {
 namespace kineto = torch::autograd::profiler;
 namespace torch_profiler = torch::profiler::impl;
 
-constexpr size_t kOperators = 15;
-
 std::set<torch_profiler::ActivityType> activities(bool with_cuda) {
   std::set<torch_profiler::ActivityType> result = {torch_profiler::ActivityType::CPU};
   if (with_cuda) result.insert(torch_profiler::ActivityType::CUDA);
   return result;
 }
 
+/// Allocations are recorded, shapes are not.
 torch_profiler::ProfilerConfig configuration() {
-  return torch_profiler::ProfilerConfig(torch_profiler::ProfilerState::KINETO);
-}
-
-struct Tally {
-  int64_t calls = 0;
-  uint64_t total = 0, self = 0;  // ns
-};
-
-/// What stands inside another event of its thread is taken off that one's own time.
-std::map<std::string, Tally> tally(std::vector<const kineto::KinetoEvent*> events) {
-  std::stable_sort(events.begin(), events.end(), [](const auto* a, const auto* b) {
-    return std::tuple(a->startThreadId(), a->startNs(), b->durationNs()) <
-           std::tuple(b->startThreadId(), b->startNs(), a->durationNs());
-  });
-  std::map<std::string, Tally> result;
-  std::vector<const kineto::KinetoEvent*> open;
-  for (const auto* event : events) {
-    while (!open.empty() && (open.back()->startThreadId() != event->startThreadId() ||
-                             open.back()->endNs() <= event->startNs()))
-      open.pop_back();
-    if (!open.empty()) {
-      uint64_t& self = result[open.back()->name()].self;
-      self -= std::min(self, event->durationNs());
-    }
-    Tally& own = result[event->name()];
-    ++own.calls;
-    own.total += event->durationNs();
-    own.self += event->durationNs();
-    open.push_back(event);
-  }
-  return result;
-}
-
-std::string milliseconds(uint64_t ns, int64_t steps) {
-  return format_fixed(static_cast<double>(ns) / 1e6 / static_cast<double>(steps), 3);
-}
-
-void add_table(std::string& text, const std::string& title, const std::map<std::string, Tally>& tallies,
-               bool by_self, size_t most, int64_t steps) {
-  std::vector<std::pair<std::string, Tally>> rows(tallies.begin(), tallies.end());
-  const auto time = [by_self](const Tally& t) { return by_self ? t.self : t.total; };
-  std::stable_sort(rows.begin(), rows.end(),
-                   [&](const auto& a, const auto& b) { return time(a.second) > time(b.second); });
-  if (rows.size() > most) rows.resize(most);
-  if (rows.empty()) return;
-  text += concat("  ", title, " (milliseconds a step, calls a step)\n");
-  for (const auto& [name, t] : rows) {
-    const std::string ms = milliseconds(time(t), steps);
-    text += concat(std::string(ms.size() < 12 ? 12 - ms.size() : 0, ' '), ms, "  ",
-                   format_fixed(static_cast<double>(t.calls) / static_cast<double>(steps), 1), "  ",
-                   name.substr(0, 80), "\n");
-  }
+  return torch_profiler::ProfilerConfig(torch_profiler::ProfilerState::KINETO, false, true);
 }
 
 }  // namespace
@@ -137,24 +83,9 @@ std::string Profiler::finish() {
   result->save(file.string());
   if (!std::filesystem::exists(file))
     throw Error(ErrorKind::disk, file.string() + ": the trace could not be written");
-  std::vector<const kineto::KinetoEvent*> ranges, operators, kernels;
-  for (const auto& event : result->events()) {
-    if (event.deviceType() != c10::DeviceType::CPU) {
-      kernels.push_back(&event);
-    } else if (event.scope() == static_cast<uint8_t>(at::RecordScope::USER_SCOPE)) {
-      ranges.push_back(&event);
-    } else {
-      operators.push_back(&event);
-    }
-  }
   const int64_t steps = request_.last - request_.first + 1;
-  std::string text = concat("profile of steps ", request_.first, " to ", request_.last, ", trace in ",
-                            file.string(), " (open it in ui.perfetto.dev)\n");
-  add_table(text, "parts of a step", tally(ranges), false, 40, steps);
-  add_table(text, "operators on the CPU, without what they call", tally(operators), true, kOperators, steps);
-  add_table(text, "kernels and copies on the device", tally(kernels), false, kOperators, steps);
-  text.pop_back();
-  return text;
+  return concat("profile of steps ", request_.first, " to ", request_.last, ", trace in ", file.string(),
+                " (open it in ui.perfetto.dev)\n", profile_table(*result, steps));
 }
 
 }  // namespace lotformer
