@@ -49,7 +49,7 @@ def spread(scene, kind, calls, count):
     if count >= calls:
         return range(1, calls + 1)
     rng = scene.random("calls", kind)
-    return [1 + int((number + rng.random()) * calls / count) for number in range(count)]
+    return sorted({1 + int((number + rng.random()) * calls / count) for number in range(count)})
 
 
 def verdict(scene, run, kind, done, fault, whole_before):
