@@ -137,7 +137,7 @@ MUTANTS = {
 
 def mutants(scene, _count):
     """A program that forgot a part of its state must not pass unnoticed: the part is taken out of a checkpoint by hand."""
-    tally = Tally("a part of the saved state forgotten", "refused, or another end than undisturbed")
+    tally = Tally("a part of the saved state forgotten", "refused, set aside as damaged, or another end than undisturbed")
     source = interrupted_run(scene, "mutants-source")
     control = Edited(scene, "mutant-control", source)
     control.refit()
@@ -147,13 +147,23 @@ def mutants(scene, _count):
         edited = Edited(scene, f"mutant-{number}", source)
         change(edited)
         done = scene.train(edited.run)
-        seen = done.code not in (0,) or difference(run_bytes(edited.run), scene.bytes) is not None or results_differ(scene, edited.run)
-        tally.count(None if seen else f"{name}: not noticed")
-        tally.figures[name] = "refused" if done.code != 0 else "another end"
+        what = outcome(scene, edited.run, done)
+        tally.count(None if what else f"{name}: not noticed")
+        tally.figures[name] = what
         edited.remove()
     tally.count(evaluation_mutant(scene))
     tally.count(scaler_mutant(scene))
     return tally
+
+
+def outcome(scene, run, done):
+    """How a program met a checkpoint that had forgotten something; None when it did not notice."""
+    if done.code != 0:
+        return "refused"
+    if any(path.name.startswith("discarded-") for path in (run / "checkpoints").iterdir()):
+        return "set aside as damaged"
+    changed = difference(run_bytes(run), scene.bytes) is not None or results_differ(scene, run)
+    return "another end" if changed else None
 
 
 def results_differ(scene, run):
