@@ -3,8 +3,8 @@
 # Attacks runs, checkpoints, caches and data with kills, signals, flipped bits, failing file-system calls and forged state, and says how many came
 # through: what docs/reliability.md reports. Works on small generated data with the programs of build/release; needs python3, no network.
 #   scripts/soak.sh [--quick] [--seed N] [--jobs N] [--parts "kills steps"] [--count N] [--out DIR] [--write]
-#     --quick   a sample of every attack, minutes on two cores; without it 1,000 kills, 1,000 flipped bits, every file-system call of a run with four
-#               kinds of failure (and samples of others), 20,000 steps: an hour and a half
+#     --quick   a sample of every attack, minutes on two cores; without it 1,000 kills, 1,000 flipped bits, every file-system call of a run with two
+#               kinds of failure (and samples of others), 20,000 steps: about an hour of two idle cores
 #     --seed    of all that is drawn                                                              (default: 0)
 #     --jobs    attacks at the same time                                                          (default: cores)
 #     --parts   some of the attacks; a wrong name lists them

@@ -48,10 +48,10 @@ int main(int argc, char** argv) {
     app.add_flag("--json", json, "print one JSON object (the results) on stdout and nothing else there");
     app.set_version_flag("--version", build_id());
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
-    // Never taken down: a signal while the libraries clean up after a finished run is answered like any other.
-    static const StopSignals* const to_the_end =
-        new StopSignals(StopSignals::Ignored::take, StopSignals::Then::leave,
-                        "nothing is lost, the same command goes on");
+    // Never taken down: a signal while the libraries clean up after a finished run is answered like any
+    // other.
+    static const StopSignals* const to_the_end = new StopSignals(
+        StopSignals::Ignored::take, StopSignals::Then::leave, "nothing is lost, the same command goes on");
     static_cast<void>(to_the_end);
 
     const Kinds kinds = {attention_kinds(), data::task_kinds()};

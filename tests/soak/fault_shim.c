@@ -119,7 +119,7 @@ static int verdict(int what, const char* name) {
     }                                           \
   } while (0)
 
-#define OPEN(name, flags_type)                                                      \
+#define OPEN(name)                                                                  \
   int name(const char* path, int flags, ...) {                                      \
     va_list list;                                                                   \
     va_start(list, flags);                                                          \
@@ -128,8 +128,8 @@ static int verdict(int what, const char* name) {
     FAIL_IF(path_is_ours(AT_FDCWD, path), OPENS | (flags & O_CREAT ? MAKES : 0), #name); \
     return NEXT(name)(path, flags, mode);                                           \
   }
-OPEN(open, int)
-OPEN(open64, int)
+OPEN(open)
+OPEN(open64)
 
 #define OPENAT(name)                                                                \
   int name(int folder, const char* path, int flags, ...) {                          \

@@ -24,22 +24,23 @@ from scene import Scene, Tally
 # Name of a part: the attack, how often in the long soak, how often in the quick one. 0 in the quick one: left out there.
 PARTS = {
     "kills": (attacks_stop.kills, 1000, 24),
-    "signals": (attacks_stop.signals, 200, 12),
+    "signals": (attacks_stop.signals, 100, 12),
     "checkpoint-bits": (attacks_bits.checkpoint_flips, 1000, 16),
     "cache-bits": (attacks_bits.cache_flips, 100, 6),
     "data-bits": (attacks_bits.data_flips, 100, 4),
-    "types": (attacks_state.types, 400, 16),
+    "types": (attacks_state.types, 200, 16),
     "mutants": (attacks_state.mutants, 1, 1),
     "steps": (attacks_steps.steps, 20000, 1000),
 }
-# Every call of a run with the four failures that disks and signals have, of the others and of a resume a sample; all of an evaluation.
+# Every call of a run fails once with an I/O error and once with an interruption; of the other failures and of a resume a sample; all calls of
+# an evaluation.
 EVERY_CALL = 10**9
 SAMPLE = 100
 QUICK_CALLS = {"EIO": 8, "ENOSPC": 4, "EMFILE": 4, "FULL": 4, "EINTR": 8, "SHORT": 6, "KILL": 8, "TORN": 4}
 for _kind in attacks_calls.KINDS:
     PARTS[f"run-{_kind}"] = (lambda scene, count, kind=_kind: attacks_calls.training(scene, kind, count),
-                             EVERY_CALL if _kind in ("EIO", "ENOSPC", "EINTR", "SHORT") else SAMPLE, QUICK_CALLS[_kind])
-    PARTS[f"resume-{_kind}"] = (lambda scene, count, kind=_kind: attacks_calls.resuming(scene, kind, count), SAMPLE,
+                             EVERY_CALL if _kind in ("EIO", "EINTR") else SAMPLE, QUICK_CALLS[_kind])
+    PARTS[f"resume-{_kind}"] = (lambda scene, count, kind=_kind: attacks_calls.resuming(scene, kind, count), SAMPLE // 2,
                                 QUICK_CALLS[_kind] // 2)
 for _kind in ("EIO", "EINTR", "SHORT", "EMFILE"):
     PARTS[f"eval-{_kind}"] = (lambda scene, count, kind=_kind: attacks_calls.evaluating(scene, kind, count), EVERY_CALL, 2)
