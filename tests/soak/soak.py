@@ -35,7 +35,7 @@ PARTS = {
 # Every call of a run fails once with an I/O error and once with an interruption; of the other failures and of a resume a sample; all calls of
 # an evaluation.
 EVERY_CALL = 10**9
-SAMPLE = 100
+SAMPLE = 60
 QUICK_CALLS = {"EIO": 8, "ENOSPC": 4, "EMFILE": 4, "FULL": 4, "EINTR": 8, "SHORT": 6, "KILL": 8, "TORN": 4}
 for _kind in attacks_calls.KINDS:
     PARTS[f"run-{_kind}"] = (lambda scene, count, kind=_kind: attacks_calls.training(scene, kind, count),
