@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
         ->allow_extra_args(false);
     app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
     app.add_option("--predictions", request.predictions,
-                   "write row, label, prediction and probabilities to this file (TSV)");
+                   "write row, label, prediction, probabilities and logits to this file (TSV)");
     std::string plans;
     app.add_option(
         "--plans", plans,

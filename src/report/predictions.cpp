@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 constexpr int64_t kMostBytes = int64_t{256} << 20;
 constexpr size_t kMostClasses = 1000;
 constexpr std::string_view kProbability = "p:";  // of a column: "p:NAME"
+constexpr std::string_view kLogit = "logit:";
 
 std::vector<std::string_view> cells_of(std::string_view line) {
   std::vector<std::string_view> cells;
@@ -58,7 +59,7 @@ class Reader {
     for (size_t i = 3; i < cells.size(); ++i) {
       if (cells[i].starts_with(kProbability)) {
         table_.classes.emplace_back(cells[i].substr(kProbability.size()));
-      } else {
+      } else if (!cells[i].starts_with(kLogit)) {
         attribute_columns_.push_back(i);
         table_.attributes.emplace_back(cells[i]);
       }

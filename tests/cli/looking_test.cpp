@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What a run leaves for people to look at: files for lotformer-report, and for TensorBoard.
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <regex>
+#include <sstream>
 
 #include "cli/support.h"
 #include "support/catch.h"
@@ -110,5 +114,27 @@ TEST_CASE("--profile leaves a trace with the parts of a step, a table, and the s
     INFO(wrong);
     CHECK_THAT(must_run(short_run(folder.path() / "no", {"--profile", wrong}), 2).err,
                contains_text("--profile"));
+  }
+}
+
+TEST_CASE("predictions have logits whose softmax the probabilities are", "[cli]") {
+  const TemporaryFolder folder;
+  const fs::path table = folder.path() / "predictions.tsv";
+  const fs::path path = folder.path() / "run";
+  must_run(short_run(path));
+  must_run(eval_command(path, {"--predictions", table.string()}));
+  std::istringstream lines(slurp(table));
+  std::string line;
+  std::getline(lines, line);
+  CHECK(line.starts_with("row\tlabel\tprediction\tlength\tdepth\tp:0\tp:1\t"));
+  CHECK(line.ends_with("\tlogit:8\tlogit:9"));
+  while (std::getline(lines, line)) {
+    std::istringstream cells(line);
+    std::array<double, 5 + 10 + 10> value{};
+    for (double& cell : value) REQUIRE(cells >> cell);
+    double sum = 0;
+    for (size_t c = 0; c < 10; ++c) sum += std::exp(value[15 + c]);
+    for (size_t c = 0; c < 10; ++c) CHECK(std::abs(std::exp(value[15 + c]) / sum - value[5 + c]) < 1e-6);
+    CHECK(std::max_element(value.begin() + 15, value.end()) - value.begin() - 15 == value[2]);
   }
 }

@@ -20,8 +20,8 @@ std::optional<PredictionTable> read(const std::string& text, std::vector<std::st
 TEST_CASE("report: predictions, confusion matrix, accuracy by length") {
   std::vector<std::string> notes;
   const auto table = read(
-      "row\tlabel\tprediction\tlength\tp:cat\tp:dog\n0\t0\t0\t10\t0.9\t0.1\n1\t0\t1\t20\t0.2\t0."
-      "8\n2\t1\t1\t30\t0\t1\n3\t1\t1\t30\t0\t1\n",
+      "row\tlabel\tprediction\tlength\tp:cat\tp:dog\tlogit:cat\tlogit:dog\n0\t0\t0\t10\t0.9\t0.1\t2.5\t0."
+      "25\n1\t0\t1\t20\t0.2\t0.8\t-1\t1e-05\n2\t1\t1\t30\t0\t1\t0\t9\n3\t1\t1\t30\t0\t1\t0\t9\n",
       notes);
   REQUIRE(table);
   CHECK(notes.empty());

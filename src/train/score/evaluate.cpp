@@ -5,7 +5,6 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -54,7 +53,7 @@ void sort_by_row(EvalResult& result) {
   std::vector<Prediction> sorted;
   for (const int64_t i : order) sorted.push_back(result.predictions[static_cast<size_t>(i)]);
   result.predictions = std::move(sorted);
-  result.probabilities = result.probabilities.index_select(0, at::tensor(order, at::kLong));
+  result.logits = result.logits.index_select(0, at::tensor(order, at::kLong));
 }
 
 }  // namespace
@@ -104,7 +103,7 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
     result.predictions.push_back({rows[i], label, prediction});
     correct += prediction == label ? 1 : 0;
   }
-  result.probabilities = at::softmax(at::cat(scores).cpu(), 1);
+  result.logits = at::cat(scores).cpu();
   sort_by_row(result);
   result.transport = tally.count();
   result.loss = loss.item<double>() / static_cast<double>(rows.size());

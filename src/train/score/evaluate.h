@@ -31,8 +31,8 @@ struct EvalResult {
   int64_t available = 0;
   /// One for every example scored, rows ascending.
   std::vector<Prediction> predictions;
-  /// Softmax of the logits, in the order of `predictions`: float32 [examples, classes] on the CPU.
-  at::Tensor probabilities;
+  /// In the order of `predictions`: float32 [examples, classes] on the CPU.
+  at::Tensor logits;
   /// Of all passes; nothing for modules that solve no problems.
   std::optional<TransportCount> transport = std::nullopt;
 };

@@ -135,7 +135,7 @@ Json launch_evaluation(const EvaluationRequest& asked) {
   const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
                             "the same command starts anew");
   const data::Split split = parse_split(request.split);
-  const Checkpoint checkpoint = resolve_checkpoint(request.path, parse_which_checkpoint(request.checkpoint));
+  const Checkpoint checkpoint = resolve_weights(request.path, parse_which_checkpoint(request.checkpoint));
   const std::string where = (checkpoint.path / kStateFile).string();
   Config config = config_from_json(json_get<Json>(checkpoint.state, "config", where, ErrorKind::checkpoint),
                                    request.assignments, {attention_kinds(), data::task_kinds()}, where);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "prediction_file.h"
 
+#include <ATen/ops/softmax.h>
+
 #include <array>
 #include <charconv>
 
@@ -28,6 +30,21 @@ void append_probability(std::string& line, float p) {
               std::to_chars(text.data(), text.data() + text.size(), p, std::chars_format::general, 6).ptr);
 }
 
+/// The shortest decimal that reads as the same float32.
+void append_logit(std::string& line, float logit) {
+  std::array<char, 32> text;
+  line.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), logit).ptr);
+}
+
+std::string header_for(const data::Task& task, const std::vector<data::Attribute>& attributes) {
+  std::string line = "row\tlabel\tprediction";
+  for (const data::Attribute& attribute : attributes) line += "\t" + attribute.name;
+  for (const char* kind : {"p:", "logit:"}) {
+    for (const std::string& name : task.class_names()) line += concat("\t", kind, name);
+  }
+  return line + "\n";
+}
+
 }  // namespace
 
 void check_predictions_path(const std::filesystem::path& path) {
@@ -41,22 +58,17 @@ void check_predictions_path(const std::filesystem::path& path) {
 void write_predictions(const std::filesystem::path& path, const data::Task& task,
                        const data::Dataset& dataset, const EvalResult& result) {
   const auto attributes = columns_for(task);
-  const int64_t classes = result.probabilities.size(1);
-  const at::Tensor probabilities = result.probabilities.contiguous();
+  const int64_t classes = result.logits.size(1);
+  const at::Tensor logits = result.logits.contiguous(), probabilities = at::softmax(logits, 1);
   const auto fill = [&](FileWriter& out) {
-    std::string line = "row\tlabel\tprediction";
-    for (const data::Attribute& attribute : attributes) line += "\t" + attribute.name;
-    for (const std::string& name : task.class_names()) line += "\tp:" + name;
-    out.write(line + "\n");
-    const float* p = probabilities.const_data_ptr<float>();
+    out.write(header_for(task, attributes));
+    const float *p = probabilities.const_data_ptr<float>(), *z = logits.const_data_ptr<float>();
     for (const Prediction& example : result.predictions) {
-      line = concat(example.row, "\t", example.label, "\t", example.predicted);
+      std::string line = concat(example.row, "\t", example.label, "\t", example.predicted);
       for (const data::Attribute& attribute : attributes)
         line += concat("\t", attribute.value(dataset, example.row));
-      for (int64_t c = 0; c < classes; ++c) {
-        line += '\t';
-        append_probability(line, *p++);
-      }
+      for (int64_t c = 0; c < classes; ++c) append_probability(line += '\t', *p++);
+      for (int64_t c = 0; c < classes; ++c) append_logit(line += '\t', *z++);
       out.write(line + "\n");
     }
   };
