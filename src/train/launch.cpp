@@ -156,7 +156,7 @@ std::optional<Checkpoint> initial_weights(RunStart& start) {
   const RunFolder source(start.mark.init->path);
   const bool known = start.ours && fs::exists(source.checkpoint_folder(start.mark.init->step));
   Checkpoint weights = known ? source.checkpoint(start.mark.init->step)
-                             : resolve_checkpoint(start.mark.init->path, WhichCheckpoint::best_or_last);
+                             : resolve_weights(start.mark.init->path, WhichCheckpoint::best_or_last);
   if (start.ours && start.mark.init->step != weights.step)
     throw Error(ErrorKind::usage,
                 concat(start.mark.init->path, ": the run was begun with its step ", start.mark.init->step,

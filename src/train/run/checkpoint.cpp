@@ -120,7 +120,7 @@ std::string read_verified(const fs::path& folder, const Json& manifest, const st
   return bytes;
 }
 
-TensorMap parse_verified(const std::string& bytes, const fs::path& path) {
+TensorMap parse_bytes(const std::string& bytes, const fs::path& path) {
   return parse_tensors({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path.string(),
                        ErrorKind::checkpoint);
 }
@@ -130,6 +130,18 @@ int64_t step_of(const Json& state, const std::string& where, ErrorKind kind) {
   if (!step.is_number_integer() || step.get<int64_t>() < 0)
     throw Error(kind, where + ": 'step' is not a step");
   return step.get<int64_t>();
+}
+
+/// All but the optimiser.
+Checkpoint parse_contents(const fs::path& folder, const std::string& model, const std::string& state) {
+  Checkpoint checkpoint;
+  checkpoint.path = folder;
+  checkpoint.model = parse_bytes(model, folder / kModelFile);
+  const std::string where = (folder / kStateFile).string();
+  checkpoint.state = parse_json(state, where, ErrorKind::checkpoint);
+  checkpoint.step = step_of(checkpoint.state, where, ErrorKind::checkpoint);
+  best_step(checkpoint.state, where);
+  return checkpoint;
 }
 
 }  // namespace
@@ -163,20 +175,18 @@ void write_checkpoint(const fs::path& folder, const NamedTensors& model, const N
 }
 
 Checkpoint read_checkpoint(const fs::path& folder) {
-  constexpr ErrorKind kKind = ErrorKind::checkpoint;
   const Json manifest = read_manifest(folder);
   // Everything is verified before anything is parsed, and what is parsed are the bytes that were verified.
   std::array<std::string, kContents.size()> bytes;
   for (size_t i = 0; i < kContents.size(); ++i) bytes[i] = read_verified(folder, manifest, kContents[i]);
-  Checkpoint checkpoint;
-  checkpoint.path = folder;
-  checkpoint.model = parse_verified(bytes[0], folder / kModelFile);
-  checkpoint.optimizer = parse_verified(bytes[1], folder / kOptimizerFile);
-  const std::string where = (folder / kStateFile).string();
-  checkpoint.state = parse_json(bytes[2], where, kKind);
-  checkpoint.step = step_of(checkpoint.state, where, kKind);
-  best_step(checkpoint.state, where);
+  Checkpoint checkpoint = parse_contents(folder, bytes[0], bytes[2]);
+  checkpoint.optimizer = parse_bytes(bytes[1], folder / kOptimizerFile);
   return checkpoint;
+}
+
+Checkpoint read_weights_alone(const fs::path& folder) {
+  const auto bytes = [&folder](const char* file) { return read_file(folder / file, ErrorKind::checkpoint); };
+  return parse_contents(folder, bytes(kModelFile), bytes(kStateFile));
 }
 
 std::optional<std::string> checkpoint_problem(const fs::path& folder) {

@@ -42,6 +42,10 @@ void write_checkpoint(const std::filesystem::path& folder, const NamedTensors& m
 /// Verifies everything, then returns it. Error(checkpoint) names the file and what is wrong with it.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
 
+/// What somebody handed on: model.safetensors and state.json, no manifest. Nothing tells whether these are
+/// the bytes that were written, only their form is checked; `optimizer` is empty. Error(checkpoint).
+Checkpoint read_weights_alone(const std::filesystem::path& folder);
+
 /// What read_checkpoint would complain about; nothing for a whole checkpoint.
 std::optional<std::string> checkpoint_problem(const std::filesystem::path& folder);
 

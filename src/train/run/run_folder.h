@@ -126,6 +126,10 @@ enum class WhichCheckpoint {
 /// `path` is a checkpoint folder (then `which` must not ask for anything: best_or_last) or a run folder.
 /// Reads and verifies it. Error(checkpoint) when nothing is there, naming the path and what was looked for.
 Checkpoint resolve_checkpoint(const std::filesystem::path& path, WhichCheckpoint which);
+/// The same for who wants the weights and no more: a folder with model.safetensors and state.json, but
+/// without a manifest, will do too, and a warning says that nothing was verified. Not in a run's folder of
+/// checkpoints, where every whole checkpoint has a manifest; there it is damage.
+Checkpoint resolve_weights(const std::filesystem::path& path, WhichCheckpoint which);
 /// "best" | "last" | "" (best_or_last). Error(usage) for anything else.
 WhichCheckpoint parse_which_checkpoint(const std::string& text);
 

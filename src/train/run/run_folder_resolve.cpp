@@ -18,6 +18,30 @@ bool looks_like_checkpoint(const fs::path& path) {
   return false;
 }
 
+/// The checkpoint folder that a user names; nothing where it is a run, or neither.
+std::optional<fs::path> named_checkpoint(const fs::path& path, WhichCheckpoint which) {
+  std::error_code code;
+  if (!fs::exists(path, code)) throw Error(kKind, path.string() + ": no such run or checkpoint folder");
+  if (!fs::is_directory(path, code))
+    throw Error(kKind, path.string() + ": is not a folder; name a run or a checkpoint folder");
+  if (!looks_like_checkpoint(path)) return std::nullopt;
+  if (which != WhichCheckpoint::best_or_last) {
+    throw Error(ErrorKind::usage,
+                path.string() + ": is one checkpoint; 'best' or 'last' can be asked of a run folder only");
+  }
+  // "." and a trailing slash hide the folder's name and with it the run that it belongs to.
+  const fs::path name = path.filename();
+  const bool hidden = name.empty() || name == "." || name == "..";
+  return hidden ? fs::canonical(path) : path;
+}
+
+/// No manifest, and not among a run's checkpoints.
+bool holds_weights_alone(const fs::path& folder) {
+  const RunFolder run(fs::canonical(folder).parent_path().parent_path());
+  return !fs::exists(folder / kManifestFile) && fs::exists(folder / kModelFile) &&
+         fs::exists(folder / kStateFile) && fs::canonical(folder).parent_path() != run.checkpoints_folder();
+}
+
 Checkpoint last_of(const RunFolder& run) {
   std::optional<Checkpoint> last = run.latest_whole();
   if (!last) throw Error(kKind, run.checkpoints_folder().string() + ": holds no checkpoint yet");
@@ -56,26 +80,23 @@ WhichCheckpoint parse_which_checkpoint(const std::string& text) {
 }
 
 Checkpoint resolve_checkpoint(const fs::path& path, WhichCheckpoint which) {
-  std::error_code code;
-  if (!fs::exists(path, code)) throw Error(kKind, path.string() + ": no such run or checkpoint folder");
-  if (!fs::is_directory(path, code))
-    throw Error(kKind, path.string() + ": is not a folder; name a run or a checkpoint folder");
-  if (looks_like_checkpoint(path)) {
-    if (which != WhichCheckpoint::best_or_last) {
-      throw Error(ErrorKind::usage,
-                  path.string() + ": is one checkpoint; 'best' or 'last' can be asked of a run folder only");
-    }
-    // "." and a trailing slash hide the folder's name and with it the run that it belongs to.
-    const fs::path name = path.filename();
-    const bool hidden = name.empty() || name == "." || name == "..";
-    return read_checkpoint(hidden ? fs::canonical(path) : path);
-  }
+  if (const auto folder = named_checkpoint(path, which)) return read_checkpoint(*folder);
   const RunFolder run(path);
+  std::error_code code;
   if (!fs::is_directory(run.checkpoints_folder(), code)) {
     throw Error(kKind, path.string() +
                            ": is neither a run (no checkpoints folder) nor a checkpoint (no manifest.json)");
   }
   return which == WhichCheckpoint::last ? last_of(run) : best_of(run, which == WhichCheckpoint::best_or_last);
+}
+
+Checkpoint resolve_weights(const fs::path& path, WhichCheckpoint which) {
+  const auto folder = named_checkpoint(path, which);
+  if (!folder || !holds_weights_alone(*folder)) return resolve_checkpoint(path, which);
+  Checkpoint found = read_weights_alone(*folder);
+  log::warning(concat(path.string(), ": has no ", kManifestFile, ", so sizes and digests of ", kModelFile,
+                      " and ", kStateFile, " were not checked"));
+  return found;
 }
 
 }  // namespace lotformer
