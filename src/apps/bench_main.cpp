@@ -4,13 +4,16 @@
 #include <iostream>
 
 #include "command_line.h"
+#include "configuration_words.h"
 #include "lotformer/attention/attention.h"
 #include "lotformer/bench/attention_bench.h"
 #include "lotformer/bench/step_table.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/file_system.h"
+#include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
+#include "lotformer/data/task.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/step_measurement.h"
 
@@ -34,10 +37,13 @@ struct Arguments {
 };
 
 void add_threads_and_json(CLI::App& command, Arguments& a) {
-  command.add_option("--threads", a.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
+  command.add_option("--threads", a.threads, "CPU threads; 0: all cores")
+      ->type_name("N")
+      ->check(CLI::Range(0, 4096));
   command
       .add_option("--json", a.json,
                   "write the report to this file as well; without a name: to stdout, no table")
+      ->type_name("FILE")
       ->expected(0, 1)
       ->default_str("-");
 }
@@ -47,17 +53,25 @@ void add_common(CLI::App& command, Arguments& a) {
       .add_option(
           "--modules", a.candidates,
           "modules, with mode and options if wanted: softmax lotformer:reference espformer:masked,tau=1e-2")
+      ->type_name("MODULE")
       ->capture_default_str();
   command.add_option("--batch", a.request.batch, "sequences in a batch")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command.add_option("--heads", a.request.heads)->check(CLI::Range(1, 4096))->capture_default_str();
-  command.add_option("--head-dim", a.request.head_dim)->check(CLI::Range(1, 4096))->capture_default_str();
+  command.add_option("--heads", a.request.heads, "attention heads")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command.add_option("--head-dim", a.request.head_dim, "width of one head")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   command.add_option("--score-std", a.request.score_std, "standard deviation of the LOTFormer scores")
       ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
-  command.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->capture_default_str();
   command.add_option("--precision", a.precision, "of q, k, v: fp32 or bf16")
+      ->type_name("TYPE")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   command.add_flag("--padded", a.request.padded, "ragged lengths: 5/8 of the tokens are real on average");
@@ -74,10 +88,12 @@ std::vector<std::string> kind_names() {
 }
 
 void add_step(CLI::App& command, Arguments& a) {
-  command.add_option("--config", a.step.config.file, "as of lotformer-train");
-  command.add_option("--set", a.step.config.assignments, "KEY=VALUE; may be repeated")
+  command.add_option("--config", a.step.config.file, "as of lotformer-train")->type_name("CONFIG");
+  command.add_option("--set", a.step.config.assignments, "as of lotformer-train; again for each key")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command.add_option("--kinds", a.step.kinds, "attention modules (default: that of the configuration)")
+      ->type_name("MODULE")
       ->check(CLI::IsMember(kind_names()));
   command.add_option("--rounds", a.step.rounds, "of which the median is taken")
       ->check(CLI::Range(1, 100000))
@@ -85,13 +101,17 @@ void add_step(CLI::App& command, Arguments& a) {
   command.add_option("--batches", a.step.batches, "different batches, the first ones of the training")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command.add_option("--device", a.step.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--device", a.step.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->capture_default_str();
   add_threads_and_json(command, a);
 }
 
 Json measure_step_of(Arguments& a) {
   require_option(a.step.config.file, "--config", "lra/listops.yaml");
   if (a.threads > 0) a.step.config.assignments.push_back(concat("train.threads=", a.threads));
+  log::info(concat("measuring training steps: a warm-up, then ", a.step.rounds, " rounds of ", a.step.batches,
+                   " batches; the data first"));
   return measure_step(a.step);
 }
 
@@ -133,12 +153,31 @@ void add_speed(CLI::App& command, Arguments& a) {
   std::vector<std::string> names;
   for (const bench::Setting& setting : bench::lra_settings()) names.push_back(setting.task);
   command.add_option("--tasks", a.tasks, "of " + join(names, ", ") + " (default: all)")
+      ->type_name("TASK")
       ->check(CLI::IsMember(names));
-  command.add_option("--shapes", a.shapes,
-                     "TOKENSxPIVOTS at epsilon 0.1, instead of or behind --tasks: 4096x32");
+  command
+      .add_option("--shapes", a.shapes, "TOKENSxPIVOTS at epsilon 0.1, instead of or behind --tasks: 4096x32")
+      ->type_name("SHAPE");
   command.add_option("--rounds", a.request.rounds, "of which the median is taken")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+}
+
+void add_command_examples(CLI::App& speed, CLI::App& memory, CLI::App& step) {
+  add_examples(speed,
+               {{"lotformer-bench attention --tasks listops --modules softmax lotformer", "two of them"},
+                {"lotformer-bench attention --shapes 4096x32 --rounds 3", "tokens x pivots"}});
+  add_examples(memory, {{"lotformer-bench memory --lengths 1024 2048 4096", "its growth"},
+                        {"lotformer-bench memory --modules lotformer softmax --json", "for a script"}});
+  add_examples(step,
+               {{"lotformer-bench step --config lra/listops.yaml", "its own module"},
+                {"lotformer-bench step --config lra/text.yaml --kinds softmax lotformer", "two of them"}});
+}
+
+manual::ValueWords value_words() {
+  manual::ValueWords words = configuration_words({attention_kinds(), data::task_kinds()});
+  words["MODULE"] = kind_names();
+  return words;
 }
 
 void print(const Arguments& a, const Json& report, const std::string& table) {
@@ -155,10 +194,8 @@ void print(const Arguments& a, const Json& report, const std::string& table) {
 int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-bench", [&]() -> int {
     Arguments a;
-    CLI::App app(
-        "Measures attention modules beside each other, and whole training steps. Example: lotformer-bench "
-        "attention --tasks listops");
-    app.set_version_flag("--version", build_id());
+    CLI::App app("Measures attention modules beside each other, and whole training steps.",
+                 "lotformer-bench");
     app.require_subcommand(1);
     auto& speed = *app.add_subcommand(
         "attention", "time of forward and of forward and backward at the settings of the tasks");
@@ -172,7 +209,11 @@ int main(int argc, char** argv) {
     memory.add_option("--lengths", a.lengths, "tokens, ascending")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
-    if (const auto code = parse_command_line(app, argc, argv)) return *code;
+    add_examples(app, {{"lotformer-bench attention --tasks listops", "half a minute on a CPU"},
+                       {"lotformer-bench memory --lengths 1024 2048 4096", "how it grows"},
+                       {"lotformer-bench step --config lra/listops.yaml", "a whole training step"}});
+    add_command_examples(speed, memory, step);
+    if (const auto code = parse_command_line(app, argc, argv, value_words)) return *code;
     prepare(a);
     Json report = speed.parsed()  ? bench::bench_attention(a.request)
                   : step.parsed() ? measure_step_of(a)

@@ -13,19 +13,23 @@ int main(int argc, char** argv) {
     using namespace lotformer;
     CLI::App app(
         "Looks at build, machine, disks, data and attention modules, in about ten seconds: a verdict a line "
-        "(ok, warning, problem), and exit code 1 where there is a problem.\n"
-        "Examples: lotformer-doctor\n"
-        "          lotformer-doctor --root /data/lra --runs /scratch/runs --device cuda --json");
+        "(ok, warning, problem), and exit code 1 where there is a problem.",
+        "lotformer-doctor");
     std::string root = DataOptions{}.root, runs = "runs", device_text = "auto";
     int64_t threads = 0;
     bool json = false;
-    app.add_option("--root", root, "data folder, as data.root")->capture_default_str();
-    app.add_option("--runs", runs, "folder that runs go to")->capture_default_str();
-    app.add_option("--device", device_text, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_option("--root", root, "data folder, as data.root")->type_name("DIR")->capture_default_str();
+    app.add_option("--runs", runs, "folder that runs go to")->type_name("DIR")->capture_default_str();
+    app.add_option("--device", device_text, "auto, cpu, cuda or cuda:N")
+        ->type_name("DEVICE")
+        ->capture_default_str();
     app.add_option("--threads", threads, "CPU threads; 0: all that may be used")->check(CLI::Range(0, 4096));
     app.add_flag("--json", json, "print one JSON object on stdout and nothing else there");
-    app.set_version_flag("--version", build_id());
-    if (const auto code = parse_command_line(app, argc, argv)) return *code;
+    add_examples(app, {{"lotformer-doctor", "this folder, the first GPU if there is one"},
+                       {"lotformer-doctor --root /data/lra --runs /scratch/runs --device cuda --json",
+                        "for a script"}});
+    const auto words = [] { return manual::ValueWords{{"DEVICE", device_words()}}; };
+    if (const auto code = parse_command_line(app, argc, argv, words)) return *code;
 
     wait_passively(threads);
     set_threads(threads);

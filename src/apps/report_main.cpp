@@ -57,30 +57,33 @@ void watch(const report::Request& request, int seconds) {
 int main(int argc, char** argv) {
   return run_program("lotformer-report", [&]() -> int {
     CLI::App app(
-        "Makes the LRA table and one page of pictures of runs. Examples:\n"
-        "  lotformer-report runs/my-run --out report          one run: curves, errors, plans\n"
-        "  lotformer-report sweeps/lra --out sweeps/lra/report a sweep: modules x tasks\n"
-        "  lotformer-report runs/my-run --out report --watch   again every 30 seconds while it trains\n"
-        "Accuracy by length, the confusion matrix and plans want `lotformer-eval RUN --for-report` before.");
+        "Makes the LRA table and one page of pictures of runs. Accuracy by length, the confusion matrix and "
+        "plans want `lotformer-eval RUN --for-report` before.",
+        "lotformer-report");
     report::Request request;
     std::vector<std::string> places;
     std::string out, published;
     int watched = 0;
-    app.add_option("RUNS", places, "run folders, and folders that hold some (sweeps)");
+    app.add_option("RUNS", places, "run folders, and folders that hold some (sweeps)")->type_name("DIR");
     app.add_option("--out", out,
-                   "folder of the report: index.html, table.md, .tex, .csv, report.json, pictures/");
-    app.add_option("--title", request.title)->capture_default_str();
-    app.add_option("--published", published, "accuracies of papers (form: docs/published.yaml), or none");
+                   "folder of the report: index.html, table.md, .tex, .csv, report.json, pictures/")
+        ->type_name("DIR");
+    app.add_option("--title", request.title, "of the page")->capture_default_str();
+    app.add_option("--published", published, "accuracies of papers (form: docs/published.yaml), or none")
+        ->type_name("FILE");
     app.add_flag("!--no-pictures", request.with_pictures, "no SVG and PNG files");
     auto* watch_option = app.add_option("--watch", watched,
                                         "write it again every so many seconds until the runs are finished, a "
                                         "folder of runs until Ctrl-C")
+                             ->type_name("SECONDS")
                              ->expected(0, 1)
                              ->default_str("30")
                              ->check(CLI::Range(1, 86400));
-    app.set_version_flag("--version", build_id());
+    add_examples(app, {{"lotformer-report runs/my-run --out report", "one run: curves, errors, plans"},
+                       {"lotformer-report sweeps/lra --out sweeps/lra/report", "a sweep: modules x tasks"},
+                       {"lotformer-report runs/my-run --out report --watch", "again while it trains"}});
     if (const auto code = parse_command_line(app, argc, argv)) return *code;
-    if (places.empty()) require_option("", "RUNS", "runs/my-run");
+    if (places.empty()) require_option("", "RUNS", "lotformer-report runs/my-run --out report");
     require_option(out, "--out", "report");
     request.places.assign(places.begin(), places.end());
     request.out = out;

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "command_line.h"
+#include "configuration_words.h"
 #include "lotformer/attention/attention.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/stop_signals.h"
@@ -13,48 +14,58 @@
 int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-train", [&]() -> int {
     using namespace lotformer;
-    CLI::App app(
-        "Trains a model on a Long Range Arena task and scores it. Example: lotformer-train --config "
-        "lra/listops.yaml");
+    CLI::App app("Trains a model on a Long Range Arena task and scores it.", "lotformer-train");
     TrainRequest request;
     bool json = false, print = false;
     std::string help_style;
     app.add_option("--config", request.config.file,
-                   "YAML file: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR");
+                   "YAML file: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR")
+        ->type_name("CONFIG");
     app.add_option("--set", request.config.assignments,
-                   "KEY=VALUE, for instance train.steps=500; may be repeated")
+                   "a key of the configuration, for instance train.steps=500; again for each key")
+        ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
-    app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")
+        ->type_name("DEVICE")
+        ->capture_default_str();
     app.add_option("--run-dir", request.run_dir,
-                   "where the run is kept (default: below runs/, named after the configuration)");
+                   "where the run is kept (default: below runs/, named after the configuration)")
+        ->type_name("DIR");
     app.add_option("--resume", request.resume, "auto, must, never, or the path of a checkpoint or run")
+        ->type_name("HOW")
         ->capture_default_str();
     app.add_option("--init-from", request.init_from,
-                   "begin a new run (--run-dir) with the weights of this checkpoint or run");
+                   "begin a new run (--run-dir) with the weights of this checkpoint or run")
+        ->type_name("RUN");
     app.add_flag(
         "--extend", request.extend,
         "the run in --run-dir goes on to more train.steps, at the learning rates of a run of that length");
-    app.add_option(
-        "--profile", request.profile,
-        "trace the steps A..B into RUN/profile (for ui.perfetto.dev), and say where the time went");
+    app.add_option("--profile", request.profile,
+                   "trace the steps A..B into RUN/profile (for ui.perfetto.dev), and say where the time went")
+        ->type_name("A..B");
     app.add_flag("--dry-run", request.dry_run,
                  "build everything, one batch forward and backward, print parameters and memory");
     app.add_flag("--print-config", print,
                  "print the resolved configuration with the origin of each value, and stop");
     app.add_option("--help-config", help_style,
                    "print every configuration key (text, or --help-config=markdown), and stop")
+        ->type_name("FORM")
         ->expected(0, 1)
         ->default_str("text");
     app.add_flag("--json", json, "print one JSON object (the results) on stdout and nothing else there");
-    app.set_version_flag("--version", build_id());
-    if (const auto code = parse_command_line(app, argc, argv)) return *code;
+    add_examples(app, {{"lotformer-train --config lra/listops.yaml", "official size"},
+                       {"lotformer-train --config lra/text.yaml --set model.attention.kind=performer",
+                        "another module"},
+                       {"lotformer-train --config lra/image.yaml --dry-run", "does it fit?"}});
+    const Kinds kinds = {attention_kinds(), data::task_kinds()};
+    const auto words = [&kinds] { return configuration_words(kinds); };
+    if (const auto code = parse_command_line(app, argc, argv, words)) return *code;
     // Never taken down: a signal while the libraries clean up after a finished run is answered like any
     // other.
     static const StopSignals* const to_the_end = new StopSignals(
         StopSignals::Ignored::take, StopSignals::Then::leave, "nothing is lost, the same command goes on");
     static_cast<void>(to_the_end);
 
-    const Kinds kinds = {attention_kinds(), data::task_kinds()};
     if (app.count("--help-config") > 0) {
       if (json || (!help_style.empty() && help_style != "text" && help_style != "markdown")) {
         throw Error(ErrorKind::usage, "--help-config prints text or markdown, nothing else");

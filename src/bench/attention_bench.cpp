@@ -13,6 +13,7 @@
 #include "lotformer/core/error.h"
 #include "lotformer/core/median.h"
 #include "lotformer/core/program.h"
+#include "lotformer/core/status_line.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/device_memory.h"
@@ -38,10 +39,37 @@ struct Measured {
 };
 constexpr std::array<const char*, 2> kPasses = {"forward", "forward+backward"};
 
+/// "espformer:masked,tau=1e-2", as it can be given.
+std::string name_of(const Candidate& candidate) {
+  return candidate.attention + (candidate.options.empty() ? "" : ":") + join(candidate.options, ",");
+}
+
+/// Says what is measured, because the table comes when all is done. Written between measurements: it costs
+/// them nothing.
+class Watch {
+ public:
+  explicit Watch(size_t units) : units_(units) {}
+  void show(const std::string& setting, const std::string& module, const std::string& round) {
+    const double share = static_cast<double>(done_++) / static_cast<double>(units_);
+    line_.show({concat("measuring ", module), concat(setting, ", ", round),
+                concat(static_cast<int>(100 * share), " % of the calls")},
+               share, done_ == 1);
+  }
+
+ private:
+  size_t units_, done_ = 0;
+  StatusLine line_{StatusLine::Ending::erase};
+};
+
 /// Every candidate once a round, so that a slow minute of the machine falls on all of them.
-std::vector<Measured> measure(const Request& request, std::vector<Subject>& subjects) {
+std::vector<Measured> measure(const Request& request, const Setting& setting, std::vector<Subject>& subjects,
+                              Watch& watch) {
   std::vector<Measured> measured(subjects.size());
-  for (size_t i = 0; i < subjects.size(); ++i) {  // the warm-up round
+  const auto show = [&](size_t i, const std::string& round) {
+    watch.show(concat(setting.task, " (", setting.tokens, " tokens)"), name_of(request.candidates[i]), round);
+  };
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    show(i, "warm-up");
     for (size_t pass = 0; pass < kPasses.size(); ++pass) {
       measured[i].peak_bytes[pass] = subjects[i].peak_bytes(pass == 1);
       measured[i].result_bytes[pass] = subjects[i].result_bytes();
@@ -49,6 +77,7 @@ std::vector<Measured> measure(const Request& request, std::vector<Subject>& subj
   }
   for (int64_t round = 0; round < request.rounds; ++round) {
     for (size_t i = 0; i < subjects.size(); ++i) {
+      show(i, concat("round ", round + 1, " of ", request.rounds));
       auto& [forward, both] = measured[i].microseconds;
       forward.push_back(microseconds(request.device, [&] { subjects[i].forward(); }));
       both.push_back(microseconds(request.device, [&] { subjects[i].forward_backward(); }));
@@ -57,10 +86,10 @@ std::vector<Measured> measure(const Request& request, std::vector<Subject>& subj
   return measured;
 }
 
-Json measure_setting(const Request& request, const Setting& setting) {
+Json measure_setting(const Request& request, const Setting& setting, Watch& watch) {
   std::vector<Subject> subjects;
   for (const Candidate& candidate : request.candidates) subjects.emplace_back(request, setting, candidate);
-  const std::vector<Measured> measured = measure(request, subjects);
+  const std::vector<Measured> measured = measure(request, setting, subjects, watch);
   Json rows = Json::array();
   for (size_t i = 0; i < subjects.size(); ++i) {
     const Json residual = subjects[i].residual();
@@ -160,8 +189,10 @@ Setting parse_shape(const std::string& text) {
 Json bench_attention(const Request& request) {
   Json report = header(request);
   Json rows = Json::array();
+  Watch watch(request.settings.size() * request.candidates.size() *
+              (1 + static_cast<size_t>(request.rounds)));
   for (const Setting& setting : request.settings) {
-    for (Json& row : measure_setting(request, setting)) rows.push_back(std::move(row));
+    for (Json& row : measure_setting(request, setting, watch)) rows.push_back(std::move(row));
   }
   add_ratios(rows, "ratio_to_softmax",
              [](const Json& base, const Json&) { return base["attention"] == "softmax" && base["default"]; });
@@ -179,12 +210,14 @@ Json bench_memory(const Request& request, const std::vector<int64_t>& lengths) {
   require_ascending(lengths);
   Json report = header(request);
   report["rows"] = Json::array();
+  Watch watch(request.candidates.size() * lengths.size());
   for (const Candidate& candidate : request.candidates) {
     Json row;
     std::vector<int64_t> bytes;
     for (const int64_t length : lengths) {
       Setting setting = request.settings.at(0);
       setting.tokens = length;
+      watch.show(concat(length, " tokens"), name_of(candidate), "forward and backward");
       Subject subject(request, setting, candidate);
       bytes.push_back(subject.peak_bytes(true));
       row = subject.description();

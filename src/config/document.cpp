@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // --help-config and docs/config.md, from the same visit functions that read a file.
 #include <algorithm>
+#include <set>
+#include <type_traits>
 #include <vector>
 
 #include "lotformer/config/load.h"
@@ -14,6 +16,8 @@ namespace {
 
 struct Row {
   std::string key, standard, allowed, help;
+  /// The values of a key that has few; empty for numbers and free text.
+  std::vector<std::string> choices = {};
 };
 
 struct Table {
@@ -39,7 +43,10 @@ class RowCollector final : public FieldVisitor {
   template <class T>
   void add(const FieldInfo& info, const T& value) {
     rows.push_back({prefix_ + std::string(info.key), yaml_text(value), allowed_values(info, value),
-                    std::string(info.help) + (info.bookkeeping ? " [bookkeeping]" : "")});
+                    std::string(info.help) + (info.bookkeeping ? " [bookkeeping]" : ""),
+                    std::is_same_v<T, bool>
+                        ? std::vector<std::string>{"true", "false"}
+                        : std::vector<std::string>(info.choices.begin(), info.choices.end())});
   }
   std::string prefix_;
 };
@@ -97,6 +104,17 @@ std::string help_config(const Kinds& kinds) {
     }
   }
   return text;
+}
+
+std::vector<std::string> assignment_words(const Kinds& kinds) {
+  std::set<std::string> words;
+  for (const config::Table& table : config::tables(kinds)) {
+    for (const config::Row& row : table.rows) {
+      words.insert(row.key + "=");
+      for (const std::string& choice : row.choices) words.insert(row.key + "=" + choice);
+    }
+  }
+  return {words.begin(), words.end()};
 }
 
 std::string config_markdown(const Kinds& kinds) {

@@ -39,6 +39,19 @@ std::vector<std::string> known_names(const std::vector<fs::path>& folders) {
   return names;
 }
 
+/// "; did you mean 'x'?": the known name that ends as `name` does but for the ending ("listops" for
+/// lra/listops.yaml; the least nested one), else the one of fewest changes.
+std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
+  const fs::path stem = fs::path(name).stem();
+  std::string best;
+  for (const std::string& candidate : known) {
+    if (fs::path(candidate).stem() == stem && (best.empty() || candidate.size() < best.size()))
+      best = candidate;
+  }
+  return best.empty() || best == name ? did_you_mean(name, known)
+                                      : concat("; did you mean ", quoted(best), "?");
+}
+
 }  // namespace
 
 std::string display_path(const fs::path& path) {
@@ -81,7 +94,7 @@ FoundFile find_config_file(const std::string& name, const fs::path& including_fo
   std::string problem = "file not found; looked for " + join(looked, ", ");
   const char* variable = std::getenv("LOTFORMER_CONFIG_DIR");
   if (variable == nullptr || *variable == '\0') problem += " ($LOTFORMER_CONFIG_DIR is not set)";
-  return {{}, problem + did_you_mean(name, known_names(folders))};
+  return {{}, problem + suggestion(name, known_names(folders))};
 }
 
 }  // namespace lotformer::config

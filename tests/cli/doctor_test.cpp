@@ -106,6 +106,6 @@ TEST_CASE("doctor: a device that is not there, a folder that is a file; --help f
   CHECK(run(doctor(folder.path(), {"--frobnicate"})).exit_code == 2);
   const Finished help = run({.program = "lotformer-doctor", .arguments = {"--help"}});
   CHECK(help.exit_code == 0);
-  CHECK(has(help.out, "Examples: lotformer-doctor"));
+  CHECK(has(help.out, "Examples:\n  lotformer-doctor"));
   CHECK(std::count(help.out.begin(), help.out.end(), '\n') <= 24);
 }

@@ -195,6 +195,13 @@ TEST_CASE("config: files are looked for as given, in the config folder, in $LOTF
                load_config({"lra/listop.yaml", {}}, fake_kinds());
              }),
              test::contains_text("did you mean 'lra/listops.yaml'?"));
+  for (const char* name : {"listops", "listops.yaml", "configs/listops"}) {
+    INFO(name);
+    CHECK_THAT(error_of([name] {
+                 load_config({name, {}}, fake_kinds());
+               }),
+               test::contains_text("did you mean 'lra/listops.yaml'?"));
+  }
   // base: is looked for along the same path.
   workspace.write("own.yaml", "base: attention/softmax.yaml\n");
   CHECK(load_config({"own.yaml", {}}, fake_kinds()).attention_kind == "softmax");

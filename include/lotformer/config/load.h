@@ -53,5 +53,8 @@ std::string config_hash(const Config& config);
 /// Text of --help-config, and the Markdown page docs/config.md.
 std::string help_config(const Kinds& kinds);
 std::string config_markdown(const Kinds& kinds);
+/// What --set may be given, for completion at a command line: "train.lr=", and for keys with few values each
+/// of them ("task=listops"). Sorted.
+std::vector<std::string> assignment_words(const Kinds& kinds);
 
 }  // namespace lotformer

@@ -10,22 +10,28 @@ namespace lotformer::data_program {
 
 void Target::add_to(CLI::App& command) {
   command_ = &command;
-  command.add_option("--task", task,
-                     "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx), -256 or custom");
-  command.add_option("--root", root, "data folder, as data.root")->capture_default_str();
+  command
+      .add_option("--task", task,
+                  "listops, text, retrieval, image, pathfinder32, -64, -128 (= pathx), -256 or custom")
+      ->type_name("TASK");
+  command.add_option("--root", root, "data folder, as data.root")->type_name("DIR")->capture_default_str();
   command
       .add_option("--difficulty", difficulty,
                   "pathfinder: easy, intermediate or hard (contours of 6, 9, 14 dashes)")
+      ->type_name("LEVEL")
       ->capture_default_str();
   command.add_flag("--json", json, "one JSON object on stdout and nothing else there");
 }
 
 void Target::add_configuration(CLI::App& command) {
-  command.add_option("--config", config,
-                     "configuration file: its task, protocol and data.* say how the data are read");
+  command
+      .add_option("--config", config,
+                  "configuration file: its task, protocol and data.* say how the data are read")
+      ->type_name("CONFIG");
   command
       .add_option("--set", assignments,
-                  "data.KEY=VALUE or protocol=NAME, as for training; may be given again, the last one wins")
+                  "data.KEY or protocol, as for training; again for each key, the last one wins")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
 
@@ -64,6 +70,18 @@ Source Target::source() const {
 
 void Target::print(const Json& object, const std::string& text) const {
   std::cout << (json ? to_line(object) + "\n" : text) << std::flush;
+}
+
+manual::ValueWords value_words() {
+  const TaskKinds tasks = data::task_kinds();
+  std::vector<std::string> assignments;
+  for (const std::string& word : assignment_words({{}, tasks})) {
+    if (word.starts_with("data.") || word.starts_with("protocol=")) assignments.push_back(word);
+  }
+  return {{"TASK", tasks.names},
+          {"CONFIG", config_names()},
+          {"KEY=VALUE", std::move(assignments)},
+          {"LEVEL", {"easy", "intermediate", "hard"}}};
 }
 
 data::Split split_of(const std::string& name) {

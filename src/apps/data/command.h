@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/command_line.h"
 #include "lotformer/core/json.h"
 #include "lotformer/data/task.h"
 
@@ -50,6 +51,9 @@ struct Target {
  private:
   const CLI::App* command_ = nullptr;
 };
+
+/// What may stand for TASK, CONFIG and KEY=VALUE, for completion.
+manual::ValueWords value_words();
 
 /// "train", "val" or "test", checked before.
 data::Split split_of(const std::string& name);

@@ -76,6 +76,9 @@ Command add_generate(CLI::App& program) {
   arguments->target.add_to(*app);
   app->get_option("--task")->required();
   add_options(*app, arguments->request);
+  add_examples(*app,
+               {{"lotformer-data generate --task listops --root data/lra", "the official numbers"},
+                {"lotformer-data generate --task pathx --root data/try --train 800", "a small stand-in"}});
   return {app, [arguments, app] {
             const data::TaskSpec& task = find_generator(arguments->target.task);
             refuse_other_options(*app, task);

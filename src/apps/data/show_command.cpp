@@ -42,12 +42,17 @@ Command add_show(CLI::App& program) {
   arguments->target.add_to(*app);
   arguments->target.add_configuration(*app);
   app->add_option("--split", arguments->split, "train, val or test")
+      ->type_name("SPLIT")
       ->capture_default_str()
       ->check(CLI::IsMember({"train", "val", "test"}));
   app->add_option("--row", arguments->row, "counted from 0, in the order of the split")
+      ->type_name("N")
       ->capture_default_str()
       ->check(whole_number);
-  app->add_option("--png", arguments->png, "write the picture to this file as well");
+  app->add_option("--png", arguments->png, "write the picture to this file as well")->type_name("FILE");
+  add_examples(*app,
+               {{"lotformer-data show --task listops --row 3", "a tree"},
+                {"lotformer-data show --task image --split test --row 7 --png seven.png", "a picture"}});
   return {app, [arguments] { return show(*arguments); }};
 }
 

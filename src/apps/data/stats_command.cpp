@@ -17,7 +17,10 @@ Command add_stats(CLI::App& program) {
   arguments->target.add_to(*app);
   arguments->target.add_configuration(*app);
   app->add_option("--split", arguments->split, "train, val or test (default: all)")
+      ->type_name("SPLIT")
       ->check(CLI::IsMember({"train", "val", "test"}));
+  add_examples(*app, {{"lotformer-data stats --task text --root data/lra --split train", "one split"},
+                      {"lotformer-data stats --config lra/listops.yaml --json", "for a script"}});
   return {app, [arguments] {
             std::optional<data::Split> only;
             if (!arguments->split.empty()) only = split_of(arguments->split);

@@ -51,10 +51,13 @@ std::string comparison(const Json& e) {
     return concat("  the run logged ", percent(logged.at("accuracy")), " on ",
                   format_count(logged.at("examples")), " examples\n");
   const bool equal = logged.at("loss") == e.at("loss") && logged.at("accuracy") == e.at("accuracy");
+  // Digits that nobody reads, unless they are where the two differ.
+  if (equal)
+    return concat("  the run logged accuracy ", percent(logged.at("accuracy")), ", loss ",
+                  format_fixed(logged.at("loss"), 4), ": reproduced bit for bit\n");
   return concat("  the run logged accuracy ", percent(logged.at("accuracy")), ", loss ",
-                format_double(logged.at("loss")),
-                equal ? ": reproduced bit for bit\n"
-                      : ": NOT equal (another device or thread count changes the last bits)\n");
+                format_double(logged.at("loss")), ", this is ", format_double(e.at("loss")),
+                ": NOT equal (another device or thread count changes the last bits)\n");
 }
 
 }  // namespace
@@ -68,7 +71,7 @@ std::string describe_evaluation(const Json& e) {
                             e.at("checkpoint").get<std::string>(), "\n");
   text += concat("  ", e.at("split").get<std::string>(), ": accuracy ", percent(e.at("accuracy")),
                  " (95 % interval ", percent(e.at("accuracy_interval_95").at(0)), " .. ",
-                 percent(e.at("accuracy_interval_95").at(1)), "), loss ", format_double(e.at("loss")), ", ",
+                 percent(e.at("accuracy_interval_95").at(1)), "), loss ", format_fixed(e.at("loss"), 4), ", ",
                  format_count(e.at("examples")), partial ? " of " + format_count(e.at("available")) : "",
                  " examples\n");
   if (e.contains("transport")) {
