@@ -166,6 +166,15 @@ check_gpu_page() {
   complain_of_each '' < <(scripts/dev/render_gpu_report.sh --check 2>&1 | sed 's/^error: //')
 }
 
+# Each block of commands in the documentation says whether a test runs it, and what it names is there.
+check_docs_commands() {
+  if ! command -v python3 >/dev/null; then
+    say "skipped: commands in the documentation (python3 is not installed)"
+    return
+  fi
+  complain_of_each '' < <(scripts/dev/docs_commands.py check)
+}
+
 check_format
 check_shell
 check_include_direction
@@ -176,6 +185,7 @@ check_sizes
 check_leftovers
 check_generated_docs
 check_gpu_page
+check_docs_commands
 if ((complaints > 0)); then
   die "scripts/check.sh has $complaints complaint(s), see above."
 fi

@@ -82,6 +82,7 @@ class Stage:
             target = self.docs / site
             target.parent.mkdir(parents=True, exist_ok=True)
             lines = [self.rewrite(page, i, line) if not fenced else line for i, (line, fenced) in enumerate(with_fences(text), 1)]
+            lines = [line for line in lines if not line.lstrip().startswith("<!-- command: ")]   # verdicts for scripts/dev/docs_commands.py
             target.write_text("\n".join(spaced(lines)) + "\n", encoding="utf-8")
         for path in self.copies:
             target = self.docs / path[len("docs/"):]
