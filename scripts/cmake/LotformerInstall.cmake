@@ -7,7 +7,7 @@ install(FILES LICENSE README.md DESTINATION share/doc/lotformer OPTIONAL)
 
 get_property(_programs GLOBAL PROPERTY LOTFORMER_PROGRAMS)
 
-# Manual pages and completions are what the programs print: X/share/man/man1, X/share/bash-completion/completions.
+# Manual pages and completions are what the programs print: X/share/man/man1, X/share/bash-completion/completions (alone: --component manual).
 foreach(_program IN LISTS _programs)
   install(CODE "
     set(_man \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/man/man1\")
@@ -16,7 +16,7 @@ foreach(_program IN LISTS _programs)
     message(STATUS \"Writing: \${_man}/${_program}.1 and \${_completions}/${_program}\")
     execute_process(COMMAND \"$<TARGET_FILE:${_program}>\" --man OUTPUT_FILE \"\${_man}/${_program}.1\" COMMAND_ERROR_IS_FATAL ANY)
     execute_process(COMMAND \"$<TARGET_FILE:${_program}>\" --completion bash OUTPUT_FILE \"\${_completions}/${_program}\"
-                    COMMAND_ERROR_IS_FATAL ANY)")
+                    COMMAND_ERROR_IS_FATAL ANY)" COMPONENT manual)
 endforeach()
 if(LOTFORMER_TORCH AND _programs)
   set(LOTFORMER_INSTALL_FROM ${LOTFORMER_TORCH_LIB} ${LOTFORMER_TORCH_WHEELS})

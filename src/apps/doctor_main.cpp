@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--threads", threads, "CPU threads; 0: all that may be used")->check(CLI::Range(0, 4096));
     app.add_flag("--json", json, "print one JSON object on stdout and nothing else there");
-    add_examples(app, {{"lotformer-doctor", "this folder, the first GPU if there is one"},
+    add_examples(app, {{"lotformer-doctor", "here"},
                        {"lotformer-doctor --root /data/lra --runs /scratch/runs --device cuda --json",
                         "for a script"}});
     const auto words = [] { return manual::ValueWords{{"DEVICE", device_words()}}; };
