@@ -48,8 +48,7 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
     if (fs::path(candidate).stem() == stem && (best.empty() || candidate.size() < best.size()))
       best = candidate;
   }
-  return best.empty() || best == name ? did_you_mean(name, known)
-                                      : concat("; did you mean ", quoted(best), "?");
+  return best.empty() || best == name ? did_you_mean(name, known) : "; did you mean '" + best + "'?";
 }
 
 }  // namespace
