@@ -239,6 +239,10 @@ Json launch_training(const TrainRequest& request) {
   log::info("parameters:\n" + parameter_table(*session.model));
   claim(run, start, session, resolved, lock);
   describe_split("train", splits.train);
+  if (config.train.batch_size > splits.train.size())
+    log::warning(concat("train.batch_size ", config.train.batch_size, " is more than the ",
+                        splits.train.size(),
+                        " training examples: a batch holds some of them more than once"));
   describe_split("val", splits.val);
   describe_split("test", splits.test);
 

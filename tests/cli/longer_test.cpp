@@ -35,7 +35,7 @@ TEST_CASE("--extend makes a finished run longer, and nothing else does", "[cli]"
   must_run(train_command(path, settings({"train.steps=8"})));
   const std::string before = slurp(path / "results.json");
   CHECK_THAT(must_run(train_command(path, settings({"train.steps=12"})), 2).err,
-             contains_text("train.steps was 8, is 12"));
+             contains_text("train.steps was 8, is 12") && contains_text("--extend"));
   CHECK_THAT(must_run(train_command(path, settings({"train.steps=12", "train.lr=0.1"}, {"--extend"})), 2).err,
              contains_text("train.lr"));
   CHECK_THAT(must_run(train_command(path, settings({"train.steps=6"}, {"--extend"})), 2).err,

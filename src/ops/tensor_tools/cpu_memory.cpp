@@ -42,6 +42,13 @@ size_t size_class(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+/// As torch's own allocator: where a profiler listens in this thread it hears of every block.
+void tell_profiler(void* block, int64_t bytes, int64_t in_use) {
+  if (!c10::memoryProfilingEnabled()) return;
+  c10::reportMemoryUsageToProfiler(block, bytes, static_cast<size_t>(std::max<int64_t>(in_use, 0)), 0,
+                                   c10::Device(c10::DeviceType::CPU));
+}
+
 class KeepingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
@@ -52,6 +59,7 @@ class KeepingAllocator final : public c10::Allocator {
     const int64_t now = in_use_.fetch_add(static_cast<int64_t>(bytes)) + static_cast<int64_t>(bytes);
     for (int64_t seen = peak_; now > seen && !peak_.compare_exchange_weak(seen, now);) {
     }
+    tell_profiler(header + 1, static_cast<int64_t>(bytes), now);
     return {header + 1, header + 1, &release, cpu};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
@@ -162,7 +170,8 @@ void KeepingAllocator::release(void* pointer) {
   if (pointer == nullptr) return;
   Header* header = static_cast<Header*>(pointer) - 1;
   KeepingAllocator& owner = allocator();
-  owner.in_use_ -= static_cast<int64_t>(header->asked);
+  const auto asked = static_cast<int64_t>(header->asked);
+  tell_profiler(pointer, -asked, owner.in_use_ -= asked);
   if (header->mapped == 0) {
     std::free(header);
   } else {

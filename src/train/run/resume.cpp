@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "resume.h"
 
+#include <algorithm>
+
 #include "lotformer/config/load.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
@@ -32,8 +34,12 @@ void require_same_experiment(const std::string& whose, const Json& recorded, con
                              const std::string& remedy) {
   const auto differences = experiment_differences(recorded, config);
   if (differences.empty()) return;
-  throw Error(ErrorKind::usage, concat(whose, " belongs to another configuration: ", join(differences, "; "),
-                                       ". Take ", remedy, ", or the recorded values"));
+  const bool other_steps = std::any_of(differences.begin(), differences.end(), [](const std::string& text) {
+    return text.rfind("train.steps was ", 0) == 0;
+  });
+  throw Error(ErrorKind::usage,
+              concat(whose, " belongs to another configuration: ", join(differences, "; "), ". Take ", remedy,
+                     other_steps ? ", --extend for more steps of this run" : "", ", or the recorded values"));
 }
 
 /// The start of a run that a PATH names.
