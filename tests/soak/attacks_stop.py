@@ -21,14 +21,18 @@ def kills(scene, count):
     """`count` kills, at most eight a run; then the same command ends the run."""
     tally = Tally("kill -9 at a random moment", "the same command goes on and ends in the bytes of an undisturbed run")
     rng = scene.random("kills")
+    span = scene.train_seconds
     while tally.tried < count:
         run, log = scene.folder / f"kill-{tally.tried}", scene.folder / f"kill-{tally.tried}.log"
         landed = 0
         for _ in range(min(8, count - tally.tried)):
             process = start(scene, run, log)
-            time.sleep(scene.train_seconds * rng.uniform(0.2, 1.1))
+            time.sleep(span * rng.uniform(0.2, 1.1))
             process.kill()
-            landed += process.wait() == -signal.SIGKILL
+            hit = process.wait() == -signal.SIGKILL
+            landed += hit
+            # A start takes as long as the machine's other work lets it: the kills follow.
+            span *= 1.02 if hit else 0.85
         problem = scene.ends_as_reference(run)
         # A process that had ended before its kill is no attack.
         for _ in range(landed):
