@@ -11,6 +11,7 @@ fit a GPC, passes that differ between problems. +-50 %; a ratio of two versions 
 
     scripts/dev/kernel_calls.py                  compiles R = 4, 8, 32, 64 for sm_90 and prints the table in Markdown
     scripts/dev/kernel_calls.py --detail text    phases of one shape at 3 passes
+    scripts/dev/kernel_calls.py --prices         of a Newton step, in Sinkhorn steps
     scripts/dev/kernel_calls.py --cubins FOLDER  of kernels_R.sm_90.cubin that are there already
 """
 import argparse
@@ -32,12 +33,17 @@ def power_of_two(x):
     return 1 << max(0, math.ceil(math.log2(x)))
 
 
-def plan(task, passes):
+def newton_always(passes):
+    """Steps of so many passes where all are Newton's but the first, which is Sinkhorn's."""
+    return shapes.Steps(passes, max(0, passes - 2), max(0, passes - 2), 0)
+
+
+def plan(task, steps):
     """What core.cpp plans for a task, and the numbers that TRIPS asks for."""
     problems, tokens, pivots = shapes.SHAPES[task]
     v = shapes.layout(pivots)
     wide = pivots in shapes.WIDE and tokens > v.units * v.block
-    v.problems, v.tokens, v.passes, v.heads, v.wide_solver = problems, tokens, passes, shapes.HEADS[task], wide
+    v.problems, v.tokens, v.steps, v.heads, v.wide_solver = problems, tokens, steps, shapes.HEADS[task], wide
     v.batch = problems // v.heads
     v.rows = -(-tokens // v.block)
     v.stream_cluster = min(8, power_of_two(v.rows / shapes.STREAM_BLOCKS))
@@ -95,9 +101,9 @@ def kernel_time(kernel, v, label):
     return sum(us for us, _ in phases.values()), phases, together, waves
 
 
-def rows(kernels, task, passes):
+def rows(kernels, task, steps):
     """[(label, us, phases, CTAs a multiprocessor, waves, KB of code)]"""
-    v, result = plan(task, passes), []
+    v, result = plan(task, steps), []
     for label, kind, form in KERNELS:
         warps = 16 if label == "F1" and v.wide_solver else v.warps
         suffix = f"<{v.r}>" if kind == "pivot_reduce" else f"<{v.r}x{warps}{',' + form if form else ''}>"
@@ -115,20 +121,35 @@ def floor(task):
 
 
 def print_table(kernels):
-    print("| task | passes |" + "".join(f" {label} |" for label, *_ in KERNELS) +
+    print("| task | steps of a side | passes | Newton |" + "".join(f" {label} |" for label, *_ in KERNELS) +
           " forward | forward + backward | aim | bandwidth floor | flash softmax |")
-    print("| --- " * (len(KERNELS) + 7) + "|")
+    print("| --- " * (len(KERNELS) + 9) + "|")
     for task in shapes.SHAPES:
-        for passes in (3, 8):
-            times = [us for _, us, *_ in rows(kernels, task, passes)]
+        aims = dict(zip((3, 8), shapes.AIMS[task]))
+        table = [("Newton", newton_always(passes), aims[passes]) for passes in aims]
+        table += [(f"{scores}, {policy}", steps, shapes.AIMS[task][scores != "1 ε"])
+                  for scores, policies in shapes.MIXES.get(task, {}).items() for policy, steps in zip(("Newton", "price"), policies)]
+        for name, steps, aim in table:
+            times = [us for _, us, *_ in rows(kernels, task, steps)]
             cells = [f"{us:.0f}" for us in times]
-            aim = shapes.AIMS[task][passes == 8]
-            print(f"| {task} | {passes} | {' | '.join(cells)} | {sum(times[:FORWARD]):.0f} | {sum(times):.0f} | {aim} | "
-                  f"{floor(task)[1]:.0f} | {shapes.FLASH[task]} |")
+            print(f"| {task} | {name} | {steps.passes:g} | {steps.newton:g} | {' | '.join(cells)} | {sum(times[:FORWARD]):.0f} | "
+                  f"{sum(times):.0f} | {aim} | {floor(task)[1]:.0f} | {shapes.FLASH[task]} |")
 
 
-def print_detail(kernels, task, passes):
-    for label, us, phases, together, waves, size in rows(kernels, task, passes):
+def print_prices(kernels):
+    """What a Newton step costs in Sinkhorn steps: src/ops/pivot/cuda/prices.h."""
+    for task in shapes.SHAPES:
+        label, _, phases, *_ = rows(kernels, task, shapes.Steps(2, 1, 0, 1))[0]
+        us = collections.defaultdict(float, {phase: part for phase, (part, _) in phases.items()})
+        # At these steps: two evaluations, a Newton step, a mixed one, and one Gram matrix.
+        step = (us["evaluate"] + us["decide"]) / 2
+        newton, other = step + us["Gram"] + us["system"] + us["Newton's x"], step + us["mix"] + rows(
+            kernels, task, shapes.Steps(2, 0, 0, 0))[0][2]["propose"][0]
+        print(f"{task} {label}: Newton {newton:.1f} us, other {other:.1f} us, price {newton / other:.1f}")
+
+
+def print_detail(kernels, task, steps):
+    for label, us, phases, together, waves, size in rows(kernels, task, steps):
         print(f"{label}: {us:.1f} us, {together} CTAs a multiprocessor, {waves} waves, {size} KB of code")
         for phase, (part, bound) in sorted(phases.items(), key=lambda item: -item[1][0]):
             if part >= 0.05:
@@ -138,7 +159,9 @@ def print_detail(kernels, task, passes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detail", choices=[*shapes.SHAPES], help="phases of one shape")
-    parser.add_argument("--passes", type=int, default=3, help="with --detail")
+    parser.add_argument("--passes", type=float, default=3, help="with --detail")
+    parser.add_argument("--newton", type=float, help="with --detail: Newton steps among them, all but the first if not given")
+    parser.add_argument("--prices", action="store_true", help="of a Newton step, instead of the table")
     parser.add_argument("--cubins", type=pathlib.Path)
     parser.add_argument("--nvdisasm")
     parser.add_argument("--nvcc")
@@ -150,7 +173,13 @@ def main():
             machine.find("nvcc", options.nvcc), pivots, "sm_90", machine.ROOT / "build/kernel-cycles")
         kernels[pivots] = kernel_model.read_kernels(cubin, nvdisasm)
     if options.detail:
-        print_detail(kernels, options.detail, options.passes)
+        steps = newton_always(options.passes)
+        if options.newton is not None:
+            mixed = max(0, options.passes - 2 - options.newton)
+            steps = shapes.Steps(options.passes, options.newton, options.newton, mixed)
+        print_detail(kernels, options.detail, steps)
+    elif options.prices:
+        print_prices(kernels)
     else:
         print_table(kernels)
     if stale := list(kernel_model.stale_data(all_kernels=not options.detail)):

@@ -130,9 +130,15 @@ class Kernel:
         return parts
 
     def slow_paths(self, labels):
-        """Instructions that a forward jump leads around when nothing is out of the ordinary: they hold a call."""
+        """Instructions that a forward jump leads around when nothing is out of the ordinary: they hold a call. And those for warps
+        whose lanes have parted (BRA.DIV), which ours do not do where they exchange anything."""
         found = set()
         for index, instruction in enumerate(self.instructions):
+            if match := re.match(r"(?:@\S+ +)?BRA\.DIV\b.*?(\.L_x_\d+)", instruction.text):
+                last = first = labels[match.group(1)]
+                while not re.match(r"BRA\b", self.instructions[last].text):
+                    last += 1
+                found.update(range(first, last + 1))
             match = re.match(r"@\S+ +BRA\b.*?(\.L_x_\d+)", instruction.text)
             target = labels.get(match.group(1), 0) if match else 0
             if index < target < index + 40 and any(i.opcode == "CALL" for i in self.instructions[index:target]):

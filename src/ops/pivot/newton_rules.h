@@ -13,8 +13,10 @@
 // merged with another's.
 #if defined(__CUDACC__)
 #define PIVOT_RULE static __host__ __device__ __forceinline__
+#define PIVOT_RULE_UNROLL _Pragma("unroll")
 #else
 #define PIVOT_RULE static inline __attribute__((always_inline))
+#define PIVOT_RULE_UNROLL
 #endif
 
 namespace lotformer::ops::pivot::rules {
@@ -155,6 +157,14 @@ PIVOT_RULE void note_accepted(Course<F>& course, const Trial<F>& trial) {
   course.sinkhorn = 0;
 }
 
+/// A rejected step of the mixed kind says nothing about Newton's damping: a Sinkhorn step from the same
+/// point.
+template <class F>
+PIVOT_RULE void note_mixed_rejected(Course<F>& course) {
+  course.sinkhorn = 1;
+  ++course.failures;
+}
+
 /// More damping; where none is left to add, back to a Sinkhorn step.
 template <class F>
 PIVOT_RULE void note_rejected(Course<F>& course) {
@@ -178,6 +188,85 @@ PIVOT_RULE bool stalled(const Course<typename L::Number>& course, typename L::Nu
 template <class F>
 PIVOT_RULE bool lowers(F residual, F lowest) {
   return residual < lowest;
+}
+
+// What a step costs. `price`: what a Newton step costs in Sinkhorn steps, each with the pass behind it. At 1
+// all steps behind the first are Newton steps, as long as they succeed: the rule of the CPU core, whose
+// passes form the Gram matrix on the way. Above 1 steps that need no r x r system take their place as long as
+// they are foreseen to be cheaper: *mixed* steps, Sinkhorn steps that are extrapolated (Anderson mixing) over
+// the last few of them.
+
+/// Differences of points that a mixed step makes use of.
+constexpr int kMixed = 3;
+
+/// The mixed step from h with Sinkhorn step g is g - sum_a w_a (dh_a + dg_a), with the weights that make
+/// |g - sum_a w_a dg_a| smallest; dh, dg: differences to the point before, the newest first. `products`:
+/// dg_a . dg_b on and above the diagonal, `right`: dg_a . g; both are overwritten. A difference that adds
+/// nothing to those before it gets no weight; the ridge keeps rounding from being one.
+template <class F>
+PIVOT_RULE void mixed_weights(F (&products)[kMixed][kMixed], F (&right)[kMixed], F (&weights)[kMixed]) {
+  const F ridge = static_cast<F>(1e-5);
+  PIVOT_RULE_UNROLL
+  for (int a = 0; a < kMixed; ++a) {
+    products[a][a] *= 1 + ridge;
+    PIVOT_RULE_UNROLL
+    for (int b = 0; b < a; ++b) products[a][b] = products[b][a];
+  }
+  PIVOT_RULE_UNROLL
+  for (int k = 0; k < kMixed; ++k) {
+    const F inverse = products[k][k] > 0 ? 1 / products[k][k] : 0;
+    PIVOT_RULE_UNROLL
+    for (int a = 0; a < kMixed; ++a) {
+      if (a == k) continue;
+      const F factor = products[a][k] * inverse;
+      PIVOT_RULE_UNROLL
+      for (int b = k + 1; b < kMixed; ++b) products[a][b] -= factor * products[k][b];
+      right[a] -= factor * right[k];
+    }
+    weights[k] = inverse;
+  }
+  PIVOT_RULE_UNROLL
+  for (int k = 0; k < kMixed; ++k) weights[k] *= right[k];
+}
+
+/// How the residual shrinks where no step is Newton's: the factors of the last two steps.
+template <class F>
+struct Pace {
+  F last, before;
+  int known;
+};
+
+/// Of an accepted Sinkhorn or mixed step: the residual behind it over the one before it. A mixed step is
+/// foreseen to do what two Sinkhorn steps do.
+template <class F>
+PIVOT_RULE void note_pace(Pace<F>& pace, F factor) {
+  pace.before = pace.known ? pace.last : factor * factor;
+  pace.last = pace.known ? factor : pace.before;
+  pace.known = 1;
+}
+
+/// Newton's error is squared by a step.
+template <class F>
+PIVOT_RULE int newton_steps_foreseen(F residual, F tolerance) {
+  const F squared = residual * residual;
+  return squared <= tolerance ? 1 : squared * squared <= tolerance ? 2 : 3;
+}
+
+/// Whether a Newton step from the accepted point is cheaper than the other steps that lead to the tolerance,
+/// or these would take more than the passes that are left. The mean factor of two steps is foreseen for those
+/// to come.
+template <class F>
+PIVOT_RULE bool newton_pays(F price, const Pace<F>& pace, F residual, F tolerance, int passes_left) {
+  if (!(price > 1)) return true;
+  if (!pace.known) return false;
+  const F cost = price * static_cast<F>(newton_steps_foreseen(residual, tolerance));
+  const F factor = pace.last * pace.before;
+  F squared = residual * residual;
+  for (int step = 0; step < passes_left && static_cast<F>(step) < cost; ++step) {
+    if (squared <= tolerance * tolerance) return false;
+    squared *= factor;
+  }
+  return !(squared <= tolerance * tolerance);
 }
 
 }  // namespace lotformer::ops::pivot::rules

@@ -162,3 +162,66 @@ TEST_CASE("rules: with few passes, or few tokens too, all steps are Sinkhorn ste
 TEST_CASE("rules: the published clamp is 50 before epsilon divides it") {
   CHECK(near(published_bound(0.1), 50 / 0.1 / std::log(2.0)));
 }
+
+TEST_CASE("rules: without a price every step is Newton's") {
+  const Pace<double> fast{1e-3, 1e-3, 1};
+  for (const double price : {0.0, 1.0}) CHECK(newton_pays(price, fast, 0.1, 1e-4, 30));
+}
+
+TEST_CASE("rules: a Newton step pays where the steps that it spares cost more") {
+  const auto pace = [](double factor) { return Pace<double>{factor, factor, 1}; };
+  // From 0.01 a Newton step is foreseen to be enough: seven passes at a price of 7. Six or seven others do it
+  // at a factor of 1/2, more at 0.6.
+  CHECK(newton_steps_foreseen(0.01, 1e-4) == 1);
+  CHECK_FALSE(newton_pays(7.0, pace(0.5), 0.01, 1e-4, 30));
+  CHECK(newton_pays(7.0, pace(0.6), 0.01, 1e-4, 30));
+  CHECK(newton_pays(5.0, pace(0.5), 0.01, 1e-4, 30));
+  // Further away it takes more Newton steps, too.
+  CHECK(newton_steps_foreseen(0.099, 1e-4) == 2);
+  CHECK(newton_steps_foreseen(0.11, 1e-4) == 3);
+  CHECK_FALSE(newton_pays(7.0, pace(0.6), 0.099, 1e-4, 30));
+  CHECK(newton_pays(7.0, pace(0.62), 0.099, 1e-4, 30));
+  // Passes that are not left are not foreseen.
+  CHECK_FALSE(newton_pays(7.0, pace(0.5), 0.01, 1e-4, 7));
+  CHECK(newton_pays(7.0, pace(0.5), 0.01, 1e-4, 6));
+  // The mean of two factors counts, and none at all says nothing against the cheaper step.
+  CHECK_FALSE(newton_pays(7.0, Pace<double>{0.9, 0.25, 1}, 0.01, 1e-4, 30));
+  CHECK_FALSE(newton_pays(7.0, Pace<double>{}, 1.0, 1e-4, 30));
+  CHECK(newton_pays(7.0, pace(1), 0.01, 1e-4, 30));
+  CHECK(newton_pays(7.0, pace(kNan), 0.01, 1e-4, 30));
+}
+
+TEST_CASE("rules: a mixed step is foreseen to do what two Sinkhorn steps do") {
+  Pace<double> pace{};
+  note_pace(pace, 0.5);
+  CHECK((pace.last == 0.25 && pace.before == 0.25));
+  note_pace(pace, 0.3);
+  CHECK((pace.last == 0.3 && pace.before == 0.25));
+  note_pace(pace, 0.2);
+  CHECK((pace.last == 0.2 && pace.before == 0.3));
+}
+
+TEST_CASE("rules: a rejected mixed step is followed by a Sinkhorn step and leaves the damping alone") {
+  Course<double> course = course_with(0.1, 0.02);
+  note_mixed_rejected(course);
+  CHECK(course.sinkhorn == 1);
+  CHECK(course.failures == 1);
+  CHECK(course.omega == 0.02);
+}
+
+TEST_CASE("rules: the weights of a mixed step make the rest of the Sinkhorn step smallest") {
+  // g = 2 d0 - 3 d1 + rest, with d0 = (1, 0, 0, 0), d1 = (1, 1, 0, 0), d2 = (0, 0, 2, 0), rest = (0, 0, 0,
+  // 5).
+  double products[kMixed][kMixed] = {{1, 1, 0}, {0, 2, 0}, {0, 0, 4}}, right[kMixed] = {-1, -4, 0},
+         weights[kMixed];
+  mixed_weights(products, right, weights);
+  CHECK(std::abs(weights[0] - 2) < 1e-3);
+  CHECK(std::abs(weights[1] + 3) < 1e-3);
+  CHECK(weights[2] == 0);
+  // Differences that are not there, and the same one twice.
+  double few[kMixed][kMixed] = {{4, 4, 0}, {0, 4, 0}, {0, 0, 0}}, side[kMixed] = {2, 2, 0};
+  mixed_weights(few, side, weights);
+  CHECK(std::abs(weights[0] + weights[1] - 0.5) < 1e-3);
+  CHECK(std::abs(weights[0]) < 1);
+  CHECK(weights[2] == 0);
+}

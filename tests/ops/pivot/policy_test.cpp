@@ -20,6 +20,7 @@
 #include "ops/pivot/cpu/core.h"
 #include "ops/pivot/cuda/inputs.h"
 #include "ops/pivot/newton_rules.h"
+#include "priced_solver.h"
 #include "support/catch.h"
 
 namespace lotformer::ops::pivot {
@@ -91,7 +92,12 @@ void streamed(cuda::Plan& plan) {
   plan.stream_cluster = 1;
 }
 
-Outcome by_cuda_core(const Inputs& in, void (*change)(cuda::Plan&) = nullptr) {
+/// The price of the CPU core.
+void newton_always(cuda::Plan& plan) {
+  plan.newton_price = 1;
+}
+
+Outcome by_cuda_core(const Inputs& in, void (*change)(cuda::Plan&) = newton_always) {
   const cuda::test::Results got = cuda::test::run_emulated(in, cuda::test::kLargeDevice, change);
   return {{got.passes[0], got.passes[1]}, {got.residual[0], got.residual[1]}};
 }
@@ -207,6 +213,74 @@ TEST_CASE("policy: one more pass never ends above") {
     for (size_t side = 0; side < 2; ++side) CHECK(got.residual[side] <= before.residual[side]);
     before = got;
   }
+}
+
+/// The rules in double, of one side.
+test::StepCounts by_rules(const Inputs& in, size_t side, double price) {
+  test::PricedProblem p;
+  p.tokens = in.tokens;
+  p.pivots = in.pivots;
+  p.sigma.assign(in.sigma.begin(), in.sigma.end());
+  p.tolerance = in.tolerance;
+  p.max_passes = in.max_passes;
+  p.price = price;
+  const std::vector<float>& x = side ? in.k : in.q;
+  for (int64_t i = 0; i < in.tokens; ++i) {
+    for (int64_t j = 0; j < in.pivots; ++j) {
+      double sum = 0;
+      for (int64_t d = 0; d < in.head_dim; ++d) sum += x[i * in.head_dim + d] * in.z[j * in.head_dim + d];
+      p.scores.push_back(
+          static_cast<float>(sum / (std::sqrt(static_cast<double>(in.head_dim)) * in.epsilon)));
+    }
+  }
+  return test::solve_priced(p);
+}
+
+constexpr float kPrice = 7;
+void with_price(cuda::Plan& plan) {
+  plan.newton_price = kPrice;
+}
+
+TEST_CASE("policy: with a price the CUDA core takes the steps of the rules, fewer of them Newton's") {
+  struct Priced {
+    const char* what;
+    int64_t tokens, pivots;
+    double sharpness, mass_std;
+    int64_t most_newton;
+    double tolerance;
+  };
+  int64_t mixed = 0, newton = 0, saved = 0;
+  for (const Priced& c :
+       {Priced{"easy", 150, 16, 1, 0, 0, 1e-4}, Priced{"learned masses", 150, 8, 2, 1, 0, 1e-4},
+        Priced{"sharp", 150, 8, 10, 0, 3, 1e-4}, Priced{"sharper", 100, 16, 33, 0, 5, 1e-4},
+        Priced{"to the floor", 150, 8, 1, 0, 2, 1e-6}}) {
+    INFO(c.what);
+    Inputs in = problem(c.tokens, c.pivots, c.sharpness, c.mass_std, 0, 1);
+    in.max_passes = 64;
+    in.tolerance = c.tolerance;
+    const Outcome got = by_cuda_core(in, with_price), plain = by_cuda_core(in);
+    for (size_t side = 0; side < 2; ++side) {
+      const test::StepCounts rules = by_rules(in, side, kPrice), always = by_rules(in, side, 1);
+      INFO("side " << side << ": rules " << rules.passes << ", of them mixed " << rules.mixed << ", Newton "
+                   << rules.newton << ", CUDA core " << got.passes[side] << ", residual "
+                   << got.residual[side] << "; without a price " << always.passes << " and "
+                   << plain.passes[side]);
+      // Mixing solves a small system of nearly parallel differences, which amplifies rounding.
+      CHECK(std::abs(got.passes[side] - rules.passes) <= (c.sharpness > 5 ? 2 : 1));
+      CHECK(std::abs(plain.passes[side] - always.passes) <= 1);
+      CHECK(got.residual[side] <= in.tolerance);
+      CHECK(rules.residual <= in.tolerance);
+      CHECK(rules.newton <= c.most_newton);
+      CHECK(rules.newton <= always.newton);
+      CHECK(always.mixed == 0);
+      mixed += rules.mixed;
+      newton += rules.newton;
+      saved += always.newton - rules.newton;
+    }
+  }
+  CHECK(mixed > 0);
+  CHECK(newton > 0);  // some of them are worth their price
+  CHECK(saved > 0);
 }
 
 TEST_CASE("policy: what the rules and the tensor solver take for rounding is the same") {

@@ -232,6 +232,7 @@ Plan make_plan(const Problem& p, const Device& device) {
     if (cluster > largest || (plan.resident >= 0 && cluster >= plan.cluster)) continue;
     plan.resident = i;
     plan.cluster = cluster;
+    plan.newton_price = shape.newton_price;
   }
   const int64_t blocks = divide_up(p.tokens, set.streamed.rows);
   const int64_t shares = divide_up(blocks, kLeastBlocks);
@@ -267,8 +268,11 @@ std::string forward(const Problem& p, const Plan& plan, const RowTensor& out, bo
   const int64_t problems = p.batch * p.heads;
   args.clusters = static_cast<int>(2 * problems);
   std::string error;
+  args.newton_price = 1;
   if (plan.resident >= 0) {
+    args.newton_price = plan.newton_price;
     error = run(set.resident[plan.resident], 2 * problems, plan.cluster, args, stream);
+    args.newton_price = 1;
     args.only_flagged = 1;
     args.clusters = std::min(args.clusters, plan.redo_clusters);
   }

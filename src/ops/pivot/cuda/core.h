@@ -74,6 +74,10 @@ struct Plan {
   int resident = -1;
   /// Of the resident solver.
   int cluster = 1;
+  /// Of a Newton step of the resident solver, in Sinkhorn steps (newton_rules.h); up to 1: no other steps
+  /// than Newton's, as the CPU core takes them. The streamed solver has 1: its passes compute the scores
+  /// again.
+  float newton_price = 1;
   /// Of the streamed solver and the adjoint kernels.
   int stream_cluster = 1;
   /// Clusters of the streamed solver that look for flagged problems: about what the device holds at once.

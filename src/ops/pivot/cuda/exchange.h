@@ -13,9 +13,17 @@ namespace lotformer::ops::pivot::cuda {
 
 constexpr int kScalars = 2;  // numbers that are reduced beside the columns
 
+/// How a trial came about. back: it is the point of the smallest residual, to end there.
+enum class Step : int { sinkhorn, mixed, newton, back };
+
 /// State of the solver that all threads read (newton.h).
 struct Control {
   rules::Course<float> course;
+  rules::Pace<float> pace;
+  Step step;  // of the trial
+  // Points that a mixed step can look back on, the accepted one among them, and the slot of the last
+  // difference (steps.h).
+  int points, newest;
   // Of the accepted point; sure: what a Sinkhorn step from there is sure to add to the dual.
   float residual, dual, sure;
   // The smallest residual of all passes; its point is Shared::lowest.
@@ -47,7 +55,7 @@ struct Shared {
   float shift[L::R];     // log domain: added to exponents of a starving column
   float marginal[L::R];  // c of the accepted point
   float log_c[L::R];     // log2 c of the trial
-  float log_b[L::R];     // log2 of what c is to become, at the accepted point
+  float ratio[L::R];     // log2 of what c is to become over c, at the accepted point
   float x[L::R];         // right-hand side and solution of the pivot system; before it 1 / mass (glue.h)
   float extra[2][L::R];
   // Of both sides (glue.h): kappa, and the rounding that keeps a share of each pivot and hands on the rest.
@@ -132,12 +140,23 @@ struct Maximum {
   static PIVOT_DEVICE float apply(float a, float b) { return fmaxf(a, b); }
 };
 
-/// Over the lanes of a warp that own the same column.
-template <class L, class Op>
-PIVOT_DEVICE float warp_column(float x) {
-  PIVOT_UNROLL
-  for (int mask = L::kQuad ? 4 : 1; mask < kWarp; mask *= 2) x = Op::apply(x, shuffle_xor(x, mask));
-  return x;
+/// Reduces kCount numbers at once over the lanes that differ in the bits kMask, 2 kMask, .. 16: at each step
+/// a lane hands over half of its numbers, so that most of them are exchanged once. The order of each sum is
+/// that of an exchange tree. `x` ends with the numbers first, first + 1, ..
+template <class Op, int kMask, int kCount>
+PIVOT_DEVICE void fold_lanes(float* x, int lane, int& first) {
+  if constexpr (kMask < kWarp) {
+    constexpr int kHalf = kCount > 1 ? kCount / 2 : 1;
+    const bool upper = kCount > 1 && (lane & kMask) != 0;
+    PIVOT_UNROLL
+    for (int i = 0; i < kHalf; ++i) {
+      const float other = x[kCount > 1 ? i + kHalf : i];
+      const float kept = upper ? other : x[i], given = upper ? x[i] : other;
+      x[i] = Op::apply(kept, shuffle_xor(given, kMask));
+    }
+    first += upper ? kHalf : 0;
+    fold_lanes<Op, 2 * kMask, kHalf>(x, lane, first);
+  }
 }
 
 /// shared.total[j] = reduction of `values` over all rows of the cluster; total[R], total[R + 1] those of the
@@ -145,18 +164,21 @@ PIVOT_DEVICE float warp_column(float x) {
 /// barrier.
 template <class L, class Op>
 PIVOT_DEVICE void reduce_columns(Cta<L>& cta, const float (&values)[L::kCols], float first, float second) {
+  constexpr int kMask = L::kQuad ? 4 : 1, kLanes = kWarp / kMask;  // lanes that own the same column
+  constexpr int kFolded = L::kCols > kLanes ? L::kCols / kLanes : 1;
+  constexpr int kCopies = L::kCols < kLanes ? L::kCols * kMask : kWarp;  // lanes from here on hold copies
   Shared<L>& sm = cta.shared;
+  float x[L::kCols], scalars[kScalars] = {first, second};
   PIVOT_UNROLL
-  for (int c = 0; c < L::kCols; ++c) {
-    const float x = warp_column<L, Op>(values[c]);
-    if (cta.lane < (L::kQuad ? 4 : 1)) sm.part[cta.warp][cta.column(c)] = x;
+  for (int c = 0; c < L::kCols; ++c) x[c] = values[c];
+  int column = 0, scalar = 0;
+  fold_lanes<Op, kMask, L::kCols>(x, cta.lane, column);
+  fold_lanes<Op, kMask, kScalars>(scalars, cta.lane, scalar);
+  if (cta.lane < kCopies) {
+    PIVOT_UNROLL
+    for (int c = 0; c < kFolded; ++c) sm.part[cta.warp][cta.column(column + c)] = x[c];
   }
-  first = warp_column<L, Op>(first);
-  second = warp_column<L, Op>(second);
-  if (cta.lane == 0) {
-    sm.part[cta.warp][L::R] = first;
-    sm.part[cta.warp][L::R + 1] = second;
-  }
+  if (cta.lane == 0 || cta.lane == kMask) sm.part[cta.warp][L::R + scalar] = scalars[0];
   cta_sync();
   const int j = thread_index();
   if (j < L::R + kScalars) {

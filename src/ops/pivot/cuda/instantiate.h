@@ -6,6 +6,7 @@
 #include "apply.h"
 #include "kernel_set.h"
 #include "output.h"
+#include "prices.h"
 #include "reduce.h"
 #include "solve.h"
 
@@ -27,7 +28,7 @@ std::size_t shared_bytes(int padded_dim, int stage_rows) {
 template <class L>
 KernelShape resident_shape() {
   return {pivot_solve<L, true>, L::kThreads, L::kUnits * L::kBlockRows,
-          shared_bytes<L, 1, Scratch::stage_and_scores>};
+          shared_bytes<L, 1, Scratch::stage_and_scores>, newton_price(L::R, L::kWarps)};
 }
 
 template <class L, class Wide>

@@ -16,6 +16,7 @@ struct KernelShape {
   int threads;
   int rows;  // tokens a CTA takes at a time; reduce: pivots
   std::size_t (*shared_bytes)(int padded_dim, int stage_rows);
+  float newton_price = 1;  // solvers: of a Newton step in Sinkhorn steps (prices.h)
 };
 
 struct KernelSet {

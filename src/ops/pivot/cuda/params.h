@@ -30,6 +30,7 @@ struct PivotArgs {
   int half_iterations;  // truncated and reference
   float tolerance;      // exact
   int max_passes;       // exact
+  float newton_price;   // exact: what a Newton step costs in Sinkhorn steps (newton_rules.h)
   float log_scale;      // log2(e) / (sqrt(head_dim) epsilon): scores in powers of two
   float clamp;          // bound of |score| in powers of two, infinity for none
   // launch

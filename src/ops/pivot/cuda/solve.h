@@ -10,7 +10,7 @@
 // equal inputs, whatever the batch: sums in fixed order, no atomics.
 #pragma once
 
-#include "newton.h"
+#include "steps.h"
 
 namespace lotformer::ops::pivot::cuda {
 
@@ -42,10 +42,11 @@ PIVOT_DEVICE void largest_exponents(Cta<L>& cta, Tiles<L, kResident>& tiles, int
   cta_sync();
 }
 
-/// One evaluation at shared.trial: log2 c into shared.log_c, the normalisers' mean into shared.total[R]. Ends
-/// with a barrier.
+/// One evaluation at shared.trial: log2 c into shared.log_c by warp 0, for itself until a barrier follows,
+/// the normalisers' mean into shared.total[R]. True on lanes of warp 0 where a column has left the range of
+/// float32.
 template <class L, bool kResident>
-PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
+PIVOT_DEVICE bool evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) {
   Shared<L>& sm = cta.shared;
   float point[L::kCols];
   read_point<L, kResident>(cta, point);
@@ -75,14 +76,15 @@ PIVOT_DEVICE void evaluate(Cta<L>& cta, Tiles<L, kResident>& tiles, int pivots) 
     largest_exponents(cta, tiles, pivots, point);
     shifted = true;
   }
+  bool failed = false;
   if (cta.warp == 0) {
     for_columns(cta, pivots, [&](int j) {
       const float c = sm.total[j] * (kResident ? sm.weight[j] : 1.0f);
       sm.log_c[j] = log2f(c) - (shifted ? sm.shift[j] : 0.0f);
-      if (kResident && (!(c > kSmallestSum) || !(sm.total[L::R + 1] == 0))) sm.control.flagged = 1;
+      if (kResident && (!(c > kSmallestSum) || !(sm.total[L::R + 1] == 0))) failed = true;
     });
   }
-  cta_sync();
+  return failed;
 }
 
 /// The first half-iteration of the key side, pivots before tokens: h_j = log2 sigma_j - log2 sum_k 2^S_kj.
@@ -138,25 +140,27 @@ PIVOT_DEVICE void weighted_sum(const Cta<L>& cta, Tiles<L, kResident>& tiles, co
   reduce_partials(cta, partial, result, L::R * columns);
 }
 
-/// Mode exact, after an evaluation: accept or reject it, propose the next. False when the problem is over.
+/// Mode exact, after an evaluation: accept or reject it, propose the next. Without a Newton step all of that
+/// is warp 0's, behind one barrier. False when the problem is over or flagged.
 template <class L, bool kResident>
-PIVOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps) {
+PIVOT_DEVICE bool newton_step(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs& p, int ps,
+                              bool failed) {
   Shared<L>& sm = cta.shared;
   float* gram = p.gram + static_cast<int64_t>(ps) * L::R * L::R;
-  if (cta.warp == 0) decide(cta, p, kResident);
+  if (cta.warp == 0) {
+    const Control next = decide(cta, p, kResident, failed);
+    if (next.returning || (next.active && next.step != Step::newton)) propose(cta, p, kResident, next);
+  }
   cta_sync();
   const Control now = sm.control;
-  const bool last = !now.active && !now.returning;
-  bool newton = now.active && !now.course.sinkhorn;
+  if (now.flagged) return false;
+  const bool last = !now.active && !now.returning, newton = now.active && now.step == Step::newton;
   if (now.accepted && (newton || (last && p.gradients)))
     weighted_sum<GramSum<L>>(cta, tiles, p, ps, nullptr, L::R, gram);
-  if (last) return false;
-  if (newton) {
-    if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
-    newton = solve_system(cta, gram, rules::theta<Limits>(now.course.omega), now.kappa, p.pivots);
-  }
-  if (cta.warp == 0)
-    propose(cta, p.pivots, kResident, now.returning ? Step::back : newton ? Step::newton : Step::sinkhorn);
+  if (!newton) return !last;
+  if (cta.warp == 0) set_right_side(cta, p.pivots);  // and only warp 0 reads it
+  const bool solved = solve_system(cta, gram, rules::theta<Limits>(now.course.omega), now.kappa, p.pivots);
+  if (cta.warp == 0) propose_newton(cta, p.pivots, kResident, solved);
   cta_sync();
   return true;
 }
@@ -169,12 +173,15 @@ PIVOT_DEVICE void keep_potentials(const Cta<L>& cta, const PivotArgs& p, int ps,
 }
 
 /// A fixed number of half-iterations: the pivot update number t after an evaluation. False when it was the
-/// last.
+/// last, or the problem is flagged.
 template <class L>
 PIVOT_DEVICE bool truncated_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident,
-                                 const Schedule& schedule) {
+                                 const Schedule& schedule, bool failed) {
   Shared<L>& sm = cta.shared;
   const int j = thread_index();
+  if (failed) sm.control.flagged = 1;
+  cta_sync();
+  if (sm.control.flagged) return false;
   if (j < p.pivots) sm.h[j] += safe_log2(sm.sigma[j]) - sm.log_c[j];
   cta_sync();
   keep_potentials(cta, p, ps, t + 1);
@@ -197,11 +204,12 @@ PIVOT_DEVICE void solve(Cta<L>& cta, Tiles<L, kResident>& tiles, const PivotArgs
   if (cta.warp == 0) set_trial(cta, p.pivots, kResident, [&](int j) { return sm.h[j]; });
   cta_sync();
   for (int t = 0; exact || t < schedule.updates; ++t) {
-    evaluate(cta, tiles, p.pivots);
-    if (sm.control.flagged) return;
-    if (!(exact ? newton_step(cta, tiles, p, ps) : truncated_step(cta, p, ps, t, kResident, schedule))) break;
+    const bool failed = evaluate(cta, tiles, p.pivots);
+    if (!(exact ? newton_step(cta, tiles, p, ps, failed)
+                : truncated_step(cta, p, ps, t, kResident, schedule, failed)))
+      break;
   }
-  if (!exact) return;
+  if (!exact || sm.control.flagged) return;
   if (sm.control.kappa > 0) {
     if (cta.warp == 0) place_constant(cta, p.pivots);
     cta_sync();
@@ -218,7 +226,7 @@ PIVOT_DEVICE void clear_shared(const Cta<L>& cta, const PivotArgs& p, int side, 
   Shared<L>& sm = cta.shared;
   for (int j = thread_index(); j < L::R; j += L::kThreads) {
     sm.sigma[j] = j < p.pivots ? p.sigma[h * p.pivots + j] : 0.0f;
-    sm.h[j] = sm.trial[j] = sm.lowest[j] = sm.shift[j] = sm.log_c[j] = sm.log_b[j] = sm.x[j] = 0;
+    sm.h[j] = sm.trial[j] = sm.lowest[j] = sm.shift[j] = sm.log_c[j] = sm.ratio[j] = sm.x[j] = 0;
     sm.marginal[j] = sm.sigma[j];
   }
   if (thread_index() == 0) {

@@ -40,6 +40,19 @@ PIVOT_DEVICE float column_max(const Cta<L>& cta, int n, F value) {
   }
   return warp_max(x);
 }
+/// Of each of the numbers over the warp, on all lanes: the sum of the first kSums, the largest of the others;
+/// at the same time, so that they wait together.
+template <int kSums, int kCount>
+PIVOT_DEVICE void warp_reduce(float (&x)[kCount]) {
+  PIVOT_UNROLL
+  for (int mask = 1; mask < kWarp; mask *= 2) {
+    PIVOT_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      const float other = shuffle_xor(x[i], mask);
+      x[i] = i < kSums ? x[i] + other : fmaxf(x[i], other);
+    }
+  }
+}
 template <class L, class F>
 PIVOT_DEVICE void for_columns(const Cta<L>& cta, int n, F f) {
   PIVOT_UNROLL
