@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src/ops/pivot/cuda"
 # Phases of each kernel, by the function that holds them. The code of a phase within another counts in both.
 PHASES = {
-    "pivot_solve": ["load_matrix", "load_tiles", "make_kernel", "evaluate", "decide", "solve_system", "propose", "weighted_sum"],
+    "pivot_solve": ["load_matrix", "load_tiles", "make_kernel", "evaluate", "decide", "solve_system", "mix_step", "propose", "propose_newton", "weighted_sum"],
     "pivot_output": ["load_side_matrix", "scores", "block_probabilities", "pivot_products"],
     "pivot_adjoint": ["load_side_matrix", "pool_gradient", "mass_gradient", "potential_gradient", "solve_system"],
     "pivot_apply": ["load_side_matrix", "scores", "token_products", "score_gradient", "pivot_products", "add_rows"],

@@ -178,12 +178,11 @@ template <class L>
 PIVOT_DEVICE bool truncated_step(const Cta<L>& cta, const PivotArgs& p, int ps, int t, bool resident,
                                  const Schedule& schedule, bool failed) {
   Shared<L>& sm = cta.shared;
-  const int j = thread_index();
+  if (cta.warp == 0)
+    for_columns(cta, p.pivots, [&](int j) { sm.h[j] += safe_log2(sm.sigma[j]) - sm.log_c[j]; });
   if (failed) sm.control.flagged = 1;
   cta_sync();
   if (sm.control.flagged) return false;
-  if (j < p.pivots) sm.h[j] += safe_log2(sm.sigma[j]) - sm.log_c[j];
-  cta_sync();
   keep_potentials(cta, p, ps, t + 1);
   if (t + 1 == schedule.updates && schedule.pivot_last)
     return false;  // the plan is that of the potentials before
