@@ -96,16 +96,17 @@ def main():
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     start, rows = time.monotonic(), []
+    version = Scene.call(None, [Path(arguments.bin) / "lotformer-train", "--version"]).out.strip()
+    report = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "build": version, "processor": processor(),
+              "kernel": platform.release(), "quick": arguments.quick, "seed": arguments.seed, "jobs": arguments.jobs, "rows": rows}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for future in concurrent.futures.as_completed([pool.submit(run_part, arguments, name) for name in arguments.parts]):
             rows.append(future.result())
             say(rows[-1])
-    rows.sort(key=lambda row: list(PARTS).index(row["part"]))
-    version = Scene.call(None, [Path(arguments.bin) / "lotformer-train", "--version"]).out.strip()
-    report = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "build": version, "processor": processor(),
-              "kernel": platform.release(), "quick": arguments.quick, "seed": arguments.seed, "jobs": arguments.jobs,
-              "seconds": round(time.monotonic() - start), "rows": rows}
-    Path(arguments.report).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            rows.sort(key=lambda row: list(PARTS).index(row["part"]))
+            report["seconds"] = round(time.monotonic() - start)
+            # After each part, so that a soak that is broken off leaves what it has found.
+            Path(arguments.report).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     tried, through = (sum(row[key] for row in rows) for key in ("tried", "through"))
     print(f"{through} of {tried} attacks came through, {report['seconds']} s, {version}", flush=True)
     return 0 if through == tried else 1

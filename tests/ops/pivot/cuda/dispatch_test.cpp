@@ -66,7 +66,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("Relaxed and free marginals: every row, resident and streamed", "[table]") {
+TEST_CASE("Relaxed and free marginals: every row, resident and streamed", "[second_table]") {
   const float kFree = std::numeric_limits<float>::infinity();
   struct Case {
     int64_t pivots, head_dim;
@@ -123,7 +123,7 @@ TEST_CASE("Forward and reversed fibres leave the same bits") {
   }
 }
 
-TEST_CASE("Whole dispatch table: forward and reversed fibres, one token beside many", "[table]") {
+TEST_CASE("Whole dispatch table: forward and reversed fibres, one token beside many", "[second_table]") {
   for (const int64_t pivots : {4, 8, 16, 32, 64, 128}) {
     for (const int64_t head_dim : {32, 64}) {
       for (const Mode mode : {Mode::exact, Mode::truncated, Mode::reference}) {
