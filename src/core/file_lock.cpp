@@ -56,10 +56,19 @@ std::optional<FileLock> FileLock::try_now(const fs::path& path) {
 
 std::string FileLock::owner(const fs::path& path) {
   const int fd = open_uninterrupted(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const auto cannot_be_read = [&path](int why) {
+    return Error(ErrorKind::disk, concat(path.string(), ": cannot be read: ", std::strerror(why)));
+  };
+  if (fd < 0 && (errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+    throw cannot_be_read(errno);  // may pass, and says nothing about the file
   if (fd < 0) return "";
   char text[24] = {};
-  const ssize_t got = ::read(fd, text, sizeof(text) - 1);
+  ssize_t got = 0;
+  do got = ::read(fd, text, sizeof(text) - 1);
+  while (got < 0 && errno == EINTR);
+  const int why = errno;
   ::close(fd);
+  if (got < 0 && why == EIO) throw cannot_be_read(why);
   const std::string owner(text, got > 0 ? static_cast<size_t>(got) : 0);
   return owner.substr(0, owner.find_first_not_of("0123456789"));
 }

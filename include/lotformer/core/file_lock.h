@@ -19,6 +19,7 @@ class FileLock {
   /// Nothing when another process holds the lock. Error(disk) when the file cannot be made.
   static std::optional<FileLock> try_now(const std::filesystem::path& path);
   /// Process id of whoever locked the file last, as text; empty when it cannot be read.
+  /// Error(disk) where that may pass: a disk that fails, no descriptors.
   static std::string owner(const std::filesystem::path& path);
 
   ~FileLock();

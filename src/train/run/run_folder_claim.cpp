@@ -17,9 +17,13 @@ constexpr const char* kLockFile = ".lock";
 constexpr const char* kOurFiles[] = {"run.json",      "config.yaml",  "metrics.jsonl",
                                      "timings.jsonl", "results.json", ".lock"};
 
+/// Error(disk) when the disk does not answer, which says nothing about whose folder it is.
 fs::file_type type_of(const fs::path& path) {
   std::error_code code;
-  return fs::symlink_status(path, code).type();
+  const fs::file_type type = fs::symlink_status(path, code).type();
+  if (code == std::errc::io_error)
+    throw Error(ErrorKind::disk, concat(path.string(), ": cannot be looked at: ", code.message()));
+  return type;
 }
 
 /// What write_atomic has in work: NAME.tmp-PID.
@@ -40,7 +44,8 @@ bool is_our_lock(const fs::path& path) {
   std::error_code code;
   if (path.filename() != kLockFile || type_of(path) != fs::file_type::regular) return false;
   const auto size = fs::file_size(path, code);
-  return !code && (size == 0 || (size <= 24 && !FileLock::owner(path).empty()));
+  if (code) throw Error(ErrorKind::disk, concat(path.string(), ": cannot be looked at: ", code.message()));
+  return size == 0 || (size <= 24 && !FileLock::owner(path).empty());
 }
 
 /// Nothing is lost with it: what a start leaves that was killed before it wrote the mark.
