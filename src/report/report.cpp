@@ -77,7 +77,7 @@ Summary write_report(const Request& request) {
                                                     {"published", to_json(published)}}));
   summary.table = to_markdown(table, runs, published);
   write_atomic(request.out / "table.md", "# " + request.title + "\n" + summary.table);
-  write_atomic(request.out / "table.tex", to_latex(table, published));
+  write_atomic(request.out / "table.tex", to_latex(table, runs, published));
   write_atomic(request.out / "table.csv", to_csv(runs, table));
   PageOptions options;
   options.title = request.title;

@@ -20,6 +20,14 @@ const std::vector<std::string> kTaskOrder = {"listops", "text", "retrieval", "im
 const std::vector<std::string> kModuleOrder = {"softmax",   "performer", "linear", "sinkformer",
                                                "espformer", "lotformer", "mean",   "none"};
 
+/// A module by its name in the records, which may say a variant of its mathematics ("lotformer-weighted").
+std::string family_of(const std::string& module) {
+  for (const auto& name : kModuleOrder) {
+    if (module.starts_with(name + "-")) return name;
+  }
+  return module;
+}
+
 /// Place of a name in a list; of one that begins with an entry ("lotformer-weighted") right behind it.
 std::pair<size_t, std::string> rank_in(const std::vector<std::string>& order, const std::string& name) {
   for (size_t i = 0; i < order.size(); ++i) {
@@ -188,7 +196,36 @@ void note_unequal_steps(Table& table, const std::vector<Run>& runs) {
 struct Located {
   size_t column = 0;
   std::string variant;
+  /// What the row is called.
+  std::string module;
 };
+
+/// A suite may give every task the variant of a module that suits it. Where no task has two of them they
+/// share a row under the module's plain name, so that it has an average, and a note says which is where.
+void join_families(std::map<size_t, Located>& located, const std::vector<Run>& runs, Table& table) {
+  std::map<std::string, std::map<size_t, std::set<std::string>>> members;  // by family and column
+  std::set<std::string> apart;
+  for (auto& [i, where] : located) {
+    where.module = runs[i].module;
+    const std::string family = family_of(runs[i].module);
+    auto& here = members[family][where.column];
+    here.insert(runs[i].module);
+    if (!where.variant.empty() || here.size() > 1) apart.insert(family);
+  }
+  for (const auto& [family, columns] : members) {
+    std::set<std::string> different;
+    std::vector<std::string> parts;
+    for (const auto& [column, modules] : columns) {
+      different.insert(modules.begin(), modules.end());
+      parts.push_back(concat(table.columns[column].title, " by ", *modules.begin()));
+    }
+    if (apart.contains(family) || different.size() < 2) continue;
+    table.notes.push_back(concat("the row ", family, ": ", join(parts, ", ")));
+    for (auto& [i, where] : located) {
+      if (different.contains(where.module)) where.module = family;
+    }
+  }
+}
 
 /// Column and variant of each run that belongs into the table.
 std::map<size_t, Located> locate(const std::vector<Run>& runs, const std::vector<Column>& columns) {
@@ -227,10 +264,11 @@ Table make_table(const std::vector<Run>& runs) {
   Table table;
   table.columns = columns_of(runs);
   table.has_average = average_is_defined(table.columns);
-  const auto located = locate(runs, table.columns);
+  auto located = locate(runs, table.columns);
+  join_families(located, runs, table);
   std::map<std::pair<std::pair<size_t, std::string>, std::string>, std::vector<size_t>> rows;
   for (const auto& [i, where] : located)
-    rows[{rank_in(kModuleOrder, runs[i].module), where.variant}].push_back(i);
+    rows[{rank_in(kModuleOrder, where.module), where.variant}].push_back(i);
   for (const auto& [key, members] : rows) {
     Row row;
     row.module = key.first.second;

@@ -64,7 +64,8 @@ Table make_table(const std::vector<Run>& runs);
 /// Written for people and for papers. LaTeX wants the package booktabs.
 std::string to_markdown(const Table& table, const std::vector<Run>& runs,
                         const std::vector<PublishedTable>& published);
-std::string to_latex(const Table& table, const std::vector<PublishedTable>& published);
+std::string to_latex(const Table& table, const std::vector<Run>& runs,
+                     const std::vector<PublishedTable>& published);
 /// One line a run: everything that the table is made of.
 std::string to_csv(const std::vector<Run>& runs, const Table& table);
 Json to_json(const Table& table, const std::vector<Run>& runs);

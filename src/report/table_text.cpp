@@ -78,6 +78,15 @@ std::string latex_escaped(const std::string& text) {
   return result;
 }
 
+/// Of the table, then of its runs with their folders.
+std::vector<std::string> notes_of(const Table& table, const std::vector<Run>& runs) {
+  std::vector<std::string> notes = table.notes;
+  for (const Run& run : runs) {
+    for (const auto& note : run.notes) notes.push_back(run.folder.string() + ": " + note);
+  }
+  return notes;
+}
+
 std::string label_of(const Row& row) {
   return row.label() + (row.control ? " (control)" : "");
 }
@@ -189,16 +198,14 @@ std::string to_markdown(const Table& table, const std::vector<Run>& runs,
                   parameters_text(c.parameters));
   });
   for (const auto& other : published) out += markdown_of(other);
-  std::string notes;
-  for (const auto& note : table.notes) notes += "- " + markdown_escaped(note) + "\n";
-  for (const Run& run : runs) {
-    for (const auto& note : run.notes)
-      notes += concat("- ", markdown_escaped(run.folder.string()), ": ", markdown_escaped(note), "\n");
-  }
-  return notes.empty() ? out : out + "\n## Notes\n" + notes;
+  const std::vector<std::string> notes = notes_of(table, runs);
+  if (!notes.empty()) out += "\n## Notes\n";
+  for (const auto& note : notes) out += "- " + markdown_escaped(note) + "\n";
+  return out;
 }
 
-std::string to_latex(const Table& table, const std::vector<PublishedTable>& published) {
+std::string to_latex(const Table& table, const std::vector<Run>& runs,
+                     const std::vector<PublishedTable>& published) {
   std::string out = concat(
       "% Wants \\usepackage{booktabs}. Test accuracy in percent at the best validation checkpoint: mean, "
       "sample standard\n"
@@ -215,13 +222,19 @@ std::string to_latex(const Table& table, const std::vector<PublishedTable>& publ
       const auto cell = row.cells.find(c);
       out += " & " + (cell == row.cells.end() || cell->second.best.n == 0
                           ? "--"
-                          : percent_text(cell->second.best, " $\\pm$ "));
+                          : percent_text(cell->second.best, " $\\pm$ ") +
+                                (cell->second.qualified ? "$^\\dagger$" : ""));
     }
     if (table.has_average)
       out += row.average.n == 0 ? " & --" : " & " + format_fixed(kPercent * row.average.mean, 2);
     out += " \\\\\n";
   }
   out += "\\bottomrule\n\\end{tabular}\n";
+  const std::vector<std::string> notes = notes_of(table, runs);
+  if (!notes.empty())
+    out += "\n\\begin{itemize}\\footnotesize % $\\dagger$: one of these concerns the cell\n";
+  for (const auto& note : notes) out += "\\item " + latex_escaped(note) + "\n";
+  if (!notes.empty()) out += "\\end{itemize}\n";
   for (const auto& other : published) out += latex_of(other);
   return out;
 }

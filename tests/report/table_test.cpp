@@ -128,15 +128,39 @@ TEST_CASE(
   CHECK_THAT(markdown, contains_text("none (control)"));
 }
 
+TEST_CASE("report: variants of a module that share no task are one row with an average") {
+  const auto run = [](const std::string& task, const std::string& module, double best) {
+    return changed([&](MadeRun& m) {
+      m.task = task, m.kind = module.substr(0, module.find('-')), m.module = module, m.best = best;
+    });
+  };
+  std::vector<MadeRun> made = {run("listops", "lotformer-weighted", 0.4), run("text", "lotformer", 0.6),
+                               run("listops", "softmax", 0.3), run("text", "softmax", 0.5)};
+  const Table joined = make_table(runs_of(made));
+  REQUIRE(joined.rows.size() == 2);
+  CHECK(joined.rows[1].label() == "lotformer");
+  CHECK(std::fabs(joined.rows[1].average.mean - 0.5) < 1e-12);
+  CHECK(joined.notes ==
+        std::vector<std::string>{"the row lotformer: listops by lotformer-weighted, text by lotformer"});
+  // Two of them on one task are compared there, so each keeps its name.
+  made.push_back(run("listops", "lotformer", 0.2));
+  const Table apart = make_table(runs_of(made));
+  REQUIRE(apart.rows.size() == 3);
+  CHECK(apart.rows[1].label() == "lotformer");
+  CHECK(apart.rows[2].label() == "lotformer-weighted");
+  CHECK(apart.notes.empty());
+}
+
 TEST_CASE("report: LaTeX and CSV escape what a module or a folder is called") {
   auto runs = runs_of({changed([](MadeRun& m) { m.module = "my_module & co"; })});
   runs[0].folder = "runs/a,\"b\"";
   runs[0].notes = {"one\ntwo"};
   const Table table = make_table(runs);
   const std::string latex =
-      to_latex(table, {{"Paper", "Table 1", "theirs", "", {{"A_B", {{"listops", 37.5}}}}}});
+      to_latex(table, runs, {{"Paper", "Table 1", "theirs", "", {{"A_B", {{"listops", 37.5}}}}}});
   CHECK_THAT(latex, contains_text("my\\_module \\& co"));
   CHECK_THAT(latex, contains_text("\\toprule"));
+  CHECK_THAT(latex, contains_text("\\item runs/a,\"b\": one two"));
   CHECK_THAT(latex, contains_text("A\\_B & 37.50"));
   CHECK_THAT(to_csv(runs, table), contains_text("\"runs/a,\"\"b\"\"\",finished,listops,"));
   const Json json = to_json(table, runs);

@@ -10,25 +10,33 @@ import sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
-def numbers(value, tag):
-    """Leaves of a line that are numbers: (tag, number)."""
+def leaves(value, tag, wanted):
+    """Members of a line that `wanted` takes: (tag, value)."""
     if isinstance(value, dict):
         for key, member in value.items():
-            yield from numbers(member, f"{tag}/{key}")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield from leaves(member, f"{tag}/{key}", wanted)
+    elif wanted(value):
         yield tag, value
 
 
-def wanted(run):
-    """{tag: {step: number}} of metrics.jsonl."""
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_list(value):
+    return isinstance(value, list) and len(value) > 0
+
+
+def wanted(run, kind):
+    """{tag: {step: value}} of metrics.jsonl."""
     tags = {}
     for text in (run / "metrics.jsonl").read_text().splitlines():
         line = json.loads(text)
         prefix = line["split"] + (f"_{line['checkpoint']}" if "checkpoint" in line else "")
         for key, value in line.items():
             if key not in ("step", "epoch", "examples"):
-                for tag, number in numbers(value, f"{prefix}/{key}"):
-                    tags.setdefault(tag, {})[line["step"]] = number
+                for tag, leaf in leaves(value, f"{prefix}/{key}", kind):
+                    tags.setdefault(tag, {})[line["step"]] = leaf
     return tags
 
 
@@ -38,7 +46,7 @@ def main():
     events.Reload()
     tags = events.Tags()
     complaints = []
-    for tag, steps in wanted(run).items():
+    for tag, steps in wanted(run, is_number).items():
         found = {e.step: e.value for e in events.Scalars(tag)} if tag in tags["scalars"] else {}
         if found.keys() != steps.keys():
             complaints.append(f"{tag}: steps {sorted(found)} instead of {sorted(steps)}")
@@ -46,6 +54,15 @@ def main():
             complaints.append(f"{tag}: other numbers")
     if not any("configuration" in tag for tag in tags["tensors"]):
         complaints.append("no text of the configuration")
+    lists = wanted(run, is_list)
+    if not lists:
+        complaints.append("no list in metrics.jsonl, so none was looked for")
+    for tag, steps in lists.items():
+        found = {e.step: e.histogram_value for e in events.Histograms(tag)} if tag in tags["histograms"] else {}
+        if found.keys() != steps.keys():
+            complaints.append(f"{tag}: steps {sorted(found)} instead of {sorted(steps)}")
+        elif any(found[s].num != len(steps[s]) or abs(found[s].max - max(steps[s])) > 1e-6 for s in steps):
+            complaints.append(f"{tag}: other numbers")
     masses = [tag for tag in tags["histograms"] if tag.startswith("pivot_masses/")]
     if not masses:
         complaints.append("no histogram of pivot masses")

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$programs/lotformer-data" generate --task listops --root "$work/data" --train 400 --val 60 --test 50 --min-length 3 --max-length 100 --max-depth 3 --max-args 4 >/dev/null
 train() {
-  "$programs/lotformer-train" --config "$here/../data/configs/tiny.yaml" --set "data.root=$work/data" --set train.tensorboard=true \
+  "$programs/lotformer-train" --config "$here/../data/configs/tiny.yaml" --set "data.root=$work/data" --set train.tensorboard=true --set train.diagnostics_every=30 \
     --run-dir "$work/run" --device cpu --set "train.steps=$1" "${@:2}" 2>&1 | tail -n 1
 }
 train 30

@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <set>
+#include <vector>
 
 namespace lotformer {
 
@@ -34,6 +35,13 @@ void TensorboardLog::line(const Json& metrics) {
 
 void TensorboardLog::add(int64_t step, const std::string& tag, const Json& value) {
   if (value.is_number()) events_.scalar(step, tag, value.get<double>());
+  if (value.is_array()) {
+    std::vector<float> numbers;
+    for (const Json& entry : value) {
+      if (entry.is_number()) numbers.push_back(entry.get<float>());
+    }
+    if (!numbers.empty()) events_.histogram(step, tag, numbers);
+  }
   if (!value.is_object()) return;
   for (const auto& [key, member] : value.items()) add(step, tag + "/" + key, member);
 }
