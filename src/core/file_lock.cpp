@@ -63,9 +63,7 @@ std::string FileLock::owner(const fs::path& path) {
     throw cannot_be_read(errno);  // may pass, and says nothing about the file
   if (fd < 0) return "";
   char text[24] = {};
-  ssize_t got = 0;
-  do got = ::read(fd, text, sizeof(text) - 1);
-  while (got < 0 && errno == EINTR);
+  const ssize_t got = uninterrupted([&] { return ::read(fd, text, sizeof(text) - 1); });
   const int why = errno;
   ::close(fd);
   if (got < 0 && why == EIO) throw cannot_be_read(why);

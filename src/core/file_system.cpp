@@ -72,8 +72,8 @@ std::string read_file(const fs::path& path, ErrorKind kind, int64_t max_bytes,
   }
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        uninterrupted([&] { return ::read(file.fd, bytes.data() + done, bytes.size() - done); });
     if (got < 0) throw Error(*trouble, concat(path.string(), ": cannot be read: ", reason()));
     if (got == 0) throw Error(kind, path.string() + ": changed while it was read");
     done += static_cast<size_t>(got);
@@ -118,8 +118,8 @@ void FileWriter::write(std::string_view bytes) {
 void FileWriter::flush_buffer() {
   size_t done = 0;
   while (done < buffer_.size()) {
-    const ssize_t put = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put =
+        uninterrupted([&] { return ::write(fd_, buffer_.data() + done, buffer_.size() - done); });
     if (put < 0) {
       const std::string why = reason();
       buffer_.clear();
@@ -136,8 +136,8 @@ void FileWriter::flush() {
 
 void FileWriter::commit() {
   flush_buffer();
-  const bool synced =
-      sync_uninterrupted(fd_) == 0 || errno == EINVAL;  // EINVAL: a pipe or device, nothing to sync
+  const bool synced = uninterrupted([&] { return ::fsync(fd_); }) == 0 ||
+                      errno == EINVAL;  // EINVAL: a pipe or device, nothing to sync
   const std::string why = reason();
   const bool closed = ::close(std::exchange(fd_, -1)) == 0;
   if (!synced || !closed) fail_disk(path_, "cannot be made durable: " + why);
@@ -169,17 +169,7 @@ void write_atomic(const fs::path& path, std::string_view bytes) {
 }
 
 int open_uninterrupted(const fs::path& path, int flags, unsigned mode) {
-  int fd = -1;
-  do fd = ::open(path.c_str(), flags, mode);
-  while (fd < 0 && errno == EINTR);
-  return fd;
-}
-
-int sync_uninterrupted(int fd) {
-  int result = 0;
-  do result = ::fsync(fd);
-  while (result != 0 && errno == EINTR);
-  return result;
+  return uninterrupted([&] { return ::open(path.c_str(), flags, mode); });
 }
 
 void sync_directory(const fs::path& directory) {
@@ -187,7 +177,8 @@ void sync_directory(const fs::path& directory) {
   const int fd = open_uninterrupted(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_disk(target, "cannot be opened: " + reason());
   // Some file systems cannot sync a folder, and say so in many ways; these three are failures of the disk.
-  const bool synced = sync_uninterrupted(fd) == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT);
+  const bool synced =
+      uninterrupted([&] { return ::fsync(fd); }) == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT);
   const std::string why = reason();
   ::close(fd);
   if (!synced) fail_disk(target, "cannot be made durable: " + why);

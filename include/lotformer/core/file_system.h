@@ -3,6 +3,7 @@
 // (writing) or the kind given.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -54,9 +55,15 @@ class FileWriter {
 void write_atomic(const std::filesystem::path& path, const std::function<void(FileWriter&)>& fill);
 void write_atomic(const std::filesystem::path& path, std::string_view bytes);
 
-/// open(2) and fsync(2), called again when a signal interrupts them, as network file systems allow.
+/// What a system call returns, made again as often as a signal interrupts it, as network file systems allow.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+/// open(2).
 int open_uninterrupted(const std::filesystem::path& path, int flags, unsigned mode = 0);
-int sync_uninterrupted(int fd);
 
 void sync_directory(const std::filesystem::path& directory);
 void create_directories(const std::filesystem::path& directory);

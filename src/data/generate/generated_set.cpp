@@ -167,8 +167,7 @@ void write_small_file(const fs::path& path, std::string_view bytes) {
   if (fd < 0) fail("cannot be opened for writing");
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t put = ::write(fd, bytes.data() + done, bytes.size() - done);
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put = uninterrupted([&] { return ::write(fd, bytes.data() + done, bytes.size() - done); });
     if (put < 0) {
       const int why = errno;
       ::close(fd);

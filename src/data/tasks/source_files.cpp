@@ -96,8 +96,8 @@ SourceFile::SourceFile(SourceFile&& other) noexcept
 size_t SourceFile::read(void* bytes, size_t size) {
   size_t done = 0;
   while (done < size) {
-    const ssize_t got = ::read(fd_, static_cast<char*>(bytes) + done, size - done);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        uninterrupted([&] { return ::read(fd_, static_cast<char*>(bytes) + done, size - done); });
     if (got < 0) throw DataError::at_file(name_, concat("read error: ", std::strerror(errno)));
     if (got == 0) break;
     done += static_cast<size_t>(got);

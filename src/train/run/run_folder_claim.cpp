@@ -57,20 +57,15 @@ bool comes_before_the_mark(const fs::path& path) {
 }
 
 void refuse_links(const RunFolder& run) {
-  for (const char* name : kOurFiles) {
+  const auto refuse = [&run](const char* name) {
     if (type_of(run.root() / name) == fs::file_type::symlink)
       throw Error(ErrorKind::usage,
                   concat((run.root() / name).string(),
                          ": is a link, and nothing is written through links in a run folder; "
                          "remove it or take another --run-dir"));
-  }
-  for (const char* name : {"tensorboard", "profile", "evaluation"}) {
-    if (type_of(run.root() / name) == fs::file_type::symlink)
-      throw Error(ErrorKind::usage,
-                  concat((run.root() / name).string(),
-                         ": is a link, and nothing is written through links in a run folder; "
-                         "remove it or take another --run-dir"));
-  }
+  };
+  for (const char* name : kOurFiles) refuse(name);
+  for (const char* name : {"tensorboard", "profile", "evaluation"}) refuse(name);
   if (type_of(run.checkpoints_folder()) == fs::file_type::symlink)
     throw Error(ErrorKind::usage, run.checkpoints_folder().string() +
                                       ": is a link, and nothing is written through links in a run folder; "
