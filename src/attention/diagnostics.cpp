@@ -70,6 +70,12 @@ double sketched_rank(AttentionImpl& module, const at::Tensor& q, const at::Tenso
 
 }  // namespace
 
+Diagnostics read_numbers(const DeviceDiagnostics& numbers) {
+  Diagnostics values;
+  for (const auto& [name, value] : numbers) values.emplace_back(name, value.item<double>());
+  return values;
+}
+
 double effective_rank(const at::Tensor& singular_values) {
   if (singular_values.numel() == 0) return 0;
   const at::Tensor values = singular_values.to(at::kDouble).clamp_min(0);

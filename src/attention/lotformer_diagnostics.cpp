@@ -36,7 +36,8 @@ at::Tensor token_counts(const at::Tensor& x, const at::Tensor& lengths) {
 /// Standard deviation of the scores over tokens and pivots, centred in both, over epsilon; mean over
 /// problems. The sum of squares of X Z^T is that of the products of the two D x D Gram matrices: no scores
 /// are formed.
-double sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor& lengths, double epsilon) {
+at::Tensor sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor& lengths,
+                     double epsilon) {
   const at::Tensor mask = lengths.defined() ? ops::length_mask(lengths, x.size(2)) : at::Tensor();
   const at::Tensor n = token_counts(x, lengths).view({-1, 1, 1, 1});
   at::Tensor tokens = ops::select_real_tokens(x, mask).to(at::kDouble);  // [B, H, N, D]
@@ -46,7 +47,7 @@ double sharpness(const at::Tensor& x, const at::Tensor& pivots, const at::Tensor
   const at::Tensor spread = at::matmul(tokens.transpose(2, 3), tokens) / n;
   const at::Tensor pivot_spread = at::matmul(z.transpose(1, 2), z) / static_cast<double>(z.size(1));
   const at::Tensor variance = (spread * pivot_spread).sum({2, 3}).clamp_min(0);
-  return variance.sqrt().mean().item<double>() / (std::sqrt(static_cast<double>(x.size(3))) * epsilon);
+  return variance.sqrt().mean() / (std::sqrt(static_cast<double>(x.size(3))) * epsilon);
 }
 
 }  // namespace
@@ -74,24 +75,27 @@ Diagnostics LotformerAttentionImpl::diagnose(const at::Tensor& q, const at::Tens
   const at::Tensor means = values.mean(at::IntArrayRef({0, 1})).cpu();  // over examples and heads
   for (int64_t i = 0; i < means.size(0); ++i)
     found.emplace_back("singular_values[]", means.const_data_ptr<double>()[i]);
-  const Diagnostics solver = solver_record(q.to(type), k.to(type), lengths);
+  const Diagnostics solver = read_numbers(solver_record(q.to(type), k.to(type), lengths));
   found.insert(found.end(), solver.begin(), solver.end());
   return found;
 }
 
-Diagnostics LotformerAttentionImpl::solver_record(const at::Tensor& q, const at::Tensor& k,
-                                                  const at::Tensor& lengths) {
+DeviceDiagnostics LotformerAttentionImpl::solver_record(const at::Tensor& q, const at::Tensor& k,
+                                                        const at::Tensor& lengths) {
   const at::NoGradGuard no_grad;
   const at::Tensor known = options_.mode == "reference" ? at::Tensor() : lengths;
   const Scored x = scored(q, k, known);
-  Diagnostics found = {{"query_sharpness", sharpness(x.q, x.z, known, options_.epsilon)},
-                       {"key_sharpness", sharpness(x.k, x.z, known, options_.epsilon)}};
+  DeviceDiagnostics found = {{"query_sharpness", sharpness(x.q, x.z, known, options_.epsilon)},
+                             {"key_sharpness", sharpness(x.k, x.z, known, options_.epsilon)}};
   if (options_.mode != "exact") return found;
-  const ops::PivotSolveStats stats = stats_.counted();
-  found.emplace_back("passes_mean", stats.mean_passes());
-  found.emplace_back("passes_max", static_cast<double>(stats.longest));
-  found.emplace_back("capped", static_cast<double>(stats.capped));
-  found.emplace_back("residual_max", stats.max_residual());
+  const auto number = [](auto value) { return at::scalar_tensor(value, at::kDouble); };
+  const bool counted = !stats_.passes.defined();
+  found.emplace_back("passes_mean",
+                     counted ? number(stats_.mean_passes()) : stats_.passes.to(at::kDouble).mean());
+  found.emplace_back("passes_max", counted ? number(stats_.longest) : stats_.passes.max());
+  const SolverCount count = solver_count();
+  found.emplace_back("capped", count.problems > 0 ? count.unconverged : number(0));
+  found.emplace_back("residual_max", count.problems > 0 ? count.residual : number(0));
   return found;
 }
 

@@ -94,17 +94,19 @@ Diagnostics SinkformerAttentionImpl::diagnose(const at::Tensor& q, const at::Ten
                                               const at::Tensor& lengths) {
   Diagnostics found = probe_attention(*this, q, k, lengths);
   if (found.empty()) return found;
-  const Diagnostics solver = solver_record(q, k, lengths);
+  const Diagnostics solver = read_numbers(solver_record(q, k, lengths));
   found.insert(found.end(), solver.begin(), solver.end());
   return found;
 }
 
-Diagnostics SinkformerAttentionImpl::solver_record(const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+DeviceDiagnostics SinkformerAttentionImpl::solver_record(const at::Tensor&, const at::Tensor&,
+                                                         const at::Tensor&) {
   if (options_.mode != "exact") return {};
-  return {{"half_iterations_mean", stats_.mean_half_iterations()},
-          {"half_iterations_max", static_cast<double>(stats_.longest)},
-          {"capped", static_cast<double>(stats_.capped)},
-          {"residual", stats_.residual}};
+  const auto number = [](auto value) { return at::scalar_tensor(value, at::kDouble); };
+  return {{"half_iterations_mean", number(stats_.mean_half_iterations())},
+          {"half_iterations_max", number(stats_.longest)},
+          {"capped", number(stats_.capped)},
+          {"residual", number(stats_.residual)}};
 }
 
 SolverCount SinkformerAttentionImpl::solver_count() const {

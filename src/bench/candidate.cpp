@@ -176,7 +176,7 @@ Json Subject::residual() {
   auto* solver = dynamic_cast<HasSolver*>(module_.get());
   if (solver == nullptr) return nullptr;
   for (const auto& [name, value] : solver->solver_record(q_, k_, lengths_)) {
-    if (name == "residual_max") return value;
+    if (name == "residual_max") return value.item<double>();
   }
   return nullptr;
 }

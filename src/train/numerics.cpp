@@ -65,29 +65,33 @@ void LogWindow::add(const at::Tensor& loss_sum, const at::Tensor& correct, const
 }
 
 void LogWindow::count(int64_t examples) {
-  examples_ += examples;
-  ++steps_;
+  counts_.examples += examples;
+  ++counts_.steps;
+}
+
+LogWindow::Means LogWindow::means(std::span<const double> s, const Counts& counts) {
+  const int64_t examples = counts.steps > 0 ? counts.examples / counts.steps * static_cast<int64_t>(s[4]) : 0;
+  const auto scored = static_cast<double>(examples);
+  return {s[0] / scored, s[1] / scored, s[2] / std::max(s[3], 1.0), examples,
+          counts.steps - static_cast<int64_t>(s[3])};
 }
 
 LogWindow::Means LogWindow::means() const {
   const at::Tensor sums = sums_.cpu();
-  const double* s = sums.data_ptr<double>();
-  const int64_t examples = steps_ > 0 ? examples_ / steps_ * static_cast<int64_t>(s[4]) : 0;
-  const auto scored = static_cast<double>(examples);
-  return {s[0] / scored, s[1] / scored, s[2] / std::max(s[3], 1.0), examples,
-          steps_ - static_cast<int64_t>(s[3])};
+  return means({sums.const_data_ptr<double>(), static_cast<size_t>(sums.numel())}, counts_);
 }
 
 void LogWindow::reset() {
   sums_.zero_();
-  examples_ = steps_ = 0;
+  counts_ = {};
 }
 
 Json LogWindow::state() const {
   const at::Tensor sums = sums_.cpu();
   const double* s = sums.data_ptr<double>();
-  return {{"loss", s[0]},   {"correct", s[1]},       {"grad_norm", s[2]}, {"norms", s[3]},
-          {"losses", s[4]}, {"examples", examples_}, {"steps", steps_}};
+  return {{"loss", s[0]},          {"correct", s[1]}, {"grad_norm", s[2]},
+          {"norms", s[3]},         {"losses", s[4]},  {"examples", counts_.examples},
+          {"steps", counts_.steps}};
 }
 
 void LogWindow::load_state(const Json& state, const std::string& where) {
@@ -98,8 +102,8 @@ void LogWindow::load_state(const Json& state, const std::string& where) {
   const double losses = state.contains("losses") ? number("losses") : number("steps");
   sums_.copy_(at::tensor({number("loss"), number("correct"), number("grad_norm"), number("norms"), losses},
                          at::kDouble));
-  examples_ = json_get<int64_t>(state, "examples", where, ErrorKind::checkpoint);
-  steps_ = json_get<int64_t>(state, "steps", where, ErrorKind::checkpoint);
+  counts_.examples = json_get<int64_t>(state, "examples", where, ErrorKind::checkpoint);
+  counts_.steps = json_get<int64_t>(state, "steps", where, ErrorKind::checkpoint);
 }
 
 FiniteWatch::FiniteWatch(c10::Device device, int64_t limit)

@@ -7,6 +7,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,14 @@ class LogWindow {
     /// Steps whose update was left out, for an overflow under loss scaling or for train.on_nonfinite=skip.
     int64_t skipped = 0;
   };
+  /// What the host has added.
+  struct Counts {
+    int64_t examples = 0, steps = 0;
+  };
+  const Counts& counts() const { return counts_; }
+  /// From what sums() held when counts() were these.
+  static Means means(std::span<const double> sums, const Counts& counts);
+  /// Waits for the device.
   Means means() const;
   void reset();
   Json state() const;
@@ -64,7 +73,7 @@ class LogWindow {
 
  private:
   at::Tensor sums_;  // double [5]: loss, correct, finite norms, number of those, number of finite losses
-  int64_t examples_ = 0, steps_ = 0;
+  Counts counts_;
 };
 
 /// Remembers the step with which a run has had enough of losses and gradient norms that are not finite.
@@ -89,6 +98,9 @@ class FiniteWatch {
   Count count() const;
   /// No step has been one too many, and so many were not finite.
   void restart(const Count& count);
+  /// What bad_step() and count() read, int64 device tensors: a scalar and [3].
+  const at::Tensor& bad_step_there() const { return bad_step_; }
+  const at::Tensor& count_there() const { return count_; }
   /// int64 device tensors, the same storage for good: that step, the number of the next, the count.
   std::vector<at::Tensor> state() const { return {bad_step_, step_, count_}; }
 

@@ -46,7 +46,7 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
       step_(session),
       graphs_(
           step_, graph_policy(config_.graph, session.device), [this] { seed_step(); },
-          [this](const std::vector<Batch>& chunks) { usual_step(chunks); }),
+          [this](const std::vector<Batch>& chunks, bool look) { return usual_step(chunks, look); }),
       plateau_(config_.plateau_steps,
                constant_predictor(train_.dataset(), train_.dataset(), session.task->num_classes())),
       log_(run.root(), session.device, config_.steps, run_labels(session)) {
@@ -68,51 +68,50 @@ double Trainer::lr_of(int64_t step) const {
 }
 
 /// Nothing that is saved changes in here, but for the buffers.
-BatchGradients Trainer::gradients(const std::vector<Batch>& chunks, SolverTally& transport) {
+BatchGradients Trainer::gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look) {
   for (const auto& item : session_.model->named_buffers())
     buffers_.emplace_back(item.key(), item.value().clone());
   const StopGuard::Open open(*guard_);
-  if (!log_due(state_.step + 1)) return step_.gradients(chunks, &transport);
-  const ScoreObserver observer(*session_.model);
-  BatchGradients sums = step_.gradients(chunks, &transport);
-  solver_ = solver_records(*session_.model, observer);
-  return sums;
+  return step_.gradients(chunks, sight, look);
 }
 
-void Trainer::usual_step(const std::vector<Batch>& chunks) {
+StepSight Trainer::usual_step(const std::vector<Batch>& chunks, bool look) {
   seed_step();
-  SolverTally transport;
-  const BatchGradients sums = gradients(chunks, transport);
-  // With recordings, what is counted must not depend on which steps were played back: only the logged one is.
-  if (!graphs_.may_play_back() || log_due(state_.step + 1)) transport_.add(transport);
+  StepSight sight;
+  const BatchGradients sums = gradients(chunks, sight, look);
   buffers_.clear();
   updating_ = true;
   const ops::ProfileRange range("update");
   step_.update(sums);
   updating_ = false;
+  return sight;
 }
 
 void Trainer::profile(ProfileRequest request) {
   profiler_ = std::make_unique<Profiler>(request, run_.root() / "profile", session_.device.is_cuda());
 }
 
-bool Trainer::step() {
+std::optional<StepSight> Trainer::step() {
   const auto [batches, tokens] = [&] {
     const ops::ProfileRange range("batch");
     return next_step(*batches_, chunks());
   }();
   step_.prepare(state_.step, lr_of(state_.step));
+  const bool look = log_due(state_.step + 1);
+  StepSight sight;
   try {
     // A recording has neither ranges nor operators, so that a trace of it would say nothing.
-    profiler_ || log_due(state_.step + 1) ? usual_step(batches) : graphs_.run(batches);
+    sight = profiler_ ? usual_step(batches, look) : graphs_.run(batches, look);
   } catch (const std::exception& error) {
     if (!split_further(error)) throw;
-    return false;
+    return std::nullopt;
   }
+  write_line();  // that of the step before, while the device works at this one
+  transport_.add(sight.transport);
   log_.add_tokens(tokens);
   step_.window().count(config_.batch_size);
   ++state_.step;
-  return true;
+  return sight;
 }
 
 /// A step that has not come to its update has changed nothing but gradients, which the next one clears, and
@@ -128,6 +127,7 @@ bool Trainer::split_further(const std::exception& error) {
   }
   buffers_.clear();
   state_.chunks = std::min(2 * chunks(), config_.batch_size);
+  write_line();
   log_.finish_line();
   log::warning(concat("step ", state_.step, ": out of memory; steps are done in ", state_.chunks,
                       " chunks from here on (train.microbatch=auto)"));
@@ -137,37 +137,9 @@ bool Trainer::split_further(const std::exception& error) {
   return true;
 }
 
-void Trainer::log_if_due() {
-  const bool log_now = log_due(state_.step);
-  if (log_now || session_.device.is_cpu())
-    stop_if_not_finite();  // elsewhere reading it would wait for the device at every step
-  if (!log_now) return;
-  const int64_t last = state_.step - 1;
-  const LogWindow::Means means = step_.window().means();
-  const auto transport = transport_.count();
-  log_.train_step(state_.step, sampler_.epoch_of(batch_of(last)), lr_of(last), means, {solver_, transport});
-  tell_of_skips(means.skipped);
-  if (transport && transport->alarming() && !warned_of_transport_) {
-    warned_of_transport_ = true;
-    log_.finish_line();
-    warn_if_alarming(concat("since the line before step ", state_.step), *transport);
-  }
-  transport_.restart();
-  warn_of_plateau(means);
-  step_.window().reset();
-}
-
-void Trainer::warn_of_plateau(const LogWindow::Means& means) {
-  if (means.examples == 0) return;
-  const auto message =
-      plateau_.add(state_.step, means.accuracy * static_cast<double>(means.examples), means.examples);
-  if (!message) return;
-  log_.finish_line();
-  log::warning(*message);
-}
-
 void Trainer::diagnose_if_due() {
   if (!due(config_.diagnostics_every)) return;
+  write_line();
   const auto start = std::chrono::steady_clock::now();
   std::vector<int64_t> rows = sampler_.batch(batch_of(state_.step - 1));
   rows.resize(std::min<size_t>(rows.size(), kDiagnosedExamples));
@@ -178,6 +150,7 @@ void Trainer::diagnose_if_due() {
 void Trainer::adapt_ranks_if_due() {
   // Not after the last step: nothing would train what was changed.
   if (state_.step >= config_.steps || !survey_due(*session_.model, state_.step)) return;
+  write_line();
   stop_if_not_finite();
   const auto start = std::chrono::steady_clock::now();
   std::vector<Batch> batches;
@@ -195,6 +168,7 @@ void Trainer::adapt_ranks_if_due() {
 bool Trainer::evaluate_if_due() {
   const bool wanted = due(config_.eval_every) || state_.step == config_.steps;
   if (!wanted || state_.step == 0 || state_.evaluated_step == state_.step) return true;
+  write_line();
   stop_if_not_finite();
   const auto start = std::chrono::steady_clock::now();
   const auto result = [&] {
@@ -269,11 +243,12 @@ bool Trainer::turn() {
     save();
   if (state_.step >= config_.steps) return false;
   if (profiler_) profiler_->begin_step(state_.step + 1);
-  if (!step()) return true;
+  const std::optional<StepSight> sight = step();
+  if (!sight) return true;
   if (profiler_) {
     if (const auto table = profiler_->end_step(state_.step)) log_.message(*table);
   }
-  log_if_due();
+  log_if_due(*sight);
   diagnose_if_due();
   adapt_ranks_if_due();
   return true;

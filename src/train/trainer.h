@@ -6,7 +6,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lotformer/core/error.h"
 #include "lotformer/data/dataset.h"
@@ -20,6 +23,7 @@
 #include "train/run/checkpoint.h"
 #include "train/run/run_folder.h"
 #include "train/run/run_log.h"
+#include "train/step/late_numbers.h"
 #include "train/step/recording.h"
 #include "train/step/step_graphs.h"
 #include "train/step/training_step.h"
@@ -58,14 +62,16 @@ class Trainer {
   void begin_stream();
   void open_tensorboard();
   std::unique_ptr<Profiler> profiler_;
-  bool step();  // false: it is to be done again, in more chunks
+  std::optional<StepSight> step();  // nothing: it is to be done again, in more chunks
   bool split_further(const std::exception& error);
   int64_t chunks() const { return state_.chunks > 0 ? state_.chunks : training_chunks(config_); }
-  void usual_step(const std::vector<Batch>& chunks);  // not played back from a recording
-  BatchGradients gradients(const std::vector<Batch>& chunks, SolverTally& transport);
+  StepSight usual_step(const std::vector<Batch>& chunks, bool look);  // not played back from a recording
+  BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
   void seed_step() const;
-  void log_if_due();
-  void warn_of_plateau(const LogWindow::Means& means);
+  void log_if_due(const StepSight& sight);
+  std::vector<at::Tensor> logged_numbers(const StepSight& sight) const;
+  void write_line();
+  void warn_of_plateau(int64_t step, const LogWindow::Means& means);
   void diagnose_if_due();
   void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
@@ -84,12 +90,24 @@ class Trainer {
   std::optional<Checkpoint> whole_checkpoint_until(int64_t step) const;
   bool roll_back(const Error& why);  // false: it may not, or has nowhere to go
   void read_skips();
-  void tell_of_skips(int64_t skipped);
+  void tell_of_skips(int64_t step, const FiniteWatch::Count& skips, int64_t skipped, double scale);
+  std::string rows_of(int64_t step) const;  // training rows of its batch
   int64_t batch_of(int64_t step) const { return state_.nonfinite.skipped_batches.batch_of(step); }
   double lr_of(int64_t step) const;
   bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }
   bool due(int64_t every) const { return falls_on(every, state_.step); }
   static bool falls_on(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
+
+  /// A line of the log that is not written yet, because its numbers are on their way from the device.
+  struct PendingLine {
+    int64_t step;
+    double lr;
+    int64_t tokens;
+    LogWindow::Counts counts;
+    int64_t problems;                                               // of transport
+    std::vector<std::pair<std::string, std::string>> solver_names;  // layer, number
+    LateNumbers numbers;
+  };
 
   Session& session_;
   const TrainConfig& config_;
@@ -102,11 +120,11 @@ class Trainer {
   PlateauWatch plateau_;
   RunLog log_;
   TrainState state_;
-  SolverTally transport_;  // since the latest line of the log; with recordings of the logged step alone
+  SolverTally transport_;  // since the latest line of the log
   bool warned_of_transport_ = false, warned_of_scale_ = false;
   int64_t told_skips_ = 0;
-  bool updating_ = false;         // the step under way changes the weights, so it cannot be done again
-  Json solver_ = Json::object();  // of the step that is to be logged
+  std::optional<PendingLine> line_;
+  bool updating_ = false;  // the step under way changes the weights, so it cannot be done again
   int64_t saved_step_ = -1;
   bool changed_ = false;  // since that step was saved: it has been evaluated
   // Buffers as they were before the step under way: some modules change theirs in a forward pass.

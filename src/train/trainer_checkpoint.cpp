@@ -49,6 +49,7 @@ void Trainer::restore_scaler(const Json& saved, const std::string& where) {
 
 void Trainer::save() {
   if (saved_step_ == state_.step && !changed_) return;
+  write_line();
   stop_if_not_finite();
   read_skips();
   Json json = to_json(state_);

@@ -11,12 +11,6 @@
 namespace lotformer {
 namespace {
 
-std::string list_rows(const std::vector<int64_t>& rows) {
-  std::vector<std::string> parts;
-  for (const int64_t row : rows) parts.push_back(std::to_string(row));
-  return join(parts, ", ");
-}
-
 /// What goes on from the last checkpoint.
 std::string remedy_of(const TrainConfig& config, const NonfiniteHistory& history) {
   if (config.on_nonfinite == "stop")
@@ -29,6 +23,12 @@ std::string remedy_of(const TrainConfig& config, const NonfiniteHistory& history
 }
 
 }  // namespace
+
+std::string Trainer::rows_of(int64_t step) const {
+  std::vector<std::string> parts;
+  for (const int64_t row : sampler_.batch(batch_of(step))) parts.push_back(std::to_string(row));
+  return join(parts, ", ");
+}
 
 /// What the device has counted, for whoever writes the state down.
 void Trainer::read_skips() {
@@ -53,8 +53,7 @@ void Trainer::stop_if_not_finite() {
       what = concat("fp16 gradients overflow although the loss scale has collapsed to ", scale,
                     "; nothing of it was saved (train.precision=bf16 or fp32 has the range)");
   }
-  fail(concat("step ", bad, ": ", what,
-              ". Training rows of that batch: ", list_rows(sampler_.batch(batch_of(bad)))));
+  fail(concat("step ", bad, ": ", what, ". Training rows of that batch: ", rows_of(bad)));
 }
 
 /// A finite loss with finite gradients does not make the update finite.
@@ -69,29 +68,6 @@ void Trainer::fail(const std::string& what) const {
   throw Error(ErrorKind::numerics,
               concat(what, ". Last checkpoint: ", saved_step_ < 0 ? "none" : concat("step ", saved_step_),
                      may_roll_back() ? "" : remedy_of(config_, state_.nonfinite)));
-}
-
-/// At a line of the log, where the device is waited for anyway.
-void Trainer::tell_of_skips(int64_t skipped) {
-  read_skips();
-  const NonfiniteHistory& now = state_.nonfinite;
-  if (now.skipped_updates > told_skips_) {
-    log_.finish_line();
-    log::warning(concat("step ", state_.step, ": ", now.skipped_updates - told_skips_,
-                        " updates left out since the line before, because loss or gradient was not finite; "
-                        "the last at step ",
-                        now.last_skipped, ", training rows ",
-                        list_rows(sampler_.batch(batch_of(now.last_skipped)))));
-    told_skips_ = now.skipped_updates;
-  }
-  if (!step_.scaler().enabled() || skipped == 0 || warned_of_scale_) return;
-  const auto scale = step_.scaler().scale().item<double>();
-  if (scale >= 1) return;
-  warned_of_scale_ = true;
-  log_.finish_line();
-  log::warning(concat("step ", state_.step, ": the loss scale has fallen to ", scale,
-                      ": gradients overflow fp16 again and again; below ", LossScaler::kCollapsed,
-                      " that counts as not finite. train.precision=bf16 or fp32 has the range"));
 }
 
 /// The newest one that the trouble cannot be in.
@@ -121,6 +97,7 @@ bool Trainer::roll_back(const Error& why) {
 
   batches_.reset();
   buffers_.clear();
+  line_.reset();     // of a step that is given up
   graphs_.forget();  // the checkpoint may hold parameters of other shapes
   restore(*checkpoint);
   run_.set_aside_newer_than(checkpoint->step);

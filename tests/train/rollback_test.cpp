@@ -117,6 +117,24 @@ TEST_CASE("rollback and skip: the same where steps are played back from recordin
   }
 }
 
+TEST_CASE("the log of a run whose lines come a step late is that of any other", "[train]") {
+  for (const char* every : {"1", "3", "5"}) {
+    INFO("train.log_every=" << every);
+    const std::string log_every = concat("train.log_every=", every);
+    Run usual({log_every, "train.graph=off"}, {});
+    usual.train();
+    Run late({log_every, "train.graph=on"}, {});
+    late.train();
+    const std::string metrics = read_file(usual.folder().metrics_file(), ErrorKind::data);
+    CHECK(read_file(late.folder().metrics_file(), ErrorKind::data) == metrics);
+    for (const int64_t step : {4, 16}) {
+      late.forget_after(step);
+      late.train();
+      CHECK(read_file(late.folder().metrics_file(), ErrorKind::data) == metrics);
+    }
+  }
+}
+
 TEST_CASE("microbatch: chunks that fit are found, and the run is that of so many chunks", "[train]") {
   Run divided({"train.accumulate=4", "train.steps=9"}, {});
   divided.train();

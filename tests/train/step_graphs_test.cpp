@@ -109,10 +109,23 @@ void same_seed() {
 }
 
 StepGraphs::Work usual_way(TrainingStep& step, std::function<void()> seed) {
-  return [&step, seed = std::move(seed)](const std::vector<Batch>& chunks) {
+  return [&step, seed = std::move(seed)](const std::vector<Batch>& chunks, bool look) {
     seed();
-    step.run(chunks);
+    return step.run(chunks, look);
   };
+}
+
+/// What is seen of a step, one number behind the other with its name.
+std::vector<std::pair<std::string, double>> numbers_of(const StepSight& sight) {
+  std::vector<std::pair<std::string, double>> numbers;
+  if (const auto transport = sight.transport.count())
+    numbers = {{"problems", static_cast<double>(transport->problems)},
+               {"unconverged", static_cast<double>(transport->unconverged)},
+               {"residual", transport->residual}};
+  for (const auto& [layer, records] : sight.solver) {
+    for (const auto& [name, value] : read_numbers(records)) numbers.emplace_back(layer + " " + name, value);
+  }
+  return numbers;
 }
 
 /// Eight steps; the state at their end, and how many recordings there were.
@@ -172,6 +185,31 @@ TEST_CASE("training with recordings has the bits of training without", "[graph]"
   CHECK(graph_policy("auto", c10::kCPU) == GraphPolicy::off);
   CHECK(graph_policy("on", c10::kCPU) == GraphPolicy::required);
   CHECK(graph_policy("auto", c10::Device(c10::kCUDA, 0)) == GraphPolicy::where_possible);
+}
+
+TEST_CASE("what is seen of a step that is played back is what is seen of it in the usual way", "[graph]") {
+  for (const AttentionSpec& spec : attention_specs()) {
+    INFO(spec.kind);
+    std::vector<std::vector<std::pair<std::string, double>>> with, without;
+    for (auto* seen : {&with, &without}) {
+      Session session = make_session(kind(spec.kind));
+      TrainingStep step(session);
+      StepGraphs graphs(step, seen == &with ? GraphPolicy::required : GraphPolicy::off, &same_seed,
+                        usual_way(step, &same_seed));
+      for (int64_t number = 0; number < 18; ++number) {
+        step.prepare(number, 1e-2);
+        seen->push_back(numbers_of(graphs.run(chunks_of(number), /*look=*/number % 3 == 2)));
+      }
+      CHECK(graphs.recordings() == (seen == &with ? 4 : 0));  // two shapes, looked at and not
+    }
+    CHECK(with == without);
+    const bool solves = spec.kind == "lotformer" || spec.kind == "sinkformer";
+    CHECK(without[16].empty() == !solves);
+    if (!solves) continue;
+    CHECK(without[17].size() > without[16].size());  // looked at
+    CHECK(without[17] != without[14]);
+    CHECK(without[16][0].second > 0);
+  }
 }
 
 TEST_CASE("a step that cannot be recorded, or that a recording does not repeat, is not played back",

@@ -16,6 +16,10 @@ class AttentionImpl;
 /// Named numbers, in the order in which they are logged. Those whose name ends in [] are the entries of one
 /// list.
 using Diagnostics = std::vector<std::pair<std::string, double>>;
+/// The same before the host has read them: scalars of any type, on any device.
+using DeviceDiagnostics = std::vector<std::pair<std::string, at::Tensor>>;
+/// Waits for the device.
+Diagnostics read_numbers(const DeviceDiagnostics& numbers);
 
 /// Of any module in its present mode; q, k [B, H, N, D], lengths [B] or undefined. Over real tokens of
 /// sequences that have any:

@@ -77,7 +77,8 @@ class LotformerAttentionImpl final : public AttentionImpl,
   /// And: exact effective rank from the two Gram matrices, sharpness of the scores, and in mode `exact` what
   /// the solver did.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
-  Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
+  DeviceDiagnostics solver_record(const at::Tensor& q, const at::Tensor& k,
+                                  const at::Tensor& lengths) override;
   SolverCount solver_count() const override;
   TransportPlans transport_plans(const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& lengths) const override;

@@ -29,7 +29,8 @@ class SinkformerAttentionImpl final : public AttentionImpl, public HasSolver {
 
   /// And, in mode `exact`, what the solver did to `eval_tolerance`.
   Diagnostics diagnose(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
-  Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) override;
+  DeviceDiagnostics solver_record(const at::Tensor& q, const at::Tensor& k,
+                                  const at::Tensor& lengths) override;
   SolverCount solver_count() const override;
   /// Of the latest forward call in mode `exact`; empty before it and in other modes.
   const ops::SinkhornStats& last_stats() const { return stats_; }

@@ -12,9 +12,6 @@
 #include "train/score/evaluation_mode.h"
 
 namespace lotformer {
-namespace {
-
-/// A name that ends in [] stands for one entry of a list.
 Json to_json(const Diagnostics& numbers) {
   Json json = Json::object();
   for (const auto& [name, value] : numbers) {
@@ -26,8 +23,6 @@ Json to_json(const Diagnostics& numbers) {
   }
   return json;
 }
-
-}  // namespace
 
 ScoreObserver::ScoreObserver(ClassifierImpl& model) : model_(model) {
   const auto& layers = model.encoder().layers();
@@ -67,9 +62,9 @@ Json diagnose_model(Session& session, const Batch& batch) {
   return result;
 }
 
-Json solver_records(ClassifierImpl& model, const ScoreObserver& observer) {
+std::vector<LayerNumbers> solver_records(ClassifierImpl& model, const ScoreObserver& observer) {
   const std::vector<HasSolver*> layers = layers_as<HasSolver>(model.encoder());
-  Json result = Json::object();
+  std::vector<LayerNumbers> result;
   for (size_t i = 0; i < layers.size(); ++i) {
     const LayerScores& seen = observer.layers()[i];
     if (layers[i] == nullptr || !seen.q.defined()) continue;
@@ -77,9 +72,9 @@ Json solver_records(ClassifierImpl& model, const ScoreObserver& observer) {
       return x.narrow(0, 0, std::min<int64_t>(x.size(0), kDiagnosedExamples));
     };
     const at::Tensor q = first(seen.q).to(at::kFloat), k = first(seen.k).to(at::kFloat);
-    const Diagnostics numbers =
+    DeviceDiagnostics numbers =
         layers[i]->solver_record(q, k, seen.lengths.defined() ? first(seen.lengths) : seen.lengths);
-    if (!numbers.empty()) result[concat("layer", i)] = to_json(numbers);
+    if (!numbers.empty()) result.emplace_back(concat("layer", i), std::move(numbers));
   }
   return result;
 }

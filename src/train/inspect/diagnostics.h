@@ -2,8 +2,11 @@
 // Diagnostics of every attention layer of a model on one batch.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "lotformer/attention/diagnostics.h"
 #include "lotformer/core/json.h"
 #include "lotformer/model/batch.h"
 #include "train/session.h"
@@ -46,8 +49,11 @@ Observation observe_scores(Session& session, const Batch& batch);
 /// dropout. Leaves the model, its gradients and torch's generators as they were.
 Json diagnose_model(Session& session, const Batch& batch);
 
-/// {"layer0": {"passes_mean": ...}, ...}: HasSolver::solver_record of the forward pass that `observer` has
-/// seen; empty where no module has any.
-Json solver_records(ClassifierImpl& model, const ScoreObserver& observer);
+/// HasSolver::solver_record of a layer, by its name in the records ("layer0").
+using LayerNumbers = std::pair<std::string, DeviceDiagnostics>;
+/// Of the forward pass that `observer` has seen; empty where no module has any. Does not wait for the device.
+std::vector<LayerNumbers> solver_records(ClassifierImpl& model, const ScoreObserver& observer);
+/// {"passes_mean": ...}; a name that ends in [] stands for one entry of a list.
+Json to_json(const Diagnostics& numbers);
 
 }  // namespace lotformer

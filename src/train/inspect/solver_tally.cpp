@@ -47,8 +47,9 @@ void warn_if_alarming(const std::string& when, const TransportCount& c) {
 
 void SolverTally::add(int64_t problems, const at::Tensor& unconverged, const at::Tensor& residual) {
   if (problems == 0) return;
-  unconverged_ = problems_ == 0 ? unconverged : unconverged_ + unconverged;
-  residual_ = problems_ == 0 ? residual : at::maximum(residual_, residual);  // NaN stays
+  // Never what was given: a recording that is played back writes to it again.
+  unconverged_ = problems_ == 0 ? unconverged.clone() : unconverged_ + unconverged;
+  residual_ = problems_ == 0 ? residual.clone() : at::maximum(residual_, residual);  // NaN stays
   problems_ += problems;
 }
 

@@ -39,6 +39,10 @@ class SolverTally {
   void add(const SolverTally& other);
   /// Waits for the device; nothing when no problem was solved.
   std::optional<TransportCount> count() const;
+  int64_t problems() const { return problems_; }
+  /// On the device, int64 and float64 scalars; undefined when no problem was solved.
+  const at::Tensor& unconverged() const { return unconverged_; }
+  const at::Tensor& residual() const { return residual_; }
   void restart(const std::optional<TransportCount>& from = std::nullopt);
 
  private:

@@ -43,10 +43,7 @@ void AppendLog::truncate_to(int64_t offset) {
   }
   char last = '\n';
   ssize_t got = 1;
-  if (offset > 0) {
-    do got = ::pread(fd_, &last, 1, offset - 1);
-    while (got < 0 && errno == EINTR);
-  }
+  if (offset > 0) got = uninterrupted([&] { return ::pread(fd_, &last, 1, offset - 1); });
   if (got != 1) fail_disk(path_, "cannot be read");
   if (last != '\n') {
     throw Error(ErrorKind::checkpoint, concat(path_.string(), ": no line ends at byte ", offset,
@@ -60,8 +57,7 @@ void AppendLog::line(const Json& value) {
   const std::string text = to_line(value) + "\n";
   size_t done = 0;
   while (done < text.size()) {
-    const ssize_t put = ::write(fd_, text.data() + done, text.size() - done);
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put = uninterrupted([&] { return ::write(fd_, text.data() + done, text.size() - done); });
     if (put < 0) fail_disk(path_, "write failed");
     done += static_cast<size_t>(put);
   }
@@ -69,7 +65,8 @@ void AppendLog::line(const Json& value) {
 }
 
 void AppendLog::sync() {
-  if (sync_uninterrupted(fd_) != 0 && errno != EINVAL) fail_disk(path_, "cannot be made durable");
+  if (uninterrupted([&] { return ::fsync(fd_); }) != 0 && errno != EINVAL)
+    fail_disk(path_, "cannot be made durable");
 }
 
 }  // namespace lotformer

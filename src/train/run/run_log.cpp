@@ -54,38 +54,40 @@ void RunLog::start_clock(int64_t step) {
   tokens_ = 0;
 }
 
-void RunLog::train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& m,
-                        const SolverLog& solver) {
+void RunLog::train_step(const TrainLine& t) {
+  const LogWindow::Means& m = t.means;
+  const int64_t step = t.step;
   Json line = {{"step", step},
-               {"epoch", epoch},
+               {"epoch", t.epoch},
                {"split", "train"},
                {"loss", m.loss},
                {"accuracy", m.accuracy},
-               {"lr", lr},
+               {"lr", t.lr},
                {"grad_norm", m.grad_norm},
                {"data_origin", labels_.at("data_origin")}};
-  if (!solver.records.empty()) line["solver"] = solver.records;
+  if (!t.solver.empty()) line["solver"] = t.solver;
   if (m.skipped > 0) line["skipped_updates"] = m.skipped;
-  if (solver.transport) line["transport"] = to_json(*solver.transport);
+  if (t.transport) line["transport"] = to_json(*t.transport);
   record(line);
   const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - window_start_).count());
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
-  const double tokens_per_second = static_cast<double>(tokens_) / seconds;
+  const double tokens_per_second = static_cast<double>(t.tokens) / seconds;
   const int64_t memory = peak_memory_bytes(device_);
   timings_.line({{"phase", "train"},
                  {"step", step},
                  {"steps", step - window_step_},
                  {"seconds", seconds},
-                 {"tokens", tokens_},
+                 {"tokens", t.tokens},
                  {"peak_memory_bytes", memory}});
   const double left = static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9);
   status_line_.show({"ETA " + format_duration(left), concat("step ", step, "/", total_steps_),
                      "loss " + format_fixed(m.loss, 4), "acc " + percent(m.accuracy),
-                     format_fixed(steps_per_second, 2) + " step/s", "lr " + format_significant(lr),
+                     format_fixed(steps_per_second, 2) + " step/s", "lr " + format_significant(t.lr),
                      "|g| " + format_fixed(m.grad_norm, 2), rate(tokens_per_second) + " tok/s",
                      "peak " + format_bytes(memory)},
                     static_cast<double>(step) / static_cast<double>(total_steps_), step == total_steps_);
-  start_clock(step);
+  window_start_ = Clock::now();
+  window_step_ = step;
 }
 
 void RunLog::diagnostics(int64_t step, const Json& layers) {

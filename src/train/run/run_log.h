@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lotformer/core/status_line.h"
 #include "run_folder.h"
@@ -39,14 +40,19 @@ class RunLog {
     window_start_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
   void add_tokens(int64_t tokens) { tokens_ += tokens; }
-  struct SolverLog {
+  /// Those of the steps since they were last taken.
+  int64_t take_tokens() { return std::exchange(tokens_, 0); }
+  struct TrainLine {
+    int64_t step, epoch;
+    double lr;
+    int64_t tokens;
+    LogWindow::Means means;
     /// solver_records(), stands in the line unless it is empty.
-    const Json& records;
-    /// Since the line before; as `transport`.
-    std::optional<TransportCount> transport = std::nullopt;
+    Json solver;
+    /// Since the line before.
+    std::optional<TransportCount> transport;
   };
-  void train_step(int64_t step, int64_t epoch, double lr, const LogWindow::Means& means,
-                  const SolverLog& solver);
+  void train_step(const TrainLine& line);
   /// Diagnostics of the attention maps, one object a layer.
   void diagnostics(int64_t step, const Json& layers);
   /// What surveys of adaptive ranks found and changed, one object a layer.

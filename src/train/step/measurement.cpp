@@ -32,9 +32,9 @@ class Subject {
         maker_(open_split(session_, data::Split::train), config.data, session_.device,
                batch_shapes(session_)),
         step_(session_),
-        usual_(step_, GraphPolicy::off, &seed, [this](const Chunks& chunks) { run(chunks); }),
+        usual_(step_, GraphPolicy::off, &seed, usually()),
         policy_(graph_policy(config.train.graph, session_.device)),
-        graphs_(step_, policy_, &seed, [this](const Chunks& chunks) { run(chunks); }) {
+        graphs_(step_, policy_, &seed, usually()) {
     session_.model->train();
     make_batches(request.batches);
   }
@@ -77,9 +77,11 @@ class Subject {
 
  private:
   static void seed() { torch::manual_seed(1); }
-  void run(const Chunks& chunks) {
-    seed();
-    step_.run(chunks);
+  StepGraphs::Work usually() {
+    return [this](const Chunks& chunks, bool look) {
+      seed();
+      return step_.run(chunks, look);
+    };
   }
 
   void make_batches(int64_t count) {

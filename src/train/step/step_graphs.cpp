@@ -23,8 +23,8 @@ std::vector<at::Tensor> tensors_of(const Batch& batch) {
 }
 
 /// Two lists of chunks with the same key differ in the values of their tensors alone.
-std::vector<int64_t> key_of(const std::vector<Batch>& chunks) {
-  std::vector<int64_t> key;
+std::vector<int64_t> key_of(const std::vector<Batch>& chunks, bool look) {
+  std::vector<int64_t> key = {look ? 1 : 0};
   for (const Batch& batch : chunks) {
     key.push_back(batch.token_slots);
     for (const at::Tensor& tensor : tensors_of(batch)) {
@@ -100,27 +100,32 @@ int64_t StepGraphs::recordings() const {
                        [](const auto& item) { return item.second.recording != nullptr; });
 }
 
-void StepGraphs::run(const std::vector<Batch>& chunks) {
-  if (policy_ == GraphPolicy::off) return usually_(chunks);
-  Known& known = known_[key_of(chunks)];
+StepSight StepGraphs::run(const std::vector<Batch>& chunks, bool look) {
+  if (policy_ == GraphPolicy::off) return usually_(chunks, look);
+  Known& known = known_[key_of(chunks, look)];
   if (known.recording) {
     fill(known.chunks, chunks);
     seed_();
     known.recording->replay();
-  } else if (known.seen++ < kUsualRuns || recordings() >= kMostRecordings) {
-    usually_(chunks);
-  } else {
-    record_and_compare(known, chunks);
+    return known.sight;
   }
+  if (known.seen++ < kUsualRuns || recordings() >= kMostRecordings) return usually_(chunks, look);
+  return record_and_compare(known, chunks, look);
 }
 
-void StepGraphs::record_and_compare(Known& known, const std::vector<Batch>& chunks) {
-  const std::string problem = problem_of_recording(known, chunks);  // and the step is done
-  if (!problem.empty()) return give_up(problem);
-  if (recordings() == 1) log::info("train.graph: steps are played back from recordings");
+StepSight StepGraphs::record_and_compare(Known& known, const std::vector<Batch>& chunks, bool look) {
+  StepSight sight;
+  const std::string problem = problem_of_recording(known, chunks, look, sight);  // and the step is done
+  if (!problem.empty()) {
+    give_up(problem);
+  } else if (recordings() == 1) {
+    log::info("train.graph: steps are played back from recordings");
+  }
+  return sight;
 }
 
-std::string StepGraphs::problem_of_recording(Known& known, const std::vector<Batch>& chunks) {
+std::string StepGraphs::problem_of_recording(Known& known, const std::vector<Batch>& chunks, bool look,
+                                             StepSight& sight) {
   for (const Batch& batch : chunks) known.chunks.push_back(copy_of(batch));
   if (!recorder_) recorder_ = make_recorder_(step_.device());
   Snapshot before(step_.tensors());
@@ -131,21 +136,22 @@ std::string StepGraphs::problem_of_recording(Known& known, const std::vector<Bat
   std::pair<double, double> played;
   try {
     seed_();
-    known.recording = recorder_->record([this, &known] { step_.run(known.chunks); });
+    known.recording =
+        recorder_->record([this, &known, look] { known.sight = step_.run(known.chunks, look); });
     seed_();
     known.recording->replay();
     played = outcome();
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     before.restore();
-    usually_(chunks);
+    sight = usually_(chunks, look);
     return concat("the step cannot be recorded: ", text.substr(0, text.find('\n')));
   } catch (...) {
     before.restore();  // whoever does the step again must find what it began with
     throw;
   }
   before.restore();
-  usually_(chunks);
+  sight = usually_(chunks, look);
   const auto [loss, norm] = outcome();
   if (agree(played.first, loss) && agree(played.second, norm)) return {};
   return concat("the recorded step is another: loss ", played.first, " and gradient norm ", played.second,

@@ -25,18 +25,17 @@ GraphPolicy graph_policy(const std::string& graph, c10::Device device);
 class StepGraphs {
  public:
   using MakeRecorder = std::unique_ptr<Recorder> (*)(c10::Device);
-  using Work = std::function<void(const std::vector<Batch>& chunks)>;
+  using Work = std::function<StepSight(const std::vector<Batch>& chunks, bool look)>;
   /// `seed` sets the random numbers of the step at hand, and is called before each of its runs.
-  /// `usually` does the step at hand in the usual way, that is seed() and TrainingStep::run, and what the
-  /// caller wants to see of it; nothing of a step that is played back is seen.
+  /// `usually` does the step at hand in the usual way, that is seed() and TrainingStep::run.
   StepGraphs(TrainingStep& step, GraphPolicy policy, std::function<void()> seed, Work usually,
              MakeRecorder make_recorder = &lotformer::make_recorder);
 
-  /// Does the step, by one way or the other.
-  void run(const std::vector<Batch>& chunks);
+  /// Does the step, by one way or the other. Steps that are looked at have recordings of their own.
+  StepSight run(const std::vector<Batch>& chunks, bool look = false);
   /// Parameters have taken other shapes: all recordings are dropped.
   void forget();
-  /// Whether steps may be played back, so that nothing of them is seen.
+  /// Whether steps may be played back.
   bool may_play_back() const { return policy_ != GraphPolicy::off; }
   /// Recordings in use.
   int64_t recordings() const;
@@ -49,10 +48,12 @@ class StepGraphs {
   struct Known {
     int64_t seen = 0;
     std::vector<Batch> chunks;  // what the recording reads
+    StepSight sight;            // where the recording writes what is seen of it
     std::unique_ptr<Recording> recording;
   };
-  void record_and_compare(Known& known, const std::vector<Batch>& chunks);
-  std::string problem_of_recording(Known& known, const std::vector<Batch>& chunks);
+  StepSight record_and_compare(Known& known, const std::vector<Batch>& chunks, bool look);
+  std::string problem_of_recording(Known& known, const std::vector<Batch>& chunks, bool look,
+                                   StepSight& sight);
   void give_up(const std::string& reason);
 
   TrainingStep& step_;
@@ -61,7 +62,7 @@ class StepGraphs {
   GraphPolicy policy_;
   MakeRecorder make_recorder_;
   std::unique_ptr<Recorder> recorder_;           // before its recordings
-  std::map<std::vector<int64_t>, Known> known_;  // by the sizes of the chunks' tensors
+  std::map<std::vector<int64_t>, Known> known_;  // by `look` and the sizes of the chunks' tensors
 };
 
 }  // namespace lotformer

@@ -58,9 +58,19 @@ void TrainingStep::prepare(int64_t number, double lr) {
   optimizer_.set_lr(lr);
 }
 
-BatchGradients TrainingStep::gradients(const std::vector<Batch>& chunks, SolverTally* transport) {
+BatchGradients TrainingStep::gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look) {
   optimizer_.zero_grad();
-  return accumulate_gradients(session_, chunks, scaler_.scale(), transport);
+  if (!look) return accumulate_gradients(session_, chunks, scaler_.scale(), &sight.transport);
+  const ScoreObserver observer(*session_.model);
+  BatchGradients sums = accumulate_gradients(session_, chunks, scaler_.scale(), &sight.transport);
+  sight.solver = solver_records(*session_.model, observer);
+  return sums;
+}
+
+StepSight TrainingStep::run(const std::vector<Batch>& chunks, bool look) {
+  StepSight sight;
+  update(gradients(chunks, sight, look));
+  return sight;
 }
 
 void TrainingStep::update(const BatchGradients& sums) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lotformer/model/batch.h"
+#include "train/inspect/diagnostics.h"
 #include "train/inspect/solver_tally.h"
 #include "train/numerics.h"
 #include "train/optimizer.h"
@@ -21,6 +22,13 @@ struct BatchGradients {
   at::Tensor loss_sum;
   /// Number of right answers, device scalar.
   at::Tensor correct;
+};
+/// What a step says beside its outcome, still on the device. Of one that is played back from a recording it
+/// holds until the next one.
+struct StepSight {
+  SolverTally transport;
+  /// Of a step that is looked at.
+  std::vector<LayerNumbers> solver;
 };
 /// Adds the gradients of (mean loss over a training batch) * loss_scale (undefined: 1), chunk by chunk;
 /// chunks weigh by their examples. `transport` counts what the solvers did.
@@ -37,10 +45,11 @@ class TrainingStep {
   /// Number (counted from 0) and learning rate of the step that comes next.
   void prepare(int64_t number, double lr);
   /// 1 forward  2 loss  3 backward
-  BatchGradients gradients(const std::vector<Batch>& chunks, SolverTally* transport = nullptr);
+  BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
   /// 4 norm and clip  5 optimiser  6 sums for the log
   void update(const BatchGradients& sums);
-  void run(const std::vector<Batch>& chunks) { update(gradients(chunks)); }
+  /// `look`: the sight is to say what the solvers of the layers did in the last chunk.
+  StepSight run(const std::vector<Batch>& chunks, bool look = false);
 
   AdamW& optimizer() { return optimizer_; }
   LossScaler& scaler() { return scaler_; }

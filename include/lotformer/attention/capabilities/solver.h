@@ -21,8 +21,9 @@ class HasSolver {
  public:
   virtual ~HasSolver() = default;
   /// For the training log (train.log_every): what solving took in the latest forward(q, k, ...), and how
-  /// sharp its scores were. Empty in modes that have nothing to say. May wait for the device.
-  virtual Diagnostics solver_record(const at::Tensor& q, const at::Tensor& k, const at::Tensor& lengths) = 0;
+  /// sharp its scores were. Empty in modes that have nothing to say. Does not wait for the device.
+  virtual DeviceDiagnostics solver_record(const at::Tensor& q, const at::Tensor& k,
+                                          const at::Tensor& lengths) = 0;
   /// Of the latest forward pass, for the counts that training and evaluation keep of all passes; no problems
   /// in modes that solve none. Does not wait for the device.
   virtual SolverCount solver_count() const = 0;
