@@ -69,7 +69,7 @@ class Trainer {
   BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
   void seed_step() const;
   void log_if_due(const StepSight& sight);
-  std::vector<at::Tensor> logged_numbers(const StepSight& sight) const;
+  std::vector<at::Tensor> logged_numbers(const StepSight& sight);
   void write_line();
   void warn_of_plateau(int64_t step, const LogWindow::Means& means);
   void diagnose_if_due();
@@ -91,7 +91,7 @@ class Trainer {
   bool roll_back(const Error& why);  // false: it may not, or has nowhere to go
   void read_skips();
   void tell_of_skips(int64_t step, const FiniteWatch::Count& skips, int64_t skipped, double scale);
-  std::string rows_of(int64_t step) const;  // training rows of its batch
+  std::string rows_of(int64_t step);  // training rows of its batch
   int64_t batch_of(int64_t step) const { return state_.nonfinite.skipped_batches.batch_of(step); }
   double lr_of(int64_t step) const;
   bool log_due(int64_t step) const { return falls_on(config_.log_every, step) || step == config_.steps; }

@@ -29,7 +29,7 @@ class Reader {
 }  // namespace
 
 /// What a line is made of, in the order in which write_line() takes it.
-std::vector<at::Tensor> Trainer::logged_numbers(const StepSight& sight) const {
+std::vector<at::Tensor> Trainer::logged_numbers(const StepSight& sight) {
   std::vector<at::Tensor> numbers = {step_.window().sums(), step_.watch().bad_step_there(),
                                      step_.watch().count_there()};
   if (step_.scaler().enabled()) numbers.push_back(step_.scaler().scale());

@@ -24,7 +24,7 @@ std::string remedy_of(const TrainConfig& config, const NonfiniteHistory& history
 
 }  // namespace
 
-std::string Trainer::rows_of(int64_t step) const {
+std::string Trainer::rows_of(int64_t step) {
   std::vector<std::string> parts;
   for (const int64_t row : sampler_.batch(batch_of(step))) parts.push_back(std::to_string(row));
   return join(parts, ", ");

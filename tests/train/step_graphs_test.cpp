@@ -188,11 +188,11 @@ TEST_CASE("training with recordings has the bits of training without", "[graph]"
 }
 
 TEST_CASE("what is seen of a step that is played back is what is seen of it in the usual way", "[graph]") {
-  for (const AttentionSpec& spec : attention_specs()) {
-    INFO(spec.kind);
+  for (const char* module : {"lotformer", "softmax"}) {
+    INFO(module);
     std::vector<std::vector<std::pair<std::string, double>>> with, without;
     for (auto* seen : {&with, &without}) {
-      Session session = make_session(kind(spec.kind));
+      Session session = make_session(kind(module));
       TrainingStep step(session);
       StepGraphs graphs(step, seen == &with ? GraphPolicy::required : GraphPolicy::off, &same_seed,
                         usual_way(step, &same_seed));
@@ -203,8 +203,8 @@ TEST_CASE("what is seen of a step that is played back is what is seen of it in t
       CHECK(graphs.recordings() == (seen == &with ? 4 : 0));  // two shapes, looked at and not
     }
     CHECK(with == without);
-    const bool solves = spec.kind == "lotformer" || spec.kind == "sinkformer";
-    CHECK(without[16].empty() == !solves);
+    const bool solves = module == std::string("lotformer");
+    REQUIRE(without[16].empty() == !solves);
     if (!solves) continue;
     CHECK(without[17].size() > without[16].size());  // looked at
     CHECK(without[17] != without[14]);
