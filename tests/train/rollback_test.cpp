@@ -125,8 +125,16 @@ TEST_CASE("the log of a run whose lines come a step late is that of any other", 
     usual.train();
     Run late({log_every, "train.graph=on"}, {});
     late.train();
-    const std::string metrics = read_file(usual.folder().metrics_file(), ErrorKind::data);
-    CHECK(read_file(late.folder().metrics_file(), ErrorKind::data) == metrics);
+    const std::vector<Json> wanted = usual.lines(), found = late.lines();
+    REQUIRE(found.size() == wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      CHECK(found[i].at("step") == wanted[i].at("step"));
+      CHECK(found[i].at("split") == wanted[i].at("split"));
+      // Recordings want shapes of their own, in which sums have another order.
+      CHECK(found[i].at("loss").get<double>() ==
+            Catch::Approx(wanted[i].at("loss").get<double>()).epsilon(1e-4));
+    }
+    const std::string metrics = read_file(late.folder().metrics_file(), ErrorKind::data);
     for (const int64_t step : {4, 16}) {
       late.forget_after(step);
       late.train();

@@ -103,12 +103,13 @@ class Run {
   }
   const RunFolder& folder() const { return run_; }
   void set(const std::string& setting) { settings_.push_back(setting); }
-  std::vector<Json> lines(const std::string& split) const {
+  /// Of metrics.jsonl; of one split where one is named.
+  std::vector<Json> lines(const std::string& split = "") const {
     std::vector<Json> found;
     std::istringstream in(read_file(run_.metrics_file(), ErrorKind::data));
     for (std::string line; std::getline(in, line);) {
       Json json = Json::parse(line);
-      if (json.at("split") == split) found.push_back(std::move(json));
+      if (split.empty() || json.at("split") == split) found.push_back(std::move(json));
     }
     return found;
   }
