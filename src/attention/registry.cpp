@@ -2,6 +2,7 @@
 // The table of attention modules. A new module is one row here with its include, and one line in the source
 // list.
 #include "lotformer/attention/attention.h"
+#include "lotformer/attention/causal_pivot.h"
 #include "lotformer/attention/controls.h"
 #include "lotformer/attention/espformer.h"
 #include "lotformer/attention/linear.h"
@@ -24,6 +25,8 @@ const std::vector<AttentionSpec>& attention_specs() {
       attention_spec<LotformerOptions, LotformerAttentionImpl>(
           "lotformer", {.doubly_stochastic = true, .row_stochastic = true}),
       attention_spec<LinearOptions, LinearAttentionImpl>("linear", {.row_stochastic = true}),
+      attention_spec<CausalPivotOptions, CausalPivotAttentionImpl>(
+          "causal_pivot", {.row_stochastic = true, .permutation_equivariant = false}),
       attention_spec<ControlOptions, MeanAttentionImpl>("mean",
                                                         {.doubly_stochastic = true, .row_stochastic = true}),
       attention_spec<ControlOptions, NoAttentionImpl>("none", {}),

@@ -17,8 +17,8 @@ using Flat = std::map<std::string, std::string>;
 constexpr size_t kMostLabel = 100;
 
 const std::vector<std::string> kTaskOrder = {"listops", "text", "retrieval", "image", "pathfinder", "pathx"};
-const std::vector<std::string> kModuleOrder = {"softmax",   "performer", "linear", "sinkformer",
-                                               "espformer", "lotformer", "mean",   "none"};
+const std::vector<std::string> kModuleOrder = {
+    "softmax", "performer", "linear", "sinkformer", "espformer", "lotformer", "causal_pivot", "mean", "none"};
 
 /// A module by its name in the records, which may say a variant of its mathematics ("lotformer-weighted").
 std::string family_of(const std::string& module) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154   # pytorch_model.sh, which sources this, has made the files
 # The runs of pytorch_model.sh: every module, its modes, and what else changes the model.
-for kind in softmax linear mean none performer sinkformer espformer; do on_listops "$kind" ".kind=$kind"; done
+for kind in softmax linear causal_pivot mean none performer sinkformer espformer; do on_listops "$kind" ".kind=$kind"; done
 on_listops softmax-reference .kind=softmax .mode=reference
 on_listops performer-favor .kind=performer .mode=favor
 on_listops performer-reference .kind=performer .mode=reference .features=24

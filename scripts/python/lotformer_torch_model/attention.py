@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Attention modules by name, and the simple ones: softmax, performer, linear, mean, none.
+"""Attention modules by name, and the simple ones: softmax, performer, linear, causal_pivot, mean, none.
 
 forward(q, k, v [B, H, N, D], mask bool [B, N]): [B, H, N, D]. Every sequence has a real token.
 """
@@ -37,6 +37,20 @@ class Linear(Attention):
         keys = select_real(features[1], mask)
         out = features[0] @ (keys.transpose(-2, -1) @ select_real(v, mask))
         return select_real(out / (features[0] @ keys.sum(-2).unsqueeze(-1)), mask)
+
+
+class CausalPivot(Attention):
+    """By its definition, one N x N map a pivot."""
+
+    def forward(self, q, k, v, mask):
+        scores = [select_real(x, mask) @ self.pivots.transpose(1, 2) / (math.sqrt(q.shape[-1]) * self.options["epsilon"]) for x in (q, k)]
+        of_pivots = torch.softmax(scores[0] + torch.log_softmax(self.pivot_logits, -1)[:, None], -1)
+        later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).triu(1)
+        out = 0
+        for pivot in range(of_pivots.shape[-1]):
+            of_tokens = torch.softmax(scores[1][..., None, :, pivot].masked_fill(later, -torch.inf), -1)
+            out = out + of_pivots[..., pivot, None] * (of_tokens @ select_real(v, mask))
+        return select_real(out, mask)
 
 
 class Mean(Attention):
@@ -95,5 +109,5 @@ def build_attention(options, state):
     from .lotformer import Lotformer
     from .sinkformer import Sinkformer
     kinds = {"softmax": Softmax, "performer": Performer, "sinkformer": Sinkformer, "espformer": Espformer, "lotformer": Lotformer,
-             "linear": Linear, "mean": Mean, "none": NoAttention}
+             "linear": Linear, "causal_pivot": CausalPivot, "mean": Mean, "none": NoAttention}
     return kinds[options["kind"]](options, state)

@@ -14,6 +14,7 @@ ATTENTION = {
                   "masses": "uniform", "token_masses": "uniform", "marginals": "both", "relaxation": "inf", "relaxation_learned": False,
                   "free_keys": "tokens", "qk_norm": "none"},
     "linear": {"floor": 1e-6},
+    "causal_pivot": {"pivots": 32, "epsilon": 0.1},
     "mean": {},
     "none": {},
 }
