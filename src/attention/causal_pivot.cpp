@@ -5,6 +5,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
 
@@ -44,7 +45,10 @@ at::Tensor CausalPivotAttentionImpl::attend(const at::Tensor& q, const at::Tenso
 at::Tensor CausalPivotAttentionImpl::continue_with(ops::CausalPivotState& state, const at::Tensor& q,
                                                    const at::Tensor& k, const at::Tensor& v) {
   ops::check_attention_inputs("causal_pivot", q, k, v, {});
-  return ops::causal_pivot_attention(call_of(q, k, v, {}), &state);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const at::ScalarType type = computing_type(q);
+  return ops::causal_pivot_attention(call_of(q.to(type), k.to(type), v.to(type), {}), &state)
+      .to(q.scalar_type());
 }
 
 }  // namespace lotformer

@@ -59,6 +59,15 @@ void validate_model(ModelConfig& model, Rules& rules) {
   if (model.head_dim == 0) model.head_dim = std::max<int64_t>(1, model.dim / model.heads);
 }
 
+/// The class token stands first, so that behind a module that looks back only it is all that is pooled.
+void validate_pooling(const Config& config, Rules& rules) {
+  const bool back_only = config.attention != nullptr && config.attention->looks_back_only();
+  rules.require(!back_only || config.model.pooling != "cls", {"model.attention.kind", "model.pooling"},
+                concat("with ", config.attention_kind,
+                       " the class token of pooling cls sees nothing of the sequence; pooling attention or "
+                       "mean sees all of it"));
+}
+
 /// Rules that a section brings itself.
 void validate_options(const std::string& section, const Options* options, Rules& rules) {
   if (options == nullptr) return;  // unknown kind
@@ -89,6 +98,7 @@ void validate(Resolved& resolved, const TaskKinds& tasks, Diagnostics& diagnosti
   Rules rules(resolved, diagnostics);
   validate_protocol(resolved.config, rules);
   validate_model(resolved.config.model, rules);
+  validate_pooling(resolved.config, rules);
   validate_options("model.attention", resolved.config.attention.get(), rules);
   validate_train(resolved.config.train, rules);
   validate_data(resolved.config, tasks, rules);

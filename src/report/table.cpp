@@ -200,26 +200,27 @@ struct Located {
   std::string module;
 };
 
-/// A suite may give every task the variant of a module that suits it. Where no task has two of them they
-/// share a row under the module's plain name, so that it has an average, and a note says which is where.
+/// A suite may give a task the variant of a module that suits it. Where no task has two of them, and one has
+/// the plain module, they share a row under its name, so that it has an average, and a note says which is
+/// where.
 void join_families(std::map<size_t, Located>& located, const std::vector<Run>& runs, Table& table) {
-  std::map<std::string, std::map<size_t, std::set<std::string>>> members;  // by family and column
+  std::map<std::string, std::map<std::string, std::set<std::string>>> members;  // by family and task
   std::set<std::string> apart;
   for (auto& [i, where] : located) {
     where.module = runs[i].module;
     const std::string family = family_of(runs[i].module);
-    auto& here = members[family][where.column];
+    auto& here = members[family][table.columns[where.column].task];
     here.insert(runs[i].module);
     if (!where.variant.empty() || here.size() > 1) apart.insert(family);
   }
-  for (const auto& [family, columns] : members) {
+  for (const auto& [family, tasks] : members) {
     std::set<std::string> different;
     std::vector<std::string> parts;
-    for (const auto& [column, modules] : columns) {
+    for (const auto& [task, modules] : tasks) {
       different.insert(modules.begin(), modules.end());
-      parts.push_back(concat(table.columns[column].title, " by ", *modules.begin()));
+      parts.push_back(concat(task, " by ", *modules.begin()));
     }
-    if (apart.contains(family) || different.size() < 2) continue;
+    if (apart.contains(family) || different.size() < 2 || !different.contains(family)) continue;
     table.notes.push_back(concat("the row ", family, ": ", join(parts, ", ")));
     for (auto& [i, where] : located) {
       if (different.contains(where.module)) where.module = family;

@@ -254,6 +254,14 @@ bool Trainer::turn() {
   return true;
 }
 
+/// Before an error ends the run: what was logged is not lost with it, where the device still answers.
+void Trainer::keep_line() noexcept {
+  try {
+    write_line();
+  } catch (...) {
+  }
+}
+
 void Trainer::run() {
   StopGuard guard([this] {
     // What the loop has given the device to do goes to a stream of its own, for which this thread would not
@@ -271,7 +279,12 @@ void Trainer::run() {
     try {
       more = turn();
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::numerics || !roll_back(error)) throw;
+      if (error.kind() == ErrorKind::numerics && roll_back(error)) continue;
+      keep_line();
+      throw;
+    } catch (...) {
+      keep_line();
+      throw;
     }
   }
   guard_ = nullptr;

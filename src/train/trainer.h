@@ -71,6 +71,7 @@ class Trainer {
   void log_if_due(const StepSight& sight);
   std::vector<at::Tensor> logged_numbers(const StepSight& sight);
   void write_line();
+  void keep_line() noexcept;
   void warn_of_plateau(int64_t step, const LogWindow::Means& means);
   void diagnose_if_due();
   void adapt_ranks_if_due();

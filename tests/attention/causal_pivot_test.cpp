@@ -17,6 +17,7 @@
 #include <limits>
 
 #include "lotformer/attention/lotformer.h"
+#include "lotformer/ops/autocast.h"
 // after torch
 #include "support/catch.h"
 
@@ -173,6 +174,51 @@ TEST_CASE("causal pivots: padding leaves results, state and gradients as they ar
   CHECK(largest((padded.mean - real.mean).select(0, 0)) < 1e-13);
   CHECK(largest((padded.log_mass - real.log_mass).select(0, 0)) < 1e-13);
   CHECK(largest(padded.mean.select(0, 1)) == 0);
+
+  CausalPivotCall leaf = call;
+  for (at::Tensor* x : {&leaf.q, &leaf.k, &leaf.v}) *x = x->clone().requires_grad_();
+  CausalPivotState state;
+  const at::Tensor rows = ops::causal_pivot_attention(leaf, &state);
+  for (const at::Tensor& gradient :
+       torch::autograd::grad({rows.square().sum() + state.mean.sum() + state.log_mass.select(0, 0).sum()},
+                             {leaf.q, leaf.k, leaf.v})) {
+    CHECK(largest(gradient.narrow(2, 20, kTokens - 20)) == 0);
+    CHECK(largest(gradient.select(0, 1)) == 0);
+    CHECK(largest(gradient.select(0, 0).narrow(1, 0, 20)) > 0);
+  }
+}
+
+TEST_CASE("causal pivots: pieces of narrow numbers and inside autocast are what forward makes of them",
+          "[causal]") {
+  CausalPivotOptions options;
+  options.pivots = kPivots;
+  CausalPivotAttentionImpl attention(options, {kHeads, kDim});
+  const CausalPivotCall call = make_call();
+  const at::NoGradGuard no_grad;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const at::Tensor q = call.q.to(type), k = call.k.to(type), v = call.v.to(type);
+    const at::Tensor whole = attention.forward(q, k, v, {});
+    for (const bool inside : {false, true}) {
+      const ops::AutocastScope autocast(c10::kCPU, inside ? std::optional(at::kBFloat16) : std::nullopt);
+      CausalPivotState state;
+      CHECK(attention.continue_with(state, q, k, v).equal(whole));
+      CHECK(state.mean.scalar_type() == at::kFloat);
+    }
+  }
+}
+
+TEST_CASE("causal pivots: a backward pass inside autocast is that outside", "[causal]") {
+  const CausalPivotCall call = make_call();
+  const auto gradient = [&](bool inside) {
+    const at::Tensor values = call.v.to(at::kFloat).requires_grad_();
+    CausalPivotCall leaf = call;
+    leaf.v = values;
+    for (at::Tensor* x : {&leaf.q, &leaf.k, &leaf.pivots, &leaf.log_masses}) *x = x->to(at::kFloat);
+    const at::Tensor loss = ours(leaf).square().sum();
+    const ops::AutocastScope autocast(c10::kCPU, inside ? std::optional(at::kBFloat16) : std::nullopt);
+    return torch::autograd::grad({loss}, {values})[0];
+  };
+  CHECK(gradient(true).equal(gradient(false)));
 }
 
 TEST_CASE("causal pivots: the last token sees what LOTFormer without pivot marginals shows it", "[causal]") {
@@ -181,6 +227,7 @@ TEST_CASE("causal pivots: the last token sees what LOTFormer without pivot margi
   LotformerOptions options;
   options.pivots = kPivots;
   options.marginals = "none";
+  options.masses = "learned";
   LotformerAttentionImpl free(options, shape);
   CausalPivotOptions causal_options;
   causal_options.pivots = kPivots;
@@ -188,6 +235,8 @@ TEST_CASE("causal pivots: the last token sees what LOTFormer without pivot margi
   const CausalPivotCall call = make_call();
   const at::NoGradGuard no_grad;
   causal.pivots.copy_(free.pivots);
+  for (const at::Tensor& logits : {causal.pivot_logits, free.pivot_logits})
+    logits.copy_(at::tensor({1.0, -0.5, 0.0, 2.0}));
   const at::Tensor q = call.q.to(at::kFloat), k = call.k.to(at::kFloat), v = call.v.to(at::kFloat);
   const at::Tensor difference = causal.forward(q, k, v, {}) - free.forward(q, k, v, {});
   CHECK(largest(difference.select(2, kTokens - 1)) < 1e-5);

@@ -149,6 +149,14 @@ TEST_CASE("report: variants of a module that share no task are one row with an a
   CHECK(apart.rows[1].label() == "lotformer");
   CHECK(apart.rows[2].label() == "lotformer-weighted");
   CHECK(apart.notes.empty());
+  // The same task on other data is the same task.
+  made.back().origin = "synthetic";
+  CHECK(make_table(runs_of(made)).rows.size() == 3);
+  // Without the plain module anywhere, variants are what they are called.
+  const Table variants =
+      make_table(runs_of({run("listops", "lotformer-weighted", 0.4), run("text", "lotformer-none", 0.6)}));
+  REQUIRE(variants.rows.size() == 2);
+  CHECK(variants.rows[0].label() == "lotformer-none");
 }
 
 TEST_CASE("report: LaTeX and CSV escape what a module or a folder is called") {
@@ -160,6 +168,9 @@ TEST_CASE("report: LaTeX and CSV escape what a module or a folder is called") {
       to_latex(table, runs, {{"Paper", "Table 1", "theirs", "", {{"A_B", {{"listops", 37.5}}}}}});
   CHECK_THAT(latex, contains_text("my\\_module \\& co"));
   CHECK_THAT(latex, contains_text("\\toprule"));
+  CHECK(latex.find("$^\\dagger$") == std::string::npos);
+  runs[0].qualified = true;
+  CHECK_THAT(to_latex(make_table(runs), runs, {}), contains_text("50.00 (1)$^\\dagger$"));
   CHECK_THAT(latex, contains_text("\\item runs/a,\"b\": one two"));
   CHECK_THAT(latex, contains_text("A\\_B & 37.50"));
   CHECK_THAT(to_csv(runs, table), contains_text("\"runs/a,\"\"b\"\"\",finished,listops,"));

@@ -40,6 +40,15 @@ class RefusingRecorder final : public Recorder {
     TORCH_CHECK(false, "called a synchronizing CUDA operation");
   }
 };
+/// Records the first and refuses the second.
+class RefusingOne final : public Recorder {
+ public:
+  static inline int64_t recorded = 0;
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    TORCH_CHECK(++recorded != 2, "out of memory: injected");
+    return make_recorder(c10::kCPU)->record(std::move(work));
+  }
+};
 std::unique_ptr<Recorder> refuse_to_record(c10::Device) {
   return std::make_unique<RefusingRecorder>();
 }
@@ -210,6 +219,32 @@ TEST_CASE("what is seen of a step that is played back is what is seen of it in t
     CHECK(without[17] != without[14]);
     CHECK(without[16][0].second > 0);
   }
+}
+
+TEST_CASE("a count of problems keeps what a recording later writes over", "[graph]") {
+  SolverTally seen, sum;
+  seen.restart(TransportCount{4, 1, 0.5});
+  sum.add(seen);
+  const at::NoGradGuard no_grad;
+  seen.unconverged().fill_(9);
+  seen.residual().fill_(9);
+  CHECK(sum.count()->unconverged == 1);
+  CHECK(sum.count()->residual == 0.5);
+}
+
+TEST_CASE("a logged step that cannot be recorded leaves the recordings of the others", "[graph]") {
+  Session session = make_session(kind("mean"));
+  TrainingStep step(session);
+  RefusingOne::recorded = 0;
+  StepGraphs graphs(step, GraphPolicy::where_possible, &same_seed, usual_way(step, &same_seed),
+                    [](c10::Device) -> std::unique_ptr<Recorder> { return std::make_unique<RefusingOne>(); });
+  for (int64_t number = 0; number < 12; ++number) {
+    step.prepare(number, 1e-3);
+    graphs.run(chunks_of(0), /*look=*/number % 3 == 2);
+  }
+  CHECK(RefusingOne::recorded == 2);  // tried once
+  CHECK(graphs.recordings() == 1);
+  CHECK(graphs.may_play_back());
 }
 
 TEST_CASE("a step that cannot be recorded, or that a recording does not repeat, is not played back",

@@ -12,6 +12,7 @@ struct CausalPivotOptions final : Options {
   int64_t pivots = 32;   // r
   double epsilon = 0.1;  // temperature of both softmaxes
   void visit(FieldVisitor& visitor) override;
+  bool looks_back_only() const override { return true; }
 };
 
 /// Parameters: `pivots` [H, r, D], `pivot_logits` [H, r] (sigma = softmax over r). A token sees itself and
@@ -21,7 +22,9 @@ class CausalPivotAttentionImpl final : public AttentionImpl {
   CausalPivotAttentionImpl(const CausalPivotOptions& options, const AttentionShape& shape);
 
   /// For sequences that come a piece at a time: the tokens of `q`, `k`, `v` [B, H, N, D] follow those that
-  /// led to `state`, and belong to it on return. Error(internal) for inputs that forward() would refuse.
+  /// led to `state`, and belong to it on return; in the arithmetic of forward(). Where gradients are not
+  /// wanted call it under at::NoGradGuard: a state keeps the graph of all pieces else. Error(internal) for
+  /// inputs that forward() would refuse.
   at::Tensor continue_with(ops::CausalPivotState& state, const at::Tensor& q, const at::Tensor& k,
                            const at::Tensor& v);
 

@@ -58,6 +58,8 @@ class Options {
   /// What no single range or choice can express, with keys of this section. A configuration reports it with
   /// file, line and key before any data are read.
   virtual std::vector<Conflict> conflicts() const { return {}; }
+  /// Of an attention module: a token sees itself and those before it, and nothing behind it.
+  virtual bool looks_back_only() const { return false; }
   /// What records, run folders and tables call the module `kind` with these options: a variant that must not
   /// pass for the published method has a name of its own.
   virtual std::string record_name(const std::string& kind) const { return kind; }

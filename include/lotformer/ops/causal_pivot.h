@@ -35,8 +35,9 @@ struct CausalPivotCall {
 ///
 /// Rows of the map sum to 1, columns do not: a marginal of the keys changes with every further token, and
 /// with it every plan (docs/causal_pivot.md). At the last token it is LOTFormer's map with no pivot marginal
-/// held. No number of the result depends on a later token, to the bit. O(N r (D + kCausalChunk)) time;
-/// memory for the backward pass is a state for each kCausalChunk tokens.
+/// held. No number of the result depends on a later token that is finite, to the bit. O(N r (D +
+/// kCausalChunk)) time; for the backward pass it keeps the weights of the pivots and the scores of the keys
+/// (2 N r numbers a head) and a state for each kCausalChunk tokens.
 ///
 /// `state`: where the tokens before these have led to, and on return these as well. Pieces give what the
 /// whole gives, but for rounding. Padded rows are zero and padded tokens do not come into the state.

@@ -9,6 +9,7 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -81,6 +82,8 @@ class Scan : public torch::autograd::Function<Scan> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    // What is done again is what was done, though a caller's autocast may reach as far as here.
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const variable_list kept = context->get_saved_variables();
     const Piece all{kept[0], kept[1], kept[2]};
     at::Tensor d_mean = gradients[1], d_log_mass = gradients[2];

@@ -109,14 +109,20 @@ StepSight StepGraphs::run(const std::vector<Batch>& chunks, bool look) {
     known.recording->replay();
     return known.sight;
   }
-  if (known.seen++ < kUsualRuns || recordings() >= kMostRecordings) return usually_(chunks, look);
+  if (known.refused || known.seen++ < kUsualRuns || recordings() >= kMostRecordings)
+    return usually_(chunks, look);
   return record_and_compare(known, chunks, look);
 }
 
 StepSight StepGraphs::record_and_compare(Known& known, const std::vector<Batch>& chunks, bool look) {
   StepSight sight;
   const std::string problem = problem_of_recording(known, chunks, look, sight);  // and the step is done
-  if (!problem.empty()) {
+  if (!problem.empty() && look && policy_ != GraphPolicy::required) {
+    // The others are as good as they were.
+    known = {};
+    known.refused = true;
+    log::warning(concat("train.graph: a shape of logged steps runs without a recording, because ", problem));
+  } else if (!problem.empty()) {
     give_up(problem);
   } else if (recordings() == 1) {
     log::info("train.graph: steps are played back from recordings");

@@ -49,6 +49,7 @@ class StepGraphs {
     int64_t seen = 0;
     std::vector<Batch> chunks;  // what the recording reads
     StepSight sight;            // where the recording writes what is seen of it
+    bool refused = false;       // it has been tried
     std::unique_ptr<Recording> recording;
   };
   StepSight record_and_compare(Known& known, const std::vector<Batch>& chunks, bool look);
