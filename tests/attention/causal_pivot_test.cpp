@@ -120,7 +120,8 @@ TEST_CASE("causal pivots: a later token changes nothing, to the bit", "[causal]"
     for (const at::Tensor& gradient :
          torch::autograd::grad({ours(leaf).narrow(2, 0, known).square().sum()}, {leaf.q, leaf.k, leaf.v})) {
       CHECK(largest(gradient.narrow(2, known, kTokens - known)) == 0);
-      CHECK(largest(gradient.narrow(2, 0, known)) > 0);
+      // A first token has itself alone to look at, so that neither its query nor its key matters.
+      CHECK((known == 1 || largest(gradient.narrow(2, 0, known)) > 0));
     }
   }
 }
@@ -227,7 +228,6 @@ TEST_CASE("causal pivots: the last token sees what LOTFormer without pivot margi
   LotformerOptions options;
   options.pivots = kPivots;
   options.marginals = "none";
-  options.masses = "learned";
   LotformerAttentionImpl free(options, shape);
   CausalPivotOptions causal_options;
   causal_options.pivots = kPivots;
@@ -235,8 +235,6 @@ TEST_CASE("causal pivots: the last token sees what LOTFormer without pivot margi
   const CausalPivotCall call = make_call();
   const at::NoGradGuard no_grad;
   causal.pivots.copy_(free.pivots);
-  for (const at::Tensor& logits : {causal.pivot_logits, free.pivot_logits})
-    logits.copy_(at::tensor({1.0, -0.5, 0.0, 2.0}));
   const at::Tensor q = call.q.to(at::kFloat), k = call.k.to(at::kFloat), v = call.v.to(at::kFloat);
   const at::Tensor difference = causal.forward(q, k, v, {}) - free.forward(q, k, v, {});
   CHECK(largest(difference.select(2, kTokens - 1)) < 1e-5);

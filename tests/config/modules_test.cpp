@@ -48,7 +48,7 @@ std::string error_of(const Settings& assignments) {
 TEST_CASE("config: a module that looks back only does not go with a class token in front") {
   const std::string refused = "with causal_pivot the class token of pooling cls sees nothing of the sequence";
   CHECK_THAT(error_of({"model.attention.kind=causal_pivot", "model.pooling=cls"}),
-             test::contains_text("model.attention.kind: " + refused));
+             test::contains_text("model.pooling: " + refused));
   CHECK_THAT(error_of({"model.attention.kind=causal_pivot", "protocol=lra"}), test::contains_text(refused));
   CHECK(error_of({"model.attention.kind=causal_pivot", "model.pooling=attention"}) == "no error");
   CHECK(error_of({"model.attention.kind=linear", "model.pooling=cls"}) == "no error");

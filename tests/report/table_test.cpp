@@ -171,7 +171,7 @@ TEST_CASE("report: LaTeX and CSV escape what a module or a folder is called") {
   CHECK(latex.find("$^\\dagger$") == std::string::npos);
   runs[0].qualified = true;
   CHECK_THAT(to_latex(make_table(runs), runs, {}), contains_text("50.00 (1)$^\\dagger$"));
-  CHECK_THAT(latex, contains_text("\\item runs/a,\"b\": one two"));
+  CHECK_THAT(latex, contains_text("\\item runs/a,\"b\": one"));
   CHECK_THAT(latex, contains_text("A\\_B & 37.50"));
   CHECK_THAT(to_csv(runs, table), contains_text("\"runs/a,\"\"b\"\"\",finished,listops,"));
   const Json json = to_json(table, runs);
