@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The operators beside a stock torch: builds the wheel of lotformer_torch around BUILD_DIR's liblotformer_ops.so, installs it in a folder of
 # its own, looks at what the library needs and exports, and has torch_operators.py compare, differentiate, compile and load. Fetches torch
-# unless LOTFORMER_TEST_PYTHON names a python that has it (and setuptools). A checkpoint of a tiny run is loaded where lotformer-train is built.
+# unless LOTFORMER_TEST_PYTHON names a python that has it (and setuptools 70.1 or newer). A checkpoint of a tiny run is loaded where lotformer-train is built.
 #   tests/scripts/torch_operators.sh BUILD_DIR
 set -euo pipefail
 build=$(cd "$1" && pwd)
@@ -24,9 +24,9 @@ done
 if [[ -z ${LOTFORMER_TEST_PYTHON:-} ]]; then
   python3 -m venv "$work/venv"
   if [[ $libraries == *nvidia* ]]; then
-    "$work/venv/bin/pip" install -q --no-deps torch==2.11.0 typing_extensions sympy mpmath filelock networkx jinja2 markupsafe fsspec numpy setuptools wheel
+    "$work/venv/bin/pip" install -q --no-deps torch==2.11.0 typing_extensions sympy mpmath filelock networkx jinja2 markupsafe fsspec numpy 'setuptools>=70.1,<82'
   else
-    "$work/venv/bin/pip" install -q torch==2.11.0 numpy setuptools wheel
+    "$work/venv/bin/pip" install -q torch==2.11.0 numpy 'setuptools>=70.1,<82'
   fi
 fi
 with_torch() { LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} "$python" "$@"; }

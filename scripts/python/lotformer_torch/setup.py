@@ -10,13 +10,9 @@ import shutil
 import tempfile
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.dist import Distribution
-
-try:
-    from setuptools.command.bdist_wheel import bdist_wheel
-except ImportError:  # setuptools before 70
-    from wheel.bdist_wheel import bdist_wheel
 
 NAME = "liblotformer_ops.so"
 HERE = pathlib.Path(__file__).resolve().parent
