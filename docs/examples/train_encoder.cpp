@@ -39,7 +39,7 @@ struct Classifier : torch::nn::Module {
   }
   /// ids int64 [B, N] to logits [B, 2]: the mean over the tokens, then a linear layer.
   at::Tensor forward(const at::Tensor& ids) {
-    const lotformer::ops::TokenLayout layout = encoder->layout({ids});
+    const lotformer::ops::TokenLayout layout = encoder->layout({ids, {}, {}, 0});
     const at::Tensor tokens = encoder->forward(ids, layout, {});
     return head(lotformer::ops::sum_tokens(tokens, layout) / static_cast<double>(ids.size(1)));
   }
