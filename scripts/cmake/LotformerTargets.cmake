@@ -23,11 +23,13 @@ if(LOTFORMER_SANITIZE)
   target_compile_options(lotformer_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
 
-# lotformer_add_library(NAME SOURCES...) : a static library with our warnings.
+# lotformer_add_library(NAME SOURCES...) : a static library with our warnings, which are for the build alone: who uses the installed library
+# (LotformerPackage.cmake) gets its headers and C++20.
 function(lotformer_add_library name)
   add_library(${name} STATIC ${ARGN})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-  target_link_libraries(${name} PUBLIC lotformer_options)
+  target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:lotformer_options>)
+  target_compile_features(${name} PUBLIC cxx_std_20)
 endfunction()
 
 # lotformer_add_program(NAME SOURCES...) : an executable in bin/, relocatable after installation (see LotformerInstall.cmake).
