@@ -79,9 +79,11 @@ TEST_CASE("the gradients of the first step are those of the ATen path", "[cli]")
   CHECK(compared > 20);
 }
 
-TEST_CASE("fifty steps of training lose what the ATen path loses, within 1e-3", "[cli]") {
+TEST_CASE("fifty steps of training lose what the ATen path loses, within 1e-4", "[cli]") {
   const TemporaryFolder folder;
-  const std::vector<std::string> settings = {"train.steps=50"};
+  // At a looser tolerance a problem close to it takes one pass more on one of the paths, whichever that is on
+  // the processor at hand, and training enlarges what that makes of the plan.
+  const std::vector<std::string> settings = {"train.steps=50", "model.attention.tolerance=1e-6"};
   const auto aten = training_lines(train(folder.path(), "aten", settings)),
              cpu = training_lines(train(folder.path(), "cpu", settings));
   REQUIRE(aten.size() == 50);
@@ -89,7 +91,7 @@ TEST_CASE("fifty steps of training lose what the ATen path loses, within 1e-3", 
   for (size_t i = 0; i < aten.size(); ++i) {
     const double expected = aten[i].at("loss").get<double>(), found = cpu[i].at("loss").get<double>();
     INFO("step " << i + 1 << ": " << expected << " and " << found);
-    CHECK(std::abs(found - expected) <= 1e-3);
+    CHECK(std::abs(found - expected) <= 1e-4);
   }
   CHECK(aten.back().at("loss").get<double>() < aten.front().at("loss").get<double>() - 0.05);
 }
