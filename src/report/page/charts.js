@@ -4,7 +4,7 @@
 
 // Okabe and Ito's palette (Color Universal Design, 2008): told apart by people who see colours differently.
 const palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000"];
-const moduleOrder = ["lotformer", "softmax", "performer", "sinkformer", "espformer", "linear", "causal_pivot", "mean", "none"];
+const moduleOrder = ["lotformer", "softmax", "performer", "sinkformer", "espformer", "linear", "mean", "none"];
 
 // A module has its colour in every picture; further variants of it take colours that no module here has.
 function colourOf(row, rows) {
