@@ -143,7 +143,7 @@ check_leftovers() {
   ((${#text[@]} > 0)) || return 0
   complain_of_each '  <- a path of somebody'"'"'s machine' < <(grep -InHE '(^|[^A-Za-z0-9_.$}/])/(work|home|root|Users|mnt)/' "${text[@]}" || true)
   complain_of_each '  <- unfinished' < <(grep -InHwE 'TODO|FIXME|XXX' "${text[@]}" || true)
-  complain_of_each '  <- a place that was to be filled in' < <(grep -InHE '^[^#`]*@[A-Z]+_[A-Z_]+@' "${text[@]}" | grep -v 'CMAKE\|\.cmake:\|@LOTFORMER\|@PROJECT\|@CUDA' || true)
+  complain_of_each '  <- a place that was to be filled in' < <(grep -InHE '^[^#`]*@[A-Z]+_[A-Z_]+@' "${text[@]}" | grep -v 'CMAKE\|@PACKAGE_INIT@\|\.cmake:\|@LOTFORMER\|@PROJECT\|@CUDA' || true)
 }
 
 # --- generated pages ---------------------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@
 
 #include <string>
 
-#include "aten/solver.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "ops/pivot/aten/solver.h"
 
 namespace lotformer::ops {
 namespace {
