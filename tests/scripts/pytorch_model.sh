@@ -13,24 +13,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
 
-# --- a python with torch: its CUDA libraries are those of our own LibTorch where that has some ------------------------------------------
 deps=${LOTFORMER_DEPS_DIR:-$root/.deps}
-python=${LOTFORMER_TEST_PYTHON:-$work/venv/bin/python}
-libraries=
-for folder in "$deps"/torch-*/nvidia/*/lib /usr/local/cuda/lib64; do
-  if [[ -d $folder ]]; then libraries+=$folder:; fi
-done
+# shellcheck source=tests/scripts/torch_python.sh
+source "$here/torch_python.sh"
+torch_python
 if [[ -z ${LOTFORMER_TEST_PYTHON:-} ]]; then
-  python3 -m venv "$work/venv"
-  if [[ $libraries == *nvidia* ]]; then
-    "$work/venv/bin/pip" install -q --no-deps torch==2.11.0 typing_extensions sympy mpmath filelock networkx jinja2 markupsafe fsspec numpy
-  else
-    "$work/venv/bin/pip" install -q torch==2.11.0 numpy
-  fi
   "$work/venv/bin/pip" install -q --no-deps onnx==1.23.2 onnxruntime==1.32.0 ml_dtypes protobuf flatbuffers packaging
 fi
 export OMP_NUM_THREADS=1
-with_torch() { LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} "$python" "$@"; }
 
 # --- data ----------------------------------------------------------------------------------------------------------------------------
 generate() { "$programs/lotformer-data" generate --task "$1" --root "$work/data-$1" "${@:2}" >/dev/null; }

@@ -13,23 +13,11 @@ trap 'rm -rf "$work"' EXIT
 export PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
 fail() { echo "error: $*" >&2; exit 1; }
 
-# --- a python with torch: its CUDA libraries are those of our own LibTorch where that has some ------------------------------------------
 deps=${LOTFORMER_DEPS_DIR:-$(sed -n 's/^LOTFORMER_DEPS_DIR:PATH=//p' "$build/CMakeCache.txt")}
 deps=${deps:-$root/.deps}
-python=${LOTFORMER_TEST_PYTHON:-$work/venv/bin/python}
-libraries=
-for folder in "$deps"/torch-*/nvidia/*/lib /usr/local/cuda/lib64; do
-  if [[ -d $folder ]]; then libraries+=$folder:; fi
-done
-if [[ -z ${LOTFORMER_TEST_PYTHON:-} ]]; then
-  python3 -m venv "$work/venv"
-  if [[ $libraries == *nvidia* ]]; then
-    "$work/venv/bin/pip" install -q --no-deps torch==2.11.0 typing_extensions sympy mpmath filelock networkx jinja2 markupsafe fsspec numpy 'setuptools>=70.1,<82'
-  else
-    "$work/venv/bin/pip" install -q torch==2.11.0 numpy 'setuptools>=70.1,<82'
-  fi
-fi
-with_torch() { LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:-} "$python" "$@"; }
+# shellcheck source=tests/scripts/torch_python.sh
+source "$here/torch_python.sh"
+torch_python 'setuptools>=70.1,<82'
 
 # --- the library: what it needs, what it shows ------------------------------------------------------------------------------------------
 library=$build/lib/liblotformer_ops.so
