@@ -16,6 +16,7 @@ export PYTHONDONTWRITEBYTECODE=1
 deps=${LOTFORMER_DEPS_DIR:-$root/.deps}
 # shellcheck source=tests/scripts/torch_python.sh
 source "$here/torch_python.sh"
+# shellcheck disable=SC2119   # nothing is wanted beside torch
 torch_python
 if [[ -z ${LOTFORMER_TEST_PYTHON:-} ]]; then
   "$work/venv/bin/pip" install -q --no-deps onnx==1.23.2 onnxruntime==1.32.0 ml_dtypes protobuf flatbuffers packaging
