@@ -102,7 +102,7 @@ configure() {
     grep -A 12 'CMake Error' "$log" >&2 || tail -n 20 "$log" >&2
     die "configuring the preset '$name' failed; the whole output is in ${log#"$root"/}."
   fi
-  grep -E '^-- (LibTorch|CUDA)' "$log" | sed 's/^--/   /' >&2 || true
+  grep -E '^-- (LibTorch|CUDA|MPI)' "$log" | sed 's/^--/   /' >&2 || true
   grep -A 3 'CMake Warning' "$log" >&2 || true
 }
 

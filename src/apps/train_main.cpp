@@ -5,11 +5,27 @@
 #include "command_line.h"
 #include "configuration_words.h"
 #include "lotformer/attention/attention.h"
+#include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/data/task.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/launch.h"
+#include "mpi/open_world.h"
+#include "mpi/start_processes.h"
+
+namespace {
+
+/// Before it meets the others a process does what would have it start anew later.
+std::shared_ptr<const lotformer::World> enter_world(int64_t patience) {
+  using namespace lotformer;
+  if (started_by_launcher()) wait_passively(0);
+  auto world = open_world(std::chrono::seconds(patience));
+  if (!world->leads()) log::set_level(log::Level::error);
+  return world;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   return lotformer::run_torch_program("lotformer-train", [&]() -> int {
@@ -17,7 +33,8 @@ int main(int argc, char** argv) {
     CLI::App app("Trains a model on a Long Range Arena task and scores it.", "lotformer-train");
     TrainRequest request;
     bool json = false, print = false;
-    std::string help_style;
+    std::string help_style, devices;
+    int64_t patience = 600;
     app.add_option("--config", request.config.file,
                    "YAML file: as given, then in the config folder, then in $LOTFORMER_CONFIG_DIR")
         ->type_name("CONFIG");
@@ -27,6 +44,15 @@ int main(int argc, char** argv) {
         ->allow_extra_args(false);
     app.add_option("--device", request.device, "auto, cpu, cuda or cuda:N")
         ->type_name("DEVICE")
+        ->capture_default_str();
+    app.add_option(
+           "--devices", devices,
+           "train one model on so many processes of this machine, or on all its GPUs (through mpirun)")
+        ->type_name("N|all");
+    app.add_option("--patience", patience,
+                   "of several processes: seconds that one waits for another before it gives up")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(int64_t{1}, int64_t{86400}))
         ->capture_default_str();
     app.add_option("--run-dir", request.run_dir,
                    "where the run is kept (default: below runs/, named after the configuration)")
@@ -53,10 +79,12 @@ int main(int argc, char** argv) {
         ->expected(0, 1)
         ->default_str("text");
     app.add_flag("--json", json, "print one JSON object (the results) on stdout and nothing else there");
-    add_examples(app, {{"lotformer-train --config lra/listops.yaml", "official size"},
-                       {"lotformer-train --config lra/text.yaml --set model.attention.kind=performer",
-                        "another module"},
-                       {"lotformer-train --config lra/image.yaml --dry-run", "does it fit?"}});
+    add_examples(
+        app,
+        {{"lotformer-train --config lra/listops.yaml", "official size"},
+         {"lotformer-train --config lra/text.yaml --set model.attention.kind=performer", "another module"},
+         {"lotformer-train --config lra/image.yaml --dry-run", "does it fit?"},
+         {"mpirun -n 4 lotformer-train --config lra/image.yaml", "one model on four processes"}});
     const Kinds kinds = {attention_kinds(), data::task_kinds()};
     const auto words = [&kinds] { return configuration_words(kinds); };
     if (const auto code = parse_command_line(app, argc, argv, words)) return *code;
@@ -79,7 +107,15 @@ int main(int argc, char** argv) {
                          : print_config(request.config, kinds));
       return 0;
     }
+    if (request.dry_run && (started_by_launcher() || !devices.empty()))
+      throw Error(ErrorKind::usage,
+                  "--dry-run tries the whole batch in one process: start one, without --devices");
+    if (!devices.empty()) {
+      if (const auto code = start_processes(devices, request.device)) return *code;
+    }
+    if (!request.dry_run) request.world = enter_world(patience);
     const Json results = request.dry_run ? dry_run(request) : launch_training(request);
+    if (results.is_null()) return 0;  // the first of several processes has them
     if (json) {
       std::cout << to_line(results) << std::endl;
     } else if (!request.dry_run) {

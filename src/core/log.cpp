@@ -55,6 +55,9 @@ void write(Level level, std::string_view message) {
 void set_level(Level level) {
   state().logger->set_level(convert(level));
 }
+bool shows(Level level) {
+  return state().logger->should_log(convert(level));
+}
 void debug(std::string_view message) {
   write(Level::debug, message);
 }

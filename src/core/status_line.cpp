@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "lotformer/core/log.h"
+
 namespace lotformer {
 namespace {
 
@@ -54,7 +56,7 @@ bool StatusLine::due() const {
 }
 
 void StatusLine::show(const std::string& text, bool force) {
-  if (!force && !due()) return;
+  if (!log::shows(log::Level::info) || (!force && !due())) return;
   next_ = Clock::now() + (terminal_ ? kRedraw : kPlainLine);
   if (terminal_) {
     // A line wider than the terminal would wrap and could not be redrawn.
@@ -67,7 +69,7 @@ void StatusLine::show(const std::string& text, bool force) {
 }
 
 void StatusLine::show(std::vector<std::string> fields, double share, bool force) {
-  if (!force && !due()) return;
+  if (!log::shows(log::Level::info) || (!force && !due())) return;
   if (!terminal_) return show(fit_fields(fields, line_width(fields)), true);
   const size_t width = terminal_width() - 1;
   const std::string bar = progress_bar(share, kBar);

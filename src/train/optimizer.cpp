@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "optimizer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_sub.h>
-#include <ATen/ops/_foreach_zero.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
@@ -22,6 +22,11 @@ namespace lotformer {
 namespace {
 
 constexpr double kClipEpsilon = 1e-6;  // the stock clip's; the golden optimiser steps have it
+constexpr int64_t kAlignment = 16;     // values: gradients begin where wide loads may
+
+int64_t padded(int64_t count) {
+  return (count + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
@@ -30,12 +35,11 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const T
   for (auto& [name, parameter] : parameters) {
     names_.push_back(name);
     parameters_.push_back(parameter);
-    parameter.mutable_grad() = at::zeros_like(parameter);
-    gradients_.push_back(parameter.grad());
     exp_avg_.push_back(at::zeros_like(parameter));
     exp_avg_sq_.push_back(at::zeros_like(parameter));
     steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
   }
+  lay_out_gradients();
   if (!parameters_.empty() && parameters_[0].is_cuda())
     device_lr_ = at::zeros({}, parameters_[0].options().dtype(at::kFloat).requires_grad(false));
 }
@@ -52,8 +56,27 @@ std::vector<at::Tensor> AdamW::tensors() const {
   return all;
 }
 
+/// Torch adds to a gradient that is there in its place, so that the views stay what they are.
+void AdamW::lay_out_gradients() {
+  gradients_.clear();
+  if (parameters_.empty()) return;
+  int64_t size = 0;
+  for (const at::Tensor& parameter : parameters_) {
+    if (parameter.scalar_type() != parameters_[0].scalar_type())
+      throw Error(ErrorKind::internal, "AdamW: parameters are of several types");
+    size += padded(parameter.numel());
+  }
+  all_gradients_ = at::zeros({size}, parameters_[0].options().requires_grad(false));
+  int64_t place = 0;
+  for (at::Tensor& parameter : parameters_) {
+    gradients_.push_back(all_gradients_.narrow(0, place, parameter.numel()).view(parameter.sizes()));
+    parameter.mutable_grad() = gradients_.back();
+    place += padded(parameter.numel());
+  }
+}
+
 void AdamW::zero_grad() {
-  at::_foreach_zero_(gradients_);
+  all_gradients_.zero_();
 }
 
 at::Tensor AdamW::grad_norm(const at::Tensor& loss_scale) const {
@@ -78,11 +101,6 @@ void AdamW::step(const at::Tensor& norm, const at::Tensor& loss_scale, const at:
                     std::vector<at::Tensor>(steps_.size(), found_inf));  // a skipped update does not count
 }
 
-void AdamW::renew_gradient(size_t index) {
-  parameters_[index].mutable_grad() = at::zeros_like(parameters_[index]);
-  gradients_[index] = parameters_[index].grad();
-}
-
 void AdamW::follow(const std::string& name, const at::Tensor& gradient_map) {
   const at::NoGradGuard no_grad;
   const auto it = std::find(names_.begin(), names_.end(), name);
@@ -96,7 +114,7 @@ void AdamW::follow(const std::string& name, const at::Tensor& gradient_map) {
   };
   exp_avg_[index] = mapped(exp_avg_[index]).to(exp_avg_[index].scalar_type());
   exp_avg_sq_[index] = mapped(exp_avg_sq_[index].sqrt()).square().to(exp_avg_sq_[index].scalar_type());
-  renew_gradient(index);
+  lay_out_gradients();
 }
 
 std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
@@ -115,7 +133,7 @@ void AdamW::load_state(const std::map<std::string, at::Tensor>& state) {
     if (exp_avg_[i].sizes() == parameters_[i].sizes()) continue;
     exp_avg_[i] = at::zeros_like(parameters_[i]);
     exp_avg_sq_[i] = at::zeros_like(parameters_[i]);
-    renew_gradient(i);
+    lay_out_gradients();
   }
   for (auto& [name, tensor] : this->state()) {
     const auto it = state.find(name);

@@ -21,6 +21,9 @@ class AdamW {
   AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const TrainConfig& config);
 
   void zero_grad();
+  /// The gradients of all parameters as one tensor, which each of them is a view of: what processes add up.
+  /// Zeros between them. Another one after parameters have changed their shapes.
+  const at::Tensor& all_gradients() const { return all_gradients_; }
   /// Norm of all gradients together, divided by `loss_scale` (a device scalar, undefined: 1): device scalar.
   at::Tensor grad_norm(const at::Tensor& loss_scale) const;
   /// The learning rate of the next updates. On a GPU it lives there, so that a recorded update reads it.
@@ -45,10 +48,11 @@ class AdamW {
   void load_state(const std::map<std::string, at::Tensor>& state);
 
  private:
-  void renew_gradient(size_t index);
+  void lay_out_gradients();
 
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_, gradients_, exp_avg_, exp_avg_sq_, steps_;
+  at::Tensor all_gradients_;
   TrainConfig config_;
   double lr_ = 0;
   at::Tensor device_lr_;  // float device scalar; undefined on a CPU

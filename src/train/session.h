@@ -14,6 +14,7 @@
 #include "lotformer/config/config.h"
 #include "lotformer/data/task.h"
 #include "lotformer/model/classifier.h"
+#include "lotformer/train/world.h"
 
 namespace lotformer {
 
@@ -38,6 +39,8 @@ std::optional<c10::ScalarType> autocast_type(const std::string& precision);
 
 struct Session {
   Config config;
+  /// Who trains this model.
+  std::shared_ptr<const World> world = lone_world();
   c10::Device device{c10::kCPU};
   int64_t threads = 0;
   /// Resolved.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "trainer.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/utils.h>
 
@@ -37,6 +38,7 @@ bool interrupted() {
 
 Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run)
     : session_(session),
+      world_(*session.world),
       config_(session.config.train),
       stream_(session.device),
       train_(std::move(train), session.config.data, session.device, batch_shapes(session)),
@@ -45,11 +47,12 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
       sampler_(train_.dataset().size(), config_.batch_size, seed_of(config_)),
       step_(session),
       graphs_(
-          step_, graph_policy(config_.graph, session.device), [this] { seed_step(); },
+          step_, world_.alone() ? graph_policy(config_.graph, session.device) : GraphPolicy::off,
+          [this] { seed_step(); },
           [this](const std::vector<Batch>& chunks, bool look) { return usual_step(chunks, look); }),
       plateau_(config_.plateau_steps,
                constant_predictor(train_.dataset(), train_.dataset(), session.task->num_classes())),
-      log_(run.root(), session.device, config_.steps, run_labels(session)) {
+      log_(run.root(), session.device, config_.steps, run_labels(session), world_.leads()) {
   if (const int64_t bytes = train_.resident_bytes() + val_.resident_bytes(); bytes > 0)
     log::info(concat("data.on_device: training and validation live on the device, ", format_bytes(bytes)));
   if (!session.config.data.bucket) return;
@@ -58,9 +61,15 @@ Trainer::Trainer(Session& session, data::Dataset train, data::Dataset val, const
   });
 }
 
-/// Dropout's random numbers are a function of the step's batch: nothing to save, nothing to restore.
+/// Dropout's random numbers are a function of the step's batch: nothing to save, nothing to restore. What is
+/// drawn on the host is the same in all processes, as random features have to be; what is dropped is not
+/// (set_dropout_stream for the host's own dropout).
 void Trainer::seed_step() const {
-  torch::manual_seed(mix_seeds(seed_of(config_), static_cast<uint64_t>(batch_of(state_.step)) + 1));
+  const uint64_t seed = mix_seeds(seed_of(config_), static_cast<uint64_t>(batch_of(state_.step)) + 1);
+  torch::manual_seed(seed);
+  if (!session_.device.is_cuda() || world_.leads()) return;
+  at::Generator generator = at::globalContext().defaultGenerator(session_.device);
+  generator.set_current_seed(mix_seeds(seed, static_cast<uint64_t>(world_.rank())));
 }
 
 double Trainer::lr_of(int64_t step) const {
@@ -143,6 +152,7 @@ void Trainer::diagnose_if_due() {
   const auto start = std::chrono::steady_clock::now();
   std::vector<int64_t> rows = sampler_.batch(batch_of(state_.step - 1));
   rows.resize(std::min<size_t>(rows.size(), kDiagnosedExamples));
+  // In every process, since a pass may change buffers.
   log_.diagnostics(state_.step, diagnose_model(session_, train_.make(rows)));
   log_.exclude(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
@@ -156,7 +166,9 @@ void Trainer::adapt_ranks_if_due() {
   std::vector<Batch> batches;
   for (int64_t step = state_.step - 1; step >= std::max<int64_t>(0, state_.step - kSurveyedBatches); --step) {
     std::vector<int64_t> rows = sampler_.batch(batch_of(step));
-    rows.resize(rows.size() / static_cast<size_t>(chunks()));  // no more at once than in a step
+    // No more at once than in a step of one process, so that all find what one would.
+    rows.resize(rows.size() /
+                static_cast<size_t>(state_.chunks > 0 ? state_.chunks : training_chunks(config_)));
     batches.push_back(train_.make(rows));
   }
   const uint64_t seed = mix_seeds(seed_of(config_), ~static_cast<uint64_t>(state_.step));
@@ -206,7 +218,16 @@ Score Trainer::score(const data::Dataset& dataset, const std::string& split, con
   return score;
 }
 
+/// Of those that were told to stop: the first.
+int Trainer::signal() const {
+  for (const std::string& received : world_.gather(std::to_string(StopSignals::received()))) {
+    if (received != "0") return std::stoi(received);
+  }
+  return 0;
+}
+
 void Trainer::stop() {
+  const int number = signal();
   std::string saved = "; nothing to save yet";
   if (state_.step > 0) {
     try {
@@ -219,17 +240,16 @@ void Trainer::stop() {
     }
   }
   log_.finish_line();
-  throw Error(ErrorKind::interrupted,
-              concat("stopped by signal ", StopSignals::received(), " at step ", state_.step, saved));
+  throw Error(ErrorKind::interrupted, concat("stopped by signal ", number, " at step ", state_.step, saved));
 }
 
 void Trainer::begin_stream() {
   batches_ = training_stream(train_, sampler_, session_.config, state_.step, config_.steps,
-                             {chunks(), state_.nonfinite.skipped_batches});
+                             {chunks(), state_.nonfinite.skipped_batches, world_.rank(), world_.size()});
 }
 
 void Trainer::open_tensorboard() {
-  if (!config_.tensorboard) return;
+  if (!config_.tensorboard || !world_.leads()) return;
   log_.open_tensorboard(state_.step, read_file(run_.config_file(), ErrorKind::disk));
   if (state_.step > 0 && state_.evaluated_step == state_.step)
     add_pivot_pictures(log_.tensorboard()->events(), session_, val_.dataset(), state_.step);
@@ -237,7 +257,7 @@ void Trainer::open_tensorboard() {
 
 bool Trainer::turn() {
   const bool evaluated = evaluate_if_due();
-  if (!evaluated || interrupted()) stop();
+  if (!evaluated || any(world_, interrupted())) stop();
   const bool best_is_new = state_.best && state_.best->step == state_.step;
   if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
     save();
@@ -264,6 +284,8 @@ void Trainer::keep_line() noexcept {
 
 void Trainer::run() {
   StopGuard guard([this] {
+    // Of several processes no thread can save alone; all stop behind the step.
+    if (!world_.alone()) return;
     // What the loop has given the device to do goes to a stream of its own, for which this thread would not
     // wait.
     if (session_.device.is_cuda()) cuda_synchronize(session_.device.index());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The training loop. One turn: evaluate (when due), save (when due), check for a signal, then batch -> step
 // -> metrics. Evaluation stands before saving, so that "resumed" and "never stopped" are the same sequence. A
-// turn that meets numbers that are not finite ends the run, or leads back to a checkpoint.
+// turn that meets numbers that are not finite ends the run, or leads back to a checkpoint. Where several
+// processes train one model all go through the same turns, and rank 0 alone writes.
 #pragma once
 
 #include <functional>
@@ -64,12 +65,14 @@ class Trainer {
   std::unique_ptr<Profiler> profiler_;
   std::optional<StepSight> step();  // nothing: it is to be done again, in more chunks
   bool split_further(const std::exception& error);
-  int64_t chunks() const { return state_.chunks > 0 ? state_.chunks : training_chunks(config_); }
+  int64_t chunks() const {
+    return state_.chunks > 0 ? state_.chunks : training_chunks(config_, world_.size());
+  }
   StepSight usual_step(const std::vector<Batch>& chunks, bool look);  // not played back from a recording
   BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
   void seed_step() const;
   void log_if_due(const StepSight& sight);
-  std::vector<at::Tensor> logged_numbers(const StepSight& sight);
+  std::vector<at::Tensor> logged_numbers(const StepSight& sight, const SolverTally& transport);
   void write_line();
   void keep_line() noexcept;
   void warn_of_plateau(int64_t step, const LogWindow::Means& means);
@@ -77,6 +80,8 @@ class Trainer {
   void adapt_ranks_if_due();
   bool evaluate_if_due();  // false: interrupted
   [[noreturn]] void stop();
+  int signal() const;  // that some process has got
+  void require_same_weights() const;
   NamedTensors model_tensors() const;
   Json sampler_record() const;
   void restore_sampler(const Json& saved, const std::string& where) const;
@@ -105,12 +110,13 @@ class Trainer {
     double lr;
     int64_t tokens;
     LogWindow::Counts counts;
-    int64_t problems;                                               // of transport
+    int64_t problems;                                               // of transport, over all processes
     std::vector<std::pair<std::string, std::string>> solver_names;  // layer, number
     LateNumbers numbers;
   };
 
   Session& session_;
+  const World& world_;
   const TrainConfig& config_;
   OwnStream stream_;  // before whatever works on the device
   BatchMaker train_, val_;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "lotformer/config/load.h"
+#include "lotformer/core/hash.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
@@ -47,11 +48,25 @@ void Trainer::restore_scaler(const Json& saved, const std::string& where) {
   step_.scaler().load_state(scaler, where);
 }
 
+/// All processes make the same updates from the same numbers; one that does not (a processor that computes
+/// otherwise, memory that fails) is found before its work is kept.
+void Trainer::require_same_weights() const {
+  if (world_.alone()) return;
+  Hasher hasher;
+  for (const auto& [name, tensor] : named_state(*session_.model)) {
+    const at::Tensor bytes = tensor.detach().cpu().contiguous();
+    hasher.update(bytes.const_data_ptr(), bytes.nbytes());
+  }
+  require_same(world_, concat("the digest of the weights at step ", state_.step), hasher.digest(),
+               ErrorKind::internal);
+}
+
 void Trainer::save() {
   if (saved_step_ == state_.step && !changed_) return;
   write_line();
   stop_if_not_finite();
   read_skips();
+  require_same_weights();
   Json json = to_json(state_);
   json["format"] = 1;
   json["epoch"] = sampler_.epoch_of(batch_of(state_.step));
@@ -61,9 +76,10 @@ void Trainer::save() {
   json["scaler"] = step_.scaler().state();
   json["window"] = step_.window().state();
   json["plateau"] = plateau_.state();
-  if (const auto transport = transport_.count()) json["transport"] = to_json(*transport);
-  json["metrics_offset"] = log_.sync_metrics();
+  if (const auto transport = transport_.over(world_, session_.device).count())
+    json["transport"] = to_json(*transport);
   json["threads"] = session_.threads;
+  json["processes"] = world_.size();
   json["device"] = device_name(session_.device);
   json["precision"] = session_.precision;
   json["build_id"] = build_id();
@@ -73,10 +89,14 @@ void Trainer::save() {
   const NamedTensors weights = model_tensors(), moments = step_.optimizer().state();
   require_finite(weights);
   require_finite(moments);
-  write_checkpoint(run_.checkpoint_folder(state_.step), weights, moments, json);
+  lead(world_, [&] {
+    json["metrics_offset"] = log_.sync_metrics();
+    write_checkpoint(run_.checkpoint_folder(state_.step), weights, moments, json);
+  });
   saved_step_ = state_.step;
   changed_ = false;
-  run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
+  lead(world_,
+       [&] { run_.prune(config_.keep, state_.best ? std::optional(state_.best->step) : std::nullopt); });
 }
 
 void Trainer::restore(const Checkpoint& checkpoint) {
@@ -91,8 +111,8 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   const NonfiniteHistory& history = state_.nonfinite;
   step_.watch().restart({history.in_a_row, history.skipped_updates, history.last_skipped});
   told_skips_ = history.skipped_updates;
-  // In a rollback the counts are those of the steps that are given up.
-  if (checkpoint.state.contains("transport")) {
+  // In a rollback the counts are those of the steps that are given up. They are those of all processes.
+  if (world_.leads() && checkpoint.state.contains("transport")) {
     transport_.restart(transport_count_from_json(checkpoint.state.at("transport"), where + ": transport"));
   } else {
     transport_.restart();

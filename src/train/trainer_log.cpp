@@ -29,13 +29,13 @@ class Reader {
 }  // namespace
 
 /// What a line is made of, in the order in which write_line() takes it.
-std::vector<at::Tensor> Trainer::logged_numbers(const StepSight& sight) {
+std::vector<at::Tensor> Trainer::logged_numbers(const StepSight& sight, const SolverTally& transport) {
   std::vector<at::Tensor> numbers = {step_.window().sums(), step_.watch().bad_step_there(),
                                      step_.watch().count_there()};
   if (step_.scaler().enabled()) numbers.push_back(step_.scaler().scale());
-  if (transport_.problems() > 0) {
-    numbers.push_back(transport_.unconverged());
-    numbers.push_back(transport_.residual());
+  if (transport.problems() > 0) {
+    numbers.push_back(transport.unconverged());
+    numbers.push_back(transport.residual());
   }
   for (const auto& [layer, records] : sight.solver) {
     for (const auto& [name, value] : records) numbers.push_back(value);
@@ -46,13 +46,14 @@ std::vector<at::Tensor> Trainer::logged_numbers(const StepSight& sight) {
 void Trainer::log_if_due(const StepSight& sight) {
   const bool log_now = log_due(state_.step);
   if (log_now) {
+    const SolverTally transport = transport_.over(world_, session_.device);
     PendingLine line{state_.step,
                      lr_of(state_.step - 1),
-                     log_.take_tokens(),
+                     static_cast<int64_t>(sum(world_, {static_cast<double>(log_.take_tokens())})[0]),
                      step_.window().counts(),
-                     transport_.problems(),
+                     transport.problems(),
                      {},
-                     LateNumbers(logged_numbers(sight))};
+                     LateNumbers(logged_numbers(sight, transport))};
     for (const auto& [layer, records] : sight.solver) {
       for (const auto& [name, value] : records) line.solver_names.emplace_back(layer, name);
     }

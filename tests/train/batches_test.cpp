@@ -257,3 +257,38 @@ TEST_CASE("the chunks of the training steps are those of the sampler's batches",
   }
   CHECK_THROWS_AS(stream->next(), Error);
 }
+
+TEST_CASE("the processes' parts of the training steps are together the sampler's batches", "[batches]") {
+  const Copy copy(kPairs);
+  const data::Dataset train = some_dataset(copy);
+  const BatchMaker maker = maker_of(train, "false");
+  Config config;
+  config.train.batch_size = 11;
+  config.train.accumulate = 4;  // two chunks for each of two or three processes
+  data::Sampler sampler(train.size(), 11, 5);
+  for (const int64_t processes : {2, 3}) {
+    REQUIRE(training_chunks(config.train, processes) == 2);
+    std::vector<std::unique_ptr<BatchStream>> streams;
+    for (int64_t rank = 0; rank < processes; ++rank) {
+      StepLayout layout;
+      layout.rank = rank;
+      layout.processes = processes;
+      streams.push_back(training_stream(maker, sampler, config, 2, 4, layout));
+    }
+    for (int64_t step = 2; step < 4; ++step) {
+      const std::vector<int64_t> rows = sampler.batch(step);
+      size_t begin = 0;
+      for (const auto& stream : streams) {
+        for (int chunk = 0; chunk < 2; ++chunk) {
+          const Batch batch = stream->next().batch;
+          const auto size = static_cast<size_t>(batch.labels.size(0));
+          CHECK(same(batch, make_batch(train, std::span(rows).subspan(begin, size), 0, c10::kCPU)));
+          begin += size;
+        }
+      }
+      CHECK(begin == rows.size());
+    }
+  }
+  config.train.accumulate = 64;  // never more chunks than examples
+  CHECK(training_chunks(config.train, 4) == 2);
+}

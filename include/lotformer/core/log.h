@@ -12,6 +12,8 @@ namespace lotformer::log {
 enum class Level { debug, info, warning, error };
 
 void set_level(Level level);
+/// Whether messages of this level are written.
+bool shows(Level level);
 void debug(std::string_view message);
 void info(std::string_view message);
 void warning(std::string_view message);

@@ -19,7 +19,11 @@ at::Tensor dropout(const at::Tensor& x, double p, bool train);
 /// the two.
 at::Tensor add_dropout(const at::Tensor& residual, const at::Tensor& x, double p, bool train);
 
-/// The draw: 63 random bits from the default CPU generator.
+/// The draw: 63 random bits from the default CPU generator, other ones in every stream.
 uint64_t draw_seed();
+
+/// Which stream the draws of this process are of (0 at first). Processes whose generators have the same seed
+/// then drop different values and still draw the same numbers for all else.
+void set_dropout_stream(uint64_t stream);
 
 }  // namespace lotformer::ops

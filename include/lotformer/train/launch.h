@@ -3,9 +3,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "lotformer/config/load.h"
+#include "lotformer/train/world.h"
 
 namespace lotformer {
 
@@ -25,10 +27,12 @@ struct TrainRequest {
   /// "10..20": a trace of these steps in RUN/profile, without recorded steps. Empty: none.
   std::string profile;
   bool dry_run = false;
+  /// Who trains: all of them with the same request.
+  std::shared_ptr<const World> world = lone_world();
 };
 
-/// Trains (or resumes, or says that it is finished) and returns the results, the content of results.json. May
-/// start the program anew first (wait_passively).
+/// Trains (or resumes, or says that it is finished) and returns the results, the content of results.json;
+/// null in all processes but the first. A lone one may start the program anew first (wait_passively).
 Json launch_training(const TrainRequest& request);
 
 /// Builds everything, one batch forward and backward, logs parameters and memory; writes nothing.

@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "kernels.h"
 #include "lotformer/core/rng.h"
@@ -87,6 +88,8 @@ struct AddDropout : torch::autograd::Function<AddDropout> {
   }
 };
 
+std::atomic<uint64_t> dropout_stream = 0;
+
 void check_probability(double p) {
   TORCH_CHECK_VALUE(p >= 0 && p < 1, "dropout: p = ", p, " is not in [0, 1)");
 }
@@ -94,7 +97,12 @@ void check_probability(double p) {
 }  // namespace
 
 uint64_t draw_seed() {
-  return static_cast<uint64_t>(at::empty({}, at::kLong).random_().item<int64_t>());
+  const auto bits = static_cast<uint64_t>(at::empty({}, at::kLong).random_().item<int64_t>());
+  return dropout_stream == 0 ? bits : mix_seeds(bits, dropout_stream) >> 1;
+}
+
+void set_dropout_stream(uint64_t stream) {
+  dropout_stream = stream;
 }
 
 at::Tensor dropout(const at::Tensor& x, double p, bool train) {

@@ -130,8 +130,9 @@ BatchStream::Item BatchStream::next() {
   return {maker_.finish(prepared), prepared.tokens};
 }
 
-int64_t training_chunks(const TrainConfig& config) {
-  return std::min(config.accumulate, config.batch_size);
+int64_t training_chunks(const TrainConfig& config, int64_t processes) {
+  const int64_t wanted = (config.accumulate + processes - 1) / processes;
+  return std::max<int64_t>(1, std::min(wanted, config.batch_size / processes));
 }
 
 StepBatches next_step(BatchStream& stream, int64_t chunks) {
@@ -147,13 +148,13 @@ StepBatches next_step(BatchStream& stream, int64_t chunks) {
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
                                              const Config& config, int64_t first, int64_t end,
                                              const StepLayout& layout) {
-  const int64_t chunks = layout.chunks > 0 ? layout.chunks : training_chunks(config.train);
+  const int64_t chunks = layout.chunks > 0 ? layout.chunks : training_chunks(config.train, layout.processes);
   // A sampler of its own, because it remembers the last epochs' order and two threads must not.
-  auto rows = [sampler = sampler, skipped = layout.skipped, chunks](int64_t number) mutable {
-    const std::vector<int64_t> batch = sampler.batch(skipped.batch_of(number / chunks));
-    const auto total = static_cast<int64_t>(batch.size());
-    const int64_t chunk = number % chunks;
-    return std::vector(batch.begin() + total * chunk / chunks, batch.begin() + total * (chunk + 1) / chunks);
+  auto rows = [sampler = sampler, layout, chunks](int64_t number) mutable {
+    const std::vector<int64_t> batch = sampler.batch(layout.skipped.batch_of(number / chunks));
+    const Share mine = share_of(static_cast<int64_t>(batch.size()), layout.rank, layout.processes);
+    const Share chunk = share_of(mine.end - mine.first, number % chunks, chunks);
+    return std::vector(batch.begin() + mine.first + chunk.first, batch.begin() + mine.first + chunk.end);
   };
   return std::make_unique<BatchStream>(maker, std::move(rows), first * chunks, end * chunks,
                                        config.data.prefetch);

@@ -111,8 +111,9 @@ class BatchStream {
   std::jthread thread_;                       // last: it uses all of the above
 };
 
-/// Number of chunks that a training batch is divided into.
-int64_t training_chunks(const TrainConfig& config);
+/// Number of chunks that a process's part of a training batch is divided into: together at least
+/// train.accumulate.
+int64_t training_chunks(const TrainConfig& config, int64_t processes = 1);
 struct StepBatches {
   std::vector<Batch> chunks;
   /// Real tokens of all chunks.
@@ -122,11 +123,14 @@ struct StepBatches {
 StepBatches next_step(BatchStream& stream, int64_t chunks);
 /// How a run divides its steps where that is not what the configuration says.
 struct StepLayout {
-  /// Of a batch; 0: training_chunks().
+  /// Of a process's part of a batch; 0: training_chunks().
   int64_t chunks = 0;
   SkippedBatches skipped = {};
+  /// Whose part of every batch: that of `rank` of `processes`.
+  int64_t rank = 0, processes = 1;
 };
-/// The chunks of the training steps `first` ... `end` - 1.
+/// The chunks of the training steps `first` ... `end` - 1. Together the processes have the batches that one
+/// would have.
 std::unique_ptr<BatchStream> training_stream(const BatchMaker& maker, const data::Sampler& sampler,
                                              const Config& config, int64_t first, int64_t end,
                                              const StepLayout& layout = {});

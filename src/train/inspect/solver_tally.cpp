@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <limits>
 #include <sstream>
@@ -64,6 +65,23 @@ void SolverTally::add(ClassifierImpl& model) {
 
 void SolverTally::add(const SolverTally& other) {
   add(other.problems_, other.unconverged_, other.residual_);
+}
+
+SolverTally SolverTally::over(const World& world, c10::Device device) const {
+  if (world.alone()) return *this;
+  const auto problems = static_cast<int64_t>(sum(world, {static_cast<double>(problems_)})[0]);
+  if (problems == 0) return {};
+  // Counts are exact in a double. Each residual stands at its process's place, where the sum leaves it.
+  const at::Tensor numbers =
+      at::zeros({1 + world.size()}, at::TensorOptions().dtype(at::kDouble).device(device));
+  if (problems_ > 0) {
+    numbers[0].copy_(unconverged_);
+    numbers[1 + world.rank()].copy_(residual_);
+  }
+  world.sum(numbers);
+  SolverTally all;
+  all.add(problems, numbers[0].to(at::kLong), numbers.narrow(0, 1, world.size()).max());  // NaN stays
+  return all;
 }
 
 std::optional<TransportCount> SolverTally::count() const {

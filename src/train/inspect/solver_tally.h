@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lotformer/core/json.h"
+#include "lotformer/train/world.h"
 
 namespace lotformer {
 
@@ -37,6 +38,8 @@ class SolverTally {
   /// After a forward pass of the model.
   void add(ClassifierImpl& model);
   void add(const SolverTally& other);
+  /// Collective: what the solvers of all processes did. Does not wait for the device.
+  SolverTally over(const World& world, c10::Device device) const;
   /// Waits for the device; nothing when no problem was solved.
   std::optional<TransportCount> count() const;
   int64_t problems() const { return problems_; }

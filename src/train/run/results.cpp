@@ -48,6 +48,7 @@ Json describe_run(const Session& s) {
                {"precision", s.precision},
                {"device", device_name(s.device)},
                {"threads", s.threads},
+               {"processes", s.world->size()},
                {"build_id", build_id()}});
   return json;
 }

@@ -30,22 +30,23 @@ std::string rate(double per_second) {
 
 }  // namespace
 
-RunLog::RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels)
-    : run_(run),
-      device_(device),
-      total_steps_(total_steps),
-      labels_(std::move(labels)),
-      metrics_(run / "metrics.jsonl"),
-      timings_(run / "timings.jsonl") {}
+RunLog::RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels,
+               bool writes)
+    : run_(run), device_(device), total_steps_(total_steps), labels_(std::move(labels)) {
+  if (!writes) return;
+  metrics_.emplace(run / "metrics.jsonl");
+  timings_.emplace(run / "timings.jsonl");
+}
 
 void RunLog::record(const Json& line) {
-  metrics_.line(line);
+  if (metrics_) metrics_->line(line);
   if (tensorboard_) tensorboard_->line(line);
 }
 
 int64_t RunLog::sync_metrics() {
-  metrics_.sync();
-  return metrics_.offset();
+  if (!metrics_) return 0;
+  metrics_->sync();
+  return metrics_->offset();
 }
 
 void RunLog::start_clock(int64_t step) {
@@ -73,12 +74,13 @@ void RunLog::train_step(const TrainLine& t) {
   const double steps_per_second = static_cast<double>(step - window_step_) / seconds;
   const double tokens_per_second = static_cast<double>(t.tokens) / seconds;
   const int64_t memory = peak_memory_bytes(device_);
-  timings_.line({{"phase", "train"},
-                 {"step", step},
-                 {"steps", step - window_step_},
-                 {"seconds", seconds},
-                 {"tokens", t.tokens},
-                 {"peak_memory_bytes", memory}});
+  if (!timings_) return;
+  timings_->line({{"phase", "train"},
+                  {"step", step},
+                  {"steps", step - window_step_},
+                  {"seconds", seconds},
+                  {"tokens", t.tokens},
+                  {"peak_memory_bytes", memory}});
   const double left = static_cast<double>(total_steps_ - step) / std::max(steps_per_second, 1e-9);
   status_line_.show({"ETA " + format_duration(left), concat("step ", step, "/", total_steps_),
                      "loss " + format_fixed(m.loss, 4), "acc " + percent(m.accuracy),
@@ -118,11 +120,12 @@ void RunLog::score(const std::string& split, const Score& s, double seconds, con
   if (!checkpoint.empty()) line["checkpoint"] = checkpoint;
   line.update(labels_);
   record(line);
-  timings_.line({{"phase", "eval"},
-                 {"step", s.step},
-                 {"split", split},
-                 {"seconds", seconds},
-                 {"examples", s.examples}});
+  if (timings_)
+    timings_->line({{"phase", "eval"},
+                    {"step", s.step},
+                    {"split", split},
+                    {"seconds", seconds},
+                    {"examples", s.examples}});
   const std::string part = s.examples < s.available ? concat(" of ", format_count(s.available)) : "";
   message(concat(split, checkpoint.empty() ? "" : " (" + checkpoint + " checkpoint)", " at step ", s.step,
                  ": accuracy ", percent(s.accuracy), ", loss ", format_fixed(s.loss, 4), " on ",

@@ -21,18 +21,22 @@ namespace lotformer {
 class RunLog {
  public:
   using Clock = std::chrono::steady_clock;
-  /// `labels` (run_labels()) stand in every line of metrics.jsonl that holds a score.
-  RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels);
+  /// `labels` (run_labels()) stand in every line of metrics.jsonl that holds a score. `writes`: else nothing
+  /// is written anywhere, because another process does.
+  RunLog(const std::filesystem::path& run, c10::Device device, int64_t total_steps, Json labels,
+         bool writes = true);
 
   /// On resume: metrics.jsonl goes back to what it held at the checkpoint.
-  void truncate_metrics(int64_t offset) { metrics_.truncate_to(offset); }
+  void truncate_metrics(int64_t offset) {
+    if (metrics_) metrics_->truncate_to(offset);
+  }
   /// Makes the metrics durable; their length then belongs to a checkpoint.
   int64_t sync_metrics();
 
   void start_clock(int64_t step);
   /// From now on every line of metrics.jsonl goes to TensorBoard as well.
   void open_tensorboard(int64_t step, const std::string& configuration) {
-    tensorboard_.emplace(run_, step, configuration);
+    if (metrics_) tensorboard_.emplace(run_, step, configuration);
   }
   TensorboardLog* tensorboard() { return tensorboard_ ? &*tensorboard_ : nullptr; }
   /// Takes time that was not training out of the running window.
@@ -73,7 +77,7 @@ class RunLog {
   c10::Device device_;
   int64_t total_steps_;
   Json labels_;
-  AppendLog metrics_, timings_;
+  std::optional<AppendLog> metrics_, timings_;  // both or none
   std::optional<TensorboardLog> tensorboard_;
   StatusLine status_line_;
   Clock::time_point window_start_{};

@@ -2,11 +2,7 @@
 #include "evaluate.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +11,7 @@
 #include "evaluation_mode.h"
 #include "lotformer/core/error.h"
 #include "lotformer/ops/autocast.h"
+#include "scored_batches.h"
 
 namespace lotformer {
 namespace {
@@ -75,38 +72,40 @@ std::optional<EvalResult> evaluate(Session& s, const BatchMaker& split,
   const at::NoGradGuard no_grad;
   const ops::AutocastScope autocast(s.device.type(), autocast_type(s.precision));
 
-  // Sums stay on the device and in double: one synchronisation at the end, and a loss that does not depend on
-  // summation noise.
-  at::Tensor loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(s.device));
-  std::vector<at::Tensor> predicted, scores;
+  ScoredBatches scored;
   SolverTally tally;
   const int64_t batches = (result.examples + config.batch_size - 1) / config.batch_size;
   const auto rows_of = [&rows, size = config.batch_size](int64_t number) {
     const auto begin = rows.begin() + number * size;
     return std::vector(begin, begin + std::min(size, rows.end() - begin));  // the last batch may be smaller
   };
-  BatchStream stream(split, rows_of, 0, batches, s.config.data.prefetch);
-  for (int64_t number = 0; number < batches; ++number) {
-    if (interrupted()) return std::nullopt;
+  // One batch after the other goes to one process after the other, so that each has some of every length.
+  const World& world = *s.world;
+  const auto mine = [&world](int64_t turn) { return turn * world.size() + world.rank(); };
+  const int64_t turns = (batches + world.size() - 1) / world.size();
+  const int64_t own = mine(turns - 1) < batches ? turns : turns - 1;
+  BatchStream stream(
+      split, [&](int64_t turn) { return rows_of(mine(turn)); }, 0, own, s.config.data.prefetch);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+    if (any(world, interrupted())) return std::nullopt;
+    if (turn >= own) continue;
     const Batch batch = stream.next().batch;
     const at::Tensor logits = s.model->forward(batch);
     tally.add(*s.model);
-    loss += at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble).sum();
-    predicted.push_back(logits.argmax(1));
-    scores.push_back(logits.to(at::kFloat));
+    scored.add(logits, batch.labels);
   }
-  const at::Tensor classes = at::cat(predicted).cpu();
+  const ScoredBatches::All all = scored.gather(world);
   int64_t correct = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const auto prediction = static_cast<int32_t>(classes.data_ptr<int64_t>()[i]);
+    const auto prediction = static_cast<int32_t>(all.classes.const_data_ptr<int64_t>()[i]);
     const auto label = static_cast<int32_t>(dataset.label(rows[i]));
     result.predictions.push_back({rows[i], label, prediction});
     correct += prediction == label ? 1 : 0;
   }
-  result.logits = at::cat(scores).cpu();
+  result.logits = all.logits;
   sort_by_row(result);
-  result.transport = tally.count();
-  result.loss = loss.item<double>() / static_cast<double>(rows.size());
+  result.transport = tally.over(world, s.device).count();
+  result.loss = all.loss / static_cast<double>(rows.size());
   result.accuracy = static_cast<double>(correct) / static_cast<double>(rows.size());
   if (!std::isfinite(result.loss)) throw Error(ErrorKind::numerics, "evaluation: the loss is not finite");
   return result;

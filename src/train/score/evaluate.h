@@ -40,7 +40,8 @@ struct EvalResult {
 /// Runs the session's model in evaluation mode (and puts it back into the mode it was in). Batches are formed
 /// from rows sorted by length, so that little is spent on padding; with eval.drop_last in file order, as the
 /// published harness drops the file's last rows. Empty when `interrupted` returned true between two batches.
-/// Error(numerics) for a non-finite loss.
+/// Where several processes train, each scores a part of the batches and all get the whole result
+/// (collective). Error(numerics) for a non-finite loss.
 std::optional<EvalResult> evaluate(Session& session, const BatchMaker& split,
                                    const std::function<bool()>& interrupted);
 

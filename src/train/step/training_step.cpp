@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/stack.h>
 
 #include "lotformer/ops/autocast.h"
 #include "lotformer/ops/profile_range.h"
@@ -67,13 +68,26 @@ BatchGradients TrainingStep::gradients(const std::vector<Batch>& chunks, StepSig
   return sums;
 }
 
+/// Processes bring different parts of the batch; from here on all have the gradients of the whole.
+void TrainingStep::add_up(BatchGradients& sums) {
+  const World& world = *session_.world;
+  if (world.alone()) return;
+  const ops::ProfileRange range("add up");
+  world.sum(optimizer_.all_gradients());
+  const at::Tensor counts = at::stack({sums.loss_sum.to(at::kDouble), sums.correct.to(at::kDouble)});
+  world.sum(counts);
+  sums.loss_sum = counts[0].to(sums.loss_sum.scalar_type());
+  sums.correct = counts[1].to(sums.correct.scalar_type());
+}
+
 StepSight TrainingStep::run(const std::vector<Batch>& chunks, bool look) {
   StepSight sight;
   update(gradients(chunks, sight, look));
   return sight;
 }
 
-void TrainingStep::update(const BatchGradients& sums) {
+void TrainingStep::update(BatchGradients sums) {
+  add_up(sums);
   const at::Tensor norm = optimizer_.grad_norm(scaler_.scale());
   const at::Tensor found_inf = watch_.observe(sums.loss_sum, norm, scaler_.scale());
   optimizer_.step(norm, scaler_.scale(), found_inf);

@@ -46,8 +46,9 @@ class TrainingStep {
   void prepare(int64_t number, double lr);
   /// 1 forward  2 loss  3 backward
   BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
-  /// 4 norm and clip  5 optimiser  6 sums for the log
-  void update(const BatchGradients& sums);
+  /// 4 sums over the processes, if there are several (collective)  5 norm and clip  6 optimiser  7 sums for
+  /// the log
+  void update(BatchGradients sums);
   /// `look`: the sight is to say what the solvers of the layers did in the last chunk.
   StepSight run(const std::vector<Batch>& chunks, bool look = false);
 
@@ -60,6 +61,7 @@ class TrainingStep {
   std::vector<at::Tensor> tensors() const;
 
  private:
+  void add_up(BatchGradients& sums);
   Session& session_;
   AdamW optimizer_;
   LossScaler scaler_;

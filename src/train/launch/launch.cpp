@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "begin.h"
 #include "lotformer/attention/attention.h"
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
@@ -11,19 +12,14 @@
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/core/text.h"
 #include "lotformer/train/device.h"
-#include "schedule.h"
 #include "train/run/results.h"
-#include "train/run/resume.h"
-#include "trainer.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
+#include "train/world/agreement.h"
 
 namespace lotformer {
 namespace fs = std::filesystem;
 namespace {
-
-fs::path default_run_dir(const Config& config) {
-  return fs::path("runs") / concat(config.task, "-", attention_name(config), "-s", config.train.seed, "-",
-                                   config_hash(config).substr(0, 8));
-}
 
 /// The results of a run that has ended. A file that is not whole counts as absent: the scores can be computed
 /// again from the checkpoints. Results whose checkpoints were deleted to save space are results.
@@ -42,20 +38,6 @@ std::optional<Json> finished_results(const RunFolder& run, const RunStart& start
   return std::nullopt;
 }
 
-void announce(const Session& s, const fs::path& run_dir) {
-  log::info(concat("lotformer ", build_id(), ", device ", device_name(s.device), ", ", s.threads,
-                   " threads, ", s.precision));
-  if (!run_dir.empty()) log::info("run folder: " + run_dir.string());
-  log::info(concat("task ", s.task->name(), ", attention ", attention_name(s.config), ", protocol ",
-                   s.config.protocol_label, ", data_origin: ", s.task->data_origin()));
-  if (s.config.train.warmup_steps > s.config.train.steps) {
-    log::warning(concat("train.warmup_steps ", s.config.train.warmup_steps, " is more than train.steps ",
-                        s.config.train.steps, ": the learning rate never leaves its warm-up"));
-  }
-  const std::string reference = references_line(*s.task);
-  if (!reference.empty()) log::info(reference);
-}
-
 void describe_split(const char* name, const data::Dataset& split) {
   log::info(concat(name, ": ", format_count(split.size()), " examples",
                    split.cut_examples() > 0 ? concat(", ", split.cut_examples(), " cut to max_length") : ""));
@@ -71,6 +53,7 @@ void warn_about_differences(const Checkpoint& start, const Session& s) {
                         consequence));
   };
   compare("threads", s.threads, "the last bits of results will differ");
+  compare("processes", s.world->size(), "the last bits of results will differ");
   compare("device", device_name(s.device), "the last bits of results will differ");
   compare("precision", s.precision, "the rest of the run is trained in other arithmetic");
   compare("build_id", build_id(), "another program may compute otherwise");
@@ -107,62 +90,11 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
   return scores;
 }
 
-struct Splits {
-  data::Dataset train, val, test;
-  Json fingerprints() const {
-    return {{"train", train.fingerprint()}, {"val", val.fingerprint()}, {"test", test.fingerprint()}};
-  }
-};
-
-/// The folder becomes this run's, or stays it. `lock`: of a folder that is ours already.
-void claim(const RunFolder& run, RunStart& start, const Session& s, const std::string& config_text,
-           std::optional<FileLock>& lock) {
-  if (!start.ours) {
-    start.mark.config = config_to_json(s.config);
-    start.mark.fingerprints = s.fingerprints;
-    start.mark.about = describe_run(s);
-    lock = run.begin(start.mark);
-  } else if (start.adoption || start.extended_from || !fs::exists(run.mark_file())) {
-    // Scores of the shorter run must not pass for those of the longer one while it is under way.
-    if (start.extended_from && fs::exists(run.results_file()))
-      fs::rename(run.results_file(), run.root() / concat("results-step-", *start.extended_from, ".json"));
-    if (start.extended_from) start.mark.about = describe_run(s);
-    write_mark(run.mark_file(), start.mark);
-  }
-  lotformer::create_directories(run.checkpoints_folder());
-  run.remove_leftovers();
-  write_atomic(run.config_file(), config_text);
-  if (start.adoption) adopt(run, *start.checkpoint, *start.adoption);
-}
-
-/// Notes whose weights a run begins with. Error(usage) when it was begun with others.
-void name_initial_weights(const TrainRequest& request, RunStart& start) {
-  if (request.init_from.empty()) return;
-  const std::string path = fs::weakly_canonical(request.init_from).string();
-  if (start.ours ? !start.mark.init || start.mark.init->path != path : start.adoption.has_value()) {
-    throw Error(
-        ErrorKind::usage,
-        concat("--init-from ", path, ": the run in ", request.run_dir.string(), " was begun ",
-               start.mark.init ? "with " + start.mark.init->path : "otherwise", "; take another --run-dir"));
-  }
-  if (!start.ours) start.mark.init = RunOrigin{path, -1};
-}
-
-/// The weights that a run begins with, where it begins. Error(usage) when they are no longer those that it
-/// was begun with.
-std::optional<Checkpoint> initial_weights(RunStart& start) {
-  if (!start.mark.init || start.checkpoint) return std::nullopt;
-  // The source may have got a better checkpoint meanwhile.
-  const RunFolder source(start.mark.init->path);
-  const bool known = start.ours && fs::exists(source.checkpoint_folder(start.mark.init->step));
-  Checkpoint weights = known ? source.checkpoint(start.mark.init->step)
-                             : resolve_weights(start.mark.init->path, WhichCheckpoint::best_or_last);
-  if (start.ours && start.mark.init->step != weights.step)
-    throw Error(ErrorKind::usage,
-                concat(start.mark.init->path, ": the run was begun with its step ", start.mark.init->step,
-                       ", now it has step ", weights.step, "; take another --run-dir"));
-  start.mark.init->step = weights.step;
-  return weights;
+void require_data_of_run(const RunFolder& run, const RunStart& start, const Session& s) {
+  if (start.ours) require_same_data(run.root().string(), start.mark.fingerprints, s.fingerprints);
+  if (!start.checkpoint) return;
+  require_same_data(start.checkpoint->path.string(),
+                    start.checkpoint->state.value("data_fingerprints", Json::object()), s.fingerprints);
 }
 
 /// What becomes of the learning rate of a run that is made longer.
@@ -189,55 +121,37 @@ void restore(Trainer& trainer, const RunFolder& run, const RunStart& start,
     return trainer.start_afresh();
   }
   warn_about_differences(*start.checkpoint, s);
-  trainer.restore(*start.checkpoint);
-  run.set_aside_newer_than(start.checkpoint->step);
+  agree(*s.world, [&] { trainer.restore(*start.checkpoint); });
+  lead(*s.world, [&] { run.set_aside_newer_than(start.checkpoint->step); });
   say_extension(start, s.config, trainer.state().nonfinite.lr_factor);
   log::info(concat("resuming at step ", start.checkpoint->step, " from ", start.checkpoint->path.string()));
 }
 
-}  // namespace
-
-Json launch_training(const TrainRequest& request) {
-  // Before and after the steps there is nothing to save.
-  const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
-                            "nothing is lost, the same command goes on");
-  if (!request.init_from.empty() && request.run_dir.empty())
-    throw Error(ErrorKind::usage,
-                "--init-from begins a run that its configuration does not name; say where: --run-dir");
-  const auto profile = request.profile.empty() ? std::nullopt : std::optional(parse_profile(request.profile));
+Json train(const TrainRequest& request) {
+  const World& world = *request.world;
   const Kinds kinds = {attention_kinds(), data::task_kinds()};
-  const Config config = load_config(request.config, kinds);
-  wait_passively(config.train.threads);
-  const c10::Device device = parse_device(request.device);
+  Plan plan;
+  agree(world, [&] { plan = make_plan(request, kinds); });
+  const Config& config = plan.config;
+  require_same_experiment(world, config);
   const RunFolder run(request.run_dir.empty() ? default_run_dir(config) : request.run_dir);
   // Nothing is written before everything has been looked at, so that a refused start leaves no trace.
   std::optional<FileLock> lock;
-  if (run.state() == RunFolder::State::ours) {
-    lock = run.lock();
-    run.restore_displaced();
-  }
-  RunStart start = find_start(run, request.resume, config, request.extend);
-  name_initial_weights(request, start);
-
-  Session session = open_session(config, device);
+  RunStart start = find_start_together(request, run, config, lock);
+  Session session = open_session_together(request, plan);
   announce(session, run.root());
-  const Splits splits = {open_split(session, data::Split::train), open_split(session, data::Split::val),
-                         open_split(session, data::Split::test)};
-  session.fingerprints = splits.fingerprints();
-  if (start.ours) require_same_data(run.root().string(), start.mark.fingerprints, session.fingerprints);
-  if (start.checkpoint)
-    require_same_data(start.checkpoint->path.string(),
-                      start.checkpoint->state.value("data_fingerprints", Json::object()),
-                      session.fingerprints);
+  const Splits splits = open_splits_together(session);
+  require_data_of_run(run, start, session);
   if (auto results = finished_results(run, start, config)) {
     log::info(concat(run.results_file().string(), ": this run is finished"));
-    return *results;
+    return world.leads() ? *results : Json();
   }
-  const std::optional<Checkpoint> weights = initial_weights(start);
+  std::optional<Checkpoint> weights;
+  agree(world, [&] { weights = initial_weights(start); });
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));
-  claim(run, start, session, resolved, lock);
+  claim_together(run, start, session, resolved, lock);
   describe_split("train", splits.train);
   if (config.train.batch_size > splits.train.size())
     log::warning(concat("train.batch_size ", config.train.batch_size, " is more than the ",
@@ -250,12 +164,14 @@ Json launch_training(const TrainRequest& request) {
   restore(trainer, run, start, weights, session);
   {
     const StopSignals stop(StopSignals::Ignored::take);
-    if (profile) trainer.profile(*profile);
+    if (plan.profile && world.leads()) trainer.profile(*plan.profile);
     trainer.run();
   }
   const FinalScores scores =
       final_scores(trainer, session, run, splits.test,
                    constant_predictor(splits.train, splits.val, session.task->num_classes()));
+  meet(world);  // all have read the checkpoints
+  if (!world.leads()) return nullptr;
   Json results = make_results(session, scores, summarise_timings(run.root()));
   if (!start.mark.extended_from.empty()) results["extended_from"] = start.mark.extended_from;
   if (start.mark.init)
@@ -268,30 +184,22 @@ Json launch_training(const TrainRequest& request) {
   return results;
 }
 
-Json dry_run(const TrainRequest& request) {
-  const Kinds kinds = {attention_kinds(), data::task_kinds()};
-  const Config config = load_config(request.config, kinds);
-  wait_passively(config.train.threads);
-  Session session = open_session(config, parse_device(request.device));
-  announce(session, {});
-  log::info("configuration:\n" + print_config(request.config, kinds));
-  log::info("parameters:\n" + parameter_table(*session.model));
-  const BatchMaker train(open_split(session, data::Split::train), config.data, session.device,
-                         batch_shapes(session));
-  const data::Sampler sampler(train.dataset().size(), config.train.batch_size,
-                              static_cast<uint64_t>(config.train.seed));
-  session.model->train();
-  const auto batches = training_stream(train, sampler, config, 0, 1);
-  const BatchGradients sums =
-      accumulate_gradients(session, next_step(*batches, training_chunks(config.train)).chunks, {});
-  Json json = describe_run(session);
-  json["dry_run"] = true;
-  json["loss"] = sums.loss_sum.item<double>() / static_cast<double>(config.train.batch_size);
-  json["peak_memory_bytes"] = peak_memory_bytes(session.device);
-  log::info(concat("dry run: one batch of ", config.train.batch_size, " examples forward and backward, loss ",
-                   format_fixed(json["loss"], 4), ", ", format_count(json["parameters"]),
-                   " parameters, peak memory ", format_bytes(json["peak_memory_bytes"])));
-  return json;
+}  // namespace
+
+Json launch_training(const TrainRequest& request) {
+  // Before and after the steps there is nothing to save.
+  const StopSignals at_once(StopSignals::Ignored::take, StopSignals::Then::leave,
+                            "nothing is lost, the same command goes on");
+  const World& world = *request.world;
+  try {
+    return train(request);
+  } catch (const SaidError&) {
+    throw;
+  } catch (const Error& error) {
+    // Most come to all processes at the same place, and then the first says it.
+    if (!world.leads()) world.follow(0, error.kind());
+    throw;
+  }
 }
 
 }  // namespace lotformer

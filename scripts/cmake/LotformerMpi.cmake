@@ -1,0 +1,15 @@
+# LOTFORMER_HAS_MPI and MPI::MPI_C. The C interface alone: that is what every MPI has.
+set(LOTFORMER_HAS_MPI OFF)
+if(LOTFORMER_TORCH AND NOT LOTFORMER_MPI STREQUAL "OFF")
+  enable_language(C)   # FindMPI asks the C compiler
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(LOTFORMER_HAS_MPI ON)
+    message(STATUS "MPI: ${MPI_C_VERSION} (${MPIEXEC_EXECUTABLE})")
+  elseif(LOTFORMER_MPI STREQUAL "ON")
+    message(FATAL_ERROR "LOTFORMER_MPI=ON, but no MPI was found (Debian: libopenmpi-dev)")
+  else()
+    message(STATUS "MPI: none found, so one process trains a model (Debian: libopenmpi-dev)")
+  endif()
+endif()

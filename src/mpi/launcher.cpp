@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include <cstdlib>
+#include <string>
+
+#include "lotformer/core/text.h"
+#include "open_world.h"
+
+namespace lotformer {
+namespace {
+
+int64_t number_of(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : std::strtoll(text, nullptr, 10);
+}
+
+bool is_set(const char* name) {
+  return std::getenv(name) != nullptr;
+}
+
+}  // namespace
+
+bool started_by_launcher() {
+  // Open MPI's mpirun; whatever speaks PMIx (srun --mpi=pmix, prterun); PMI-1 and -2 (srun, Hydra).
+  return number_of("OMPI_COMM_WORLD_SIZE") > 1 ||
+         (is_set("PMIX_NAMESPACE") && !is_set("OMPI_COMM_WORLD_SIZE")) || number_of("PMI_SIZE") > 1;
+}
+
+void require_known_launcher() {
+  if (started_by_launcher() || is_set("OMPI_COMM_WORLD_SIZE")) return;
+  // Of a step, which srun makes; a batch script that starts one process itself has tasks but no such step.
+  if (number_of("SLURM_STEP_NUM_TASKS") > 1 && is_set("SLURM_STEP_ID"))
+    throw Error(ErrorKind::usage,
+                concat("srun has started ", number_of("SLURM_STEP_NUM_TASKS"),
+                       " tasks that know nothing of each other; to train one model start them with "
+                       "srun --mpi=pmix or with mpirun, to train several give each a job of its own"));
+}
+
+}  // namespace lotformer
