@@ -54,7 +54,7 @@ check_shell() {
 }
 
 # --- direction of includes ---------------------------------------------------------------------------------------------------------
-# What each module may include of ours. core <- config, data, report; ops <- attention <- model <- train <- bench <- apps.
+# What each module may include of ours. core <- config, data, report; ops <- attention <- model <- train <- bench, mpi <- apps.
 declare -A allowed=(
   [core]="core"
   [config]="core config"
@@ -65,7 +65,8 @@ declare -A allowed=(
   [report]="core config report"
   [train]="core config data ops attention model train"
   [bench]="core config ops attention model train bench"
-  [apps]="core config data report ops attention model train bench apps"
+  [mpi]="core train mpi"
+  [apps]="core config data report ops attention model train bench mpi apps"
 )
 module_of() { sed -E 's#^(include/lotformer|src)/([a-z]+)/.*#\2#' <<<"$1"; }
 
@@ -115,7 +116,7 @@ third_party() {
 }
 
 check_third_party() {
-  third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|bench|apps)/|^src/torch_pch\.h$'
+  third_party '(torch|ATen|c10)/' 'torch in a torch-free module' '^(include/lotformer|src)/(ops|attention|model|train|bench|mpi|apps)/|^src/torch_pch\.h$'
   third_party 'torch/torch\.h' 'torch/torch.h (6.5 s a file even when precompiled)' '^$'
   third_party 'spdlog/' 'spdlog' '^src/core/log\.cpp$'
   third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/(config|report)/'

@@ -16,7 +16,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/gpu_stages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/gpu_stages.sh"
-programs=(lotformer-train lotformer-eval lotformer-data lotformer-bench)
+programs=(lotformer-train lotformer-eval lotformer-data lotformer-bench lotformer-doctor)
 folder=${LOTFORMER_GPU_SESSION:-$root/gpu-session}
 archive=programs.tar.gz
 most_mib=60   # of what travels, the repository's own files included; 64 is the tool's limit

@@ -104,6 +104,7 @@ def collect(out, emulated):
         "commit": os.environ.get("LOTFORMER_COMMIT", "unknown"),
         "emulated": emulated,
         **json.loads(os.environ.get("LOTFORMER_VERSIONS") or json.dumps(versions(emulated))),
+        "doctor": pick("doctor"),
         "ceilings": ceilings[0] if ceilings else None,
         "checks": checks,
         "bench": benches,

@@ -83,6 +83,11 @@ train() {
   "$tools/lotformer-train" --run-dir "$work/runs/$name" --json "$@" | sed "s/^{/{\"kind\": \"training\", \"name\": \"$name\", /"
 }
 
+# Machine, libraries and modules, and on a GPU a sum through NCCL.
+look_at_machine() {
+  "$tools/lotformer-doctor" --device "$device" --root "$work/data" --runs "$work/runs" --json | sed 's/^{/{"kind": "doctor", /'
+}
+
 # --- data --------------------------------------------------------------------------------------------------------------------------
 make_data() {
   local task sizes
@@ -274,6 +279,7 @@ all_stages() {
     run capture 20 "$tools/pivot_check" capture
   fi
   wait $data || { failed+=(data); tail -n 2 "$work/logs/data.log" >&2; }
+  run doctor 40 "$session" stage look_at_machine
   run framework "$(sized 50 900)" "$session" stage check_framework "$(sized 16 2)"
   if [[ -n $dry ]]; then
     for name in capture ceilings bench profile compiled sanitizers; do

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     doctor::check_build(report);
     doctor::check_host(report);
     doctor::check_device(report, device);
+    doctor::check_processes(report, device);
     doctor::check_disks(report, runs, root);
     doctor::check_data(report, root);
     doctor::check_attention(report, device);

@@ -9,6 +9,8 @@
 
 namespace lotformer {
 
+/// "NCCL 2.28.9", or "" in a build without CUDA.
+std::string device_sum_library();
 /// Bytes by which processes find each other: one makes them, all get them. Error(device) in a build without
 /// CUDA.
 std::string make_device_sum_id();

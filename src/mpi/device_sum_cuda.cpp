@@ -27,6 +27,12 @@ auto calling_nccl(const char* what, const Work& work) {
 
 }  // namespace
 
+/// As torch packs it: a third for each of the three numbers of a version.
+std::string device_sum_library() {
+  const std::uint64_t version = nccl::version();
+  return concat("NCCL ", version >> 32, ".", (version >> 16) & 0xffff, ".", version & 0xffff);
+}
+
 std::string make_device_sum_id() {
   nccl::ncclUniqueId id;
   calling_nccl("NCCL cannot be started", [&] { nccl::get_unique_id(id); });

@@ -11,6 +11,9 @@ namespace {
 
 }  // namespace
 
+std::string device_sum_library() {
+  return {};
+}
 std::string make_device_sum_id() {
   refuse();
 }

@@ -16,7 +16,8 @@ import json, sys
 report = json.load(open(sys.argv[1]))
 assert report["passed"] and report["emulated"], report["stages"]
 stages = {stage["name"]: stage["exit_code"] for stage in report["stages"]}
-assert set(stages) == {"correctness", "framework", "steps", "listops-lotformer", "listops-softmax"}, stages
+assert set(stages) == {"correctness", "doctor", "framework", "steps", "listops-lotformer", "listops-softmax"}, stages
+assert report["doctor"][0]["problems"] == 0, report["doctor"]
 assert len(report["checks"]["framework"]) == 5 * 2 + 2 + 3, report["checks"]["framework"]
 assert {row["task"] for row in report["steps"]} == {"listops", "text", "retrieval", "image", "pathfinder32"}, report["steps"]
 assert all(training["last"] for training in report["long_trainings"]), report["long_trainings"]

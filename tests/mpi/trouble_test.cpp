@@ -67,7 +67,7 @@ TEST_CASE("a process that is killed ends the others, which name it", "[mpi][trou
   Process again(processes(2, path, kLong));
   REQUIRE(
       wait_until(again, [&] { return again.err_so_far().find("resuming at step") != std::string::npos; }));
-  again.signal(SIGTERM);
+  again.signal(SIGUSR1);  // which mpirun passes on
   CHECK(again.wait().exit_code == 75);
 }
 
@@ -163,7 +163,7 @@ TEST_CASE("an error that all processes have is said once", "[mpi][trouble]") {
     CHECK(occurrences(done.err, words) == 1);
     CHECK(!fs::exists(folder.path() / "run"));
   };
-  refused({"train.lrr=1"}, "train.lrr");
+  refused({"train.lrr=1"}, "train.lrr: unknown key");
   refused({"train.batch_size=1"}, "train.batch_size 1 is the batch of all 2 processes");
   refused({"train.microbatch=auto"}, "train.microbatch=auto");
 }

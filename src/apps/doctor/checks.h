@@ -19,6 +19,8 @@ void check_host(Report& report);
 c10::Device find_device(Report& report, const std::string& text);
 /// GPU and driver.
 void check_device(Report& report, c10::Device device);
+/// What several processes would train one model with: MPI, and on a GPU NCCL, with a sum over this one.
+void check_processes(Report& report, c10::Device device);
 /// Free space, speed of a small durable write and file locks where runs and data go. A folder that is not
 /// there is judged by its nearest parent.
 void check_disks(Report& report, const std::filesystem::path& runs, const std::filesystem::path& data);
