@@ -120,6 +120,7 @@ check_third_party() {
   third_party 'torch/torch\.h' 'torch/torch.h (6.5 s a file even when precompiled)' '^$'
   third_party 'spdlog/' 'spdlog' '^src/core/log\.cpp$'
   third_party 'yaml-cpp/' 'yaml-cpp' '^(include/lotformer|src)/(config|report)/'
+  third_party '(mpi|torch/csrc/cuda/nccl)\.h' 'MPI or NCCL' '^src/mpi/'
   third_party 'CLI/' 'CLI11' '^(include/lotformer|src)/apps/'
 }
 

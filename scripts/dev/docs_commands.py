@@ -26,7 +26,7 @@ PLACEHOLDER = re.compile(r"^(?:[A-Z][A-Z_]*|\.\.\.|foo|parity|.*<.*>.*)$")
 # Options of other tools that the pages name.
 FOREIGN = {"--preset", "--build", "--install", "--prefix", "--test-dir", "--amend", "--gpus", "--rm", "--privileged", "--shm-size",
            "--partition", "--gres", "--cpus-per-task", "--time", "--no-cache", "--build-arg", "--target", "--cpus", "--user", "--index-url", "--key", "--rank", "--local-rank",
-           "--component", "--cflags", "--libs", "--define-variable", "--disable-new-dtags"}
+           "--mpi", "--bind-to", "--oversubscribe", "--kill-on-bad-exit", "--component", "--cflags", "--libs", "--define-variable", "--disable-new-dtags"}
 
 
 def words_of_page(page):

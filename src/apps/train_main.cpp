@@ -9,10 +9,10 @@
 #include "lotformer/core/program.h"
 #include "lotformer/core/stop_signals.h"
 #include "lotformer/data/task.h"
+#include "lotformer/mpi/open_world.h"
+#include "lotformer/mpi/start_processes.h"
 #include "lotformer/train/device.h"
 #include "lotformer/train/launch.h"
-#include "mpi/open_world.h"
-#include "mpi/start_processes.h"
 
 namespace {
 
@@ -79,12 +79,11 @@ int main(int argc, char** argv) {
         ->expected(0, 1)
         ->default_str("text");
     app.add_flag("--json", json, "print one JSON object (the results) on stdout and nothing else there");
-    add_examples(
-        app,
-        {{"lotformer-train --config lra/listops.yaml", "official size"},
-         {"lotformer-train --config lra/text.yaml --set model.attention.kind=performer", "another module"},
-         {"lotformer-train --config lra/image.yaml --dry-run", "does it fit?"},
-         {"mpirun -n 4 lotformer-train --config lra/image.yaml", "one model on four processes"}});
+    add_examples(app, {{"lotformer-train --config lra/listops.yaml", "official size"},
+                       {"lotformer-train --config lra/text.yaml --set model.attention.kind=performer",
+                        "another module"},
+                       {"lotformer-train --config lra/image.yaml --dry-run", "does it fit?"},
+                       {"lotformer-train --config lra/image.yaml --devices 4", "four processes"}});
     const Kinds kinds = {attention_kinds(), data::task_kinds()};
     const auto words = [&kinds] { return configuration_words(kinds); };
     if (const auto code = parse_command_line(app, argc, argv, words)) return *code;

@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "device_sum.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
+#include "lotformer/mpi/device_sum.h"
 
 namespace lotformer {
 namespace nccl = torch::cuda::nccl;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "device_sum.h"
 #include "lotformer/core/error.h"
+#include "lotformer/mpi/device_sum.h"
 
 namespace lotformer {
 namespace {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "lotformer/core/text.h"
-#include "open_world.h"
+#include "lotformer/mpi/open_world.h"
 
 namespace lotformer {
 namespace {

@@ -16,11 +16,11 @@
 #include <thread>
 #include <utility>
 
-#include "device_sum.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
+#include "lotformer/mpi/device_sum.h"
+#include "lotformer/mpi/open_world.h"
 #include "mpi_calls.h"
-#include "open_world.h"
 #include "peer_watch.h"
 
 namespace lotformer {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "open_world.h"
+#include "lotformer/mpi/open_world.h"
 
 namespace lotformer {
 

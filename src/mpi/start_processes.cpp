@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "start_processes.h"
+#include "lotformer/mpi/start_processes.h"
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -18,7 +18,7 @@
 
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
-#include "open_world.h"
+#include "lotformer/mpi/open_world.h"
 
 namespace lotformer {
 namespace {

@@ -106,3 +106,42 @@ TEST_CASE("--devices N starts the processes itself", "[mpi]") {
   CHECK(is_one_line(done.out));
   CHECK(Json::parse(done.out).at("processes") == 2);
 }
+
+TEST_CASE("ranks that adapt and rollbacks are those of one process", "[mpi]") {
+  const TemporaryFolder folder;
+  const auto lines_of = [](const fs::path& run_folder, const std::string& split) {
+    std::string text;
+    for (const Json& line : read_lines(run_folder / "metrics.jsonl")) {
+      if (line.at("split") == split) text += to_line(line) + "\n";
+    }
+    return text;
+  };
+  const Settings adaptive = {"model.attention.adaptive_rank.every=7", "model.attention.adaptive_rank.min=2",
+                             "model.attention.adaptive_rank.max=8",
+                             "model.attention.adaptive_rank.budget=0.004", "train.steps=21"};
+  must_run(one_process(folder.path() / "adaptive1", adaptive));
+  must_run(processes(2, folder.path() / "adaptive2", adaptive));
+  require_same_run(folder.path() / "adaptive1", folder.path() / "adaptive2", 1e-6);
+  const auto pivots = [&](const char* name) {
+    std::vector<int64_t> counts;
+    for (const Json& line : read_lines(folder.path() / name / "metrics.jsonl")) {
+      if (line.at("split") == "rank")
+        counts.push_back(line.at("layers").at("layer0").at("pivots").get<int64_t>());
+    }
+    return counts;
+  };
+  CHECK(pivots("adaptive2") == pivots("adaptive1"));
+  CHECK(pivots("adaptive1").back() < 4);
+
+  // Numbers that are not finite after two steps, whatever is left out.
+  const Settings wild = {"train.lr=1000", "train.weight_decay=1", "train.clip=0", "train.warmup_steps=0",
+                         "train.on_nonfinite=rollback"};
+  const Finished one = must_run(one_process(folder.path() / "wild1", wild), 6);
+  const Finished two = must_run(processes(2, folder.path() / "wild2", wild), 6);
+  CHECK(lines_of(folder.path() / "wild2", "rollback") == lines_of(folder.path() / "wild1", "rollback"));
+  CHECK(!lines_of(folder.path() / "wild1", "rollback").empty());
+  const std::string words = "after 3 rollbacks";
+  CHECK(one.err.find(words) != std::string::npos);
+  CHECK(two.err.find(words) == two.err.rfind(words));
+  CHECK(two.err.find(words) != std::string::npos);
+}

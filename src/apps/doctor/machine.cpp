@@ -68,11 +68,17 @@ void check_build(Report& report) {
   report.ok("libraries", concat("LibTorch ", TORCH_VERSION, " (", at::get_cpu_capability(), "), CLI11 ",
                                 CLI11_VERSION, ", nlohmann_json ", NLOHMANN_JSON_VERSION_MAJOR, ".",
                                 NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH));
-  if (config_directory().empty())
-    report.problem("configs", "no folder of configurations beside the programs",
-                   "keep bin and share/lotformer/configs together, or give --config a whole path");
-  else
+  const char* named = std::getenv("LOTFORMER_CONFIG_DIR");
+  std::error_code code;
+  if (!config_directory().empty())
     report.ok("configs", config_directory().string());
+  else if (named != nullptr && fs::is_directory(named, code))
+    report.ok("configs", concat(named, " ($LOTFORMER_CONFIG_DIR)"));
+  else
+    report.problem(
+        "configs", "no folder of configurations beside the programs",
+        "keep bin and share/lotformer/configs together, set LOTFORMER_CONFIG_DIR, or give --config a "
+        "whole path");
 }
 
 void check_host(Report& report) {

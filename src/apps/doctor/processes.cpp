@@ -9,8 +9,8 @@
 #include "apps/doctor/checks.h"
 #include "lotformer/core/error.h"
 #include "lotformer/core/text.h"
-#include "mpi/device_sum.h"
-#include "mpi/open_world.h"
+#include "lotformer/mpi/device_sum.h"
+#include "lotformer/mpi/open_world.h"
 
 namespace lotformer::doctor {
 namespace {
