@@ -20,9 +20,11 @@ bool is_set(const char* name) {
 }  // namespace
 
 bool started_by_launcher() {
-  // Open MPI's mpirun; whatever speaks PMIx (srun --mpi=pmix, prterun); PMI-1 and -2 (srun, Hydra).
-  return number_of("OMPI_COMM_WORLD_SIZE") > 1 ||
-         (is_set("PMIX_NAMESPACE") && !is_set("OMPI_COMM_WORLD_SIZE")) || number_of("PMI_SIZE") > 1;
+  // Open MPI's mpirun says how many there are, and so do PMI-1 and -2 (srun, Hydra).
+  if (is_set("OMPI_COMM_WORLD_SIZE")) return number_of("OMPI_COMM_WORLD_SIZE") > 1;
+  if (is_set("PMI_SIZE")) return number_of("PMI_SIZE") > 1;
+  // PMIx (srun --mpi=pmix, prterun) does not; Slurm does beside it.
+  return is_set("PMIX_NAMESPACE") && number_of("SLURM_STEP_NUM_TASKS") != 1;
 }
 
 void require_known_launcher() {

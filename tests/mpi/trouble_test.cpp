@@ -194,3 +194,14 @@ TEST_CASE("--devices passes a signal on, and a death is its exit code", "[mpi][t
   CHECK(done.exit_code == 8);
   CHECK_THAT(done.err, contains_text("rank 1 (process "));
 }
+
+TEST_CASE("tasks of srun that know nothing of each other are refused", "[mpi][trouble]") {
+  const TemporaryFolder folder;
+  Command command = one_process(folder.path() / "run", {"train.steps=1"});
+  command.environment = {{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_STEP_ID", "0"}};
+  const Finished refused = run(command);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, contains_text("srun has started 4 tasks that know nothing of each other"));
+  command.environment[0].second = "1";
+  must_run(command);
+}
