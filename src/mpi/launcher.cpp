@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "launcher.h"
+
 #include <cstdlib>
 #include <string>
 
@@ -19,11 +21,14 @@ bool is_set(const char* name) {
 
 }  // namespace
 
+int64_t processes_said() {
+  // Open MPI's mpirun; PMI-1 and -2 (srun, Hydra).
+  return is_set("OMPI_COMM_WORLD_SIZE") ? number_of("OMPI_COMM_WORLD_SIZE") : number_of("PMI_SIZE");
+}
+
 bool started_by_launcher() {
-  // Open MPI's mpirun says how many there are, and so do PMI-1 and -2 (srun, Hydra).
-  if (is_set("OMPI_COMM_WORLD_SIZE")) return number_of("OMPI_COMM_WORLD_SIZE") > 1;
-  if (is_set("PMI_SIZE")) return number_of("PMI_SIZE") > 1;
-  // PMIx (srun --mpi=pmix, prterun) does not; Slurm does beside it.
+  if (const int64_t said = processes_said(); said > 0) return said > 1;
+  // PMIx (srun --mpi=pmix, prterun) does not say; Slurm does beside it.
   return is_set("PMIX_NAMESPACE") && number_of("SLURM_STEP_NUM_TASKS") != 1;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lotformer/core/error.h"
+#include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 
 namespace lotformer {
@@ -49,13 +50,19 @@ void MpiCalls::wait(MPI_Request& request) const {
   for (int done = 0; done == 0;) {
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI");
     if (done != 0) return;
-    if (Clock::now() - start > patience_)
-      throw Error(ErrorKind::device,
-                  concat("after ", patience_.count(), " seconds (--patience) ", silent_(roll_call()),
-                         " not come to the same point; the same "
-                         "command goes on from the last checkpoint"));
+    if (Clock::now() - start > patience_) give_up();
     pause_since(start);
   }
+}
+
+/// Ends the process here: unwinding would free what the call at hand reads, and wait for a device that waits
+/// for the others.
+void MpiCalls::give_up() const {
+  leave_program([this] {
+    throw Error(ErrorKind::device,
+                concat("after ", patience_.count(), " seconds (--patience) ", silent_(roll_call()),
+                       " not come to the same point; the same command goes on from the last checkpoint"));
+  });
 }
 
 /// All who lose patience do so at about the same time, so those who are there hear from each other.

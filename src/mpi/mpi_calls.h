@@ -35,6 +35,7 @@ class MpiCalls {
 
  private:
   void wait(MPI_Request& request) const;
+  [[noreturn]] void give_up() const;
   /// Who answers within some seconds.
   std::vector<bool> roll_call() const;
 

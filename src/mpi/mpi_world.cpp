@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "launcher.h"
 #include "lotformer/core/program.h"
 #include "lotformer/core/text.h"
 #include "lotformer/mpi/device_sum.h"
@@ -29,6 +30,7 @@ namespace {
 constexpr int64_t kSmall = 4096;             // bytes that each process sends to each other as a whole
 constexpr int64_t kMost = int64_t{1} << 30;  // bytes in one call: MPI counts in int
 constexpr int kFollow = 5000;                // milliseconds
+constexpr std::chrono::milliseconds kNews{300};
 
 struct Peer {
   std::string host;
@@ -95,8 +97,15 @@ class MpiWorld : public World {
     return result;
   }
 
+  bool is_near(int64_t rank) const override {
+    return peers_.at(static_cast<size_t>(rank)).host == peers_[own()].host;
+  }
+
+  void part() const override { parting_ = true; }
+
   void follow(int64_t speaker, ErrorKind kind) const override {
-    following_ = true;
+    part();
+    ignore_signals();
     if (!wait_for(speaker)) return;
     std::cout.flush();
     ::_exit(static_cast<int>(kind));
@@ -116,26 +125,28 @@ class MpiWorld : public World {
     }
   }
 
-  /// mpirun sends a signal to all when one process has ended, and there is nothing left to be said here.
-  static void silence_signals() {
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) std::signal(signal, SIG_DFL);
+  /// mpirun sends a signal to all when one process has ended, and there is nothing left to be saved here.
+  static void ignore_signals() {
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) std::signal(signal, SIG_IGN);
   }
 
   /// False: it has not ended. Of another machine nobody can tell, so it gets a second.
   bool wait_for(int64_t rank) const {
-    silence_signals();
-    const Peer& peer = peers_[static_cast<size_t>(rank)];
-    if (peer.host == peers_[own()].host) return wait_for_end(peer.process, kFollow);
+    if (is_near(rank)) return wait_for_end(peers_[static_cast<size_t>(rank)].process, kFollow);
     std::this_thread::sleep_for(std::chrono::milliseconds(kFollow / 5));
     return true;
   }
 
-  /// In the thread of the watch. One process of a machine says it.
+  /// In the thread of the watch. One process of a machine says it: the first that is still there.
   void leave_after(int64_t ended) const {
-    if (following_) return;
-    silence_signals();
-    const int64_t speaker = neighbours_[0] == ended ? neighbours_[1] : neighbours_[0];
-    if (speaker != rank() && wait_for(speaker)) ::_exit(static_cast<int>(ErrorKind::device));
+    // What ended it may be on its way to this process as well, and is then said in its own words.
+    std::this_thread::sleep_for(kNews);
+    if (parting_) return;
+    ignore_signals();
+    const auto speaker = std::find_if(neighbours_.begin(), neighbours_.end(), [&](int64_t rank) {
+      return rank == this->rank() || !wait_for_end(peers_[static_cast<size_t>(rank)].process, 0);
+    });
+    if (*speaker != rank() && wait_for(*speaker)) ::_exit(static_cast<int>(ErrorKind::device));
     leave_program([&] {
       throw Error(ErrorKind::device, concat(name(ended),
                                             " has ended, and nobody can go on without it; the same command "
@@ -210,7 +221,7 @@ class MpiWorld : public World {
   std::vector<Peer> peers_;
   std::vector<int64_t> neighbours_;  // ranks on this machine
   mutable std::unique_ptr<DeviceSum> device_sum_;
-  mutable std::atomic<bool> following_ = false;
+  mutable std::atomic<bool> parting_ = false;
   std::optional<PeerWatch> watch_;  // last: its thread uses all of the above
 };
 
@@ -226,6 +237,10 @@ std::shared_ptr<const World> open_world(std::chrono::seconds patience) {
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI");
   if (size > 1) return std::make_shared<const MpiWorld>(patience);
   MPI_Finalize();
+  if (const int64_t said = processes_said(); said > 1)
+    throw Error(ErrorKind::usage, concat("the launcher says that it has started ", said,
+                                         " processes, and the MPI of this build (", *message_passing(),
+                                         ") finds one: start them with its own mpirun, or srun --mpi=pmix"));
   return lone_world();
 }
 

@@ -6,14 +6,28 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <utility>
 
 namespace lotformer {
 namespace {
 
+constexpr int kLook = 50;  // milliseconds
+
 // Debian 12's C library has no wrapper.
 int open_process(int process) {
   return static_cast<int>(::syscall(SYS_pidfd_open, process, 0));
+}
+
+/// Where the kernel hands out no descriptors of processes.
+bool wait_by_looking(int process, int milliseconds) {
+  for (int left = milliseconds;; left -= kLook) {
+    if (::kill(process, 0) != 0 && errno == ESRCH) return true;
+    if (left <= 0) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLook));
+  }
 }
 
 }  // namespace
@@ -51,6 +65,7 @@ void PeerWatch::watch() const {
 
 bool wait_for_end(int process, int milliseconds) {
   const int descriptor = open_process(process);
+  if (descriptor < 0 && errno != ESRCH) return wait_by_looking(process, milliseconds);
   if (descriptor < 0) return true;
   pollfd waiting = {descriptor, POLLIN, 0};
   const bool ended = ::poll(&waiting, 1, milliseconds) > 0;

@@ -62,6 +62,19 @@ void ask_to_stop(int /*signal*/) {
   if (launcher > 0) ::kill(launcher, SIGUSR1);
 }
 
+/// Those that this process was told to ignore stay ignored (`nohup`), but for SIGINT and SIGTERM.
+void pass_signals_on() {
+  struct sigaction action {};
+  action.sa_handler = &ask_to_stop;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    struct sigaction before {};
+    ::sigaction(signal, nullptr, &before);
+    const bool ignored = before.sa_handler == SIG_IGN && signal != SIGINT && signal != SIGTERM;
+    if (!ignored) ::sigaction(signal, &action, nullptr);
+  }
+}
+
 /// mpirun kills a second after it has passed a signal to end on. SIGUSR1 it passes on and does no more, so
 /// that whatever tells us to stop becomes that, and mpirun has a process group of its own, which Ctrl-C does
 /// not reach.
@@ -81,11 +94,7 @@ int wait_for_launcher(std::vector<std::string>& words) {
   }
   if (child < 0) throw Error(ErrorKind::device, concat("--devices: fork: ", std::strerror(errno)));
   launcher = child;
-  struct sigaction action {};
-  action.sa_handler = &ask_to_stop;
-  action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU})
-    ::sigaction(signal, &action, nullptr);
+  pass_signals_on();
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -112,7 +121,8 @@ std::optional<int> start_processes(const std::string& devices, const std::string
         ErrorKind::usage,
         "--devices: this build has no MPI; install Open MPI (libopenmpi-dev, openmpi-bin), configure and "
         "build again");
-  std::vector<std::string> words = {"mpirun", "-n", std::to_string(count), "--oversubscribe", "--quiet"};
+  std::vector<std::string> words = {"mpirun", "-n",     std::to_string(count), "--oversubscribe", "--bind-to",
+                                    "none",   "--quiet"};
   std::vector<std::string> own = other_arguments();
   if (own.empty()) throw Error(ErrorKind::device, "--devices: /proc/self/cmdline cannot be read");
   std::error_code unknown;

@@ -256,8 +256,9 @@ void Trainer::open_tensorboard() {
 }
 
 bool Trainer::turn() {
-  const bool evaluated = evaluate_if_due();
-  if (!evaluated || any(world_, interrupted())) stop();
+  // First, and on the host: a process that waits for another here has not begun to wait for a device yet.
+  const bool told = any(world_, interrupted());
+  if (told || !evaluate_if_due() || (world_.alone() && interrupted())) stop();
   const bool best_is_new = state_.best && state_.best->step == state_.step;
   if (state_.step > 0 && (due(config_.checkpoint_every) || best_is_new || state_.step == config_.steps))
     save();

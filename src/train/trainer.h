@@ -36,9 +36,13 @@ class Trainer {
  public:
   Trainer(Session& session, data::Dataset train, data::Dataset val, const RunFolder& run);
 
-  /// Weights, optimiser, counters and the length of metrics.jsonl as they were. A best checkpoint that cannot
-  /// be used is lost here, not at the end (lose_best).
+  /// Weights, optimiser, counters and the length of metrics.jsonl as they were. look_at_best() comes next.
   void restore(const Checkpoint& checkpoint);
+  /// Collective, after restore(): a best checkpoint that cannot be used is lost here, not at the end
+  /// (lose_best).
+  void look_at_best();
+  /// Collective: Error(internal) naming the first process whose weights are not those of the first.
+  void require_same_weights() const;
   /// The best checkpoint is damaged or gone: the latest takes its place where it has been scored, else the
   /// next evaluation's. A warning says `why`, and results say which it was.
   void lose_best(const std::string& why);
@@ -65,8 +69,11 @@ class Trainer {
   std::unique_ptr<Profiler> profiler_;
   std::optional<StepSight> step();  // nothing: it is to be done again, in more chunks
   bool split_further(const std::exception& error);
+  /// Of this process's part of a batch. The state, which one process may have found under microbatch: auto,
+  /// counts those of the whole.
   int64_t chunks() const {
-    return state_.chunks > 0 ? state_.chunks : training_chunks(config_, world_.size());
+    const int64_t whole = state_.chunks > 0 ? state_.chunks : config_.accumulate;
+    return chunks_of_share(whole, config_.batch_size, world_.size());
   }
   StepSight usual_step(const std::vector<Batch>& chunks, bool look);  // not played back from a recording
   BatchGradients gradients(const std::vector<Batch>& chunks, StepSight& sight, bool look);
@@ -81,7 +88,6 @@ class Trainer {
   bool evaluate_if_due();  // false: interrupted
   [[noreturn]] void stop();
   int signal() const;  // that some process has got
-  void require_same_weights() const;
   NamedTensors model_tensors() const;
   Json sampler_record() const;
   void restore_sampler(const Json& saved, const std::string& where) const;

@@ -119,8 +119,13 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   }
   log_.truncate_metrics(json_get<int64_t>(checkpoint.state, "metrics_offset", where, ErrorKind::checkpoint));
   saved_step_ = state_.step;
+}
+
+void Trainer::look_at_best() {
   if (!state_.best || state_.best->step == state_.step) return;
-  if (const auto problem = checkpoint_problem(run_.checkpoint_folder(state_.best->step))) lose_best(*problem);
+  const std::string problem =
+      first_says(world_, checkpoint_problem(run_.checkpoint_folder(state_.best->step)).value_or(""));
+  if (!problem.empty()) lose_best(problem);
 }
 
 void Trainer::lose_best(const std::string& why) {

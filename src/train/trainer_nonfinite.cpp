@@ -100,6 +100,7 @@ bool Trainer::roll_back(const Error& why) {
   line_.reset();     // of a step that is given up
   graphs_.forget();  // the checkpoint may hold parameters of other shapes
   restore(*checkpoint);
+  look_at_best();
   lead(world_, [&] { run_.set_aside_newer_than(checkpoint->step); });
   state_.nonfinite = std::move(history);
   log_.finish_line();

@@ -74,18 +74,20 @@ TEST_CASE("a process that is killed ends the others, which name it", "[mpi][trou
 TEST_CASE("a process that is silent ends the others after their patience", "[mpi][trouble]") {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "run";
+  const size_t silent = GENERATE(0, 1);
   Process process(with_exit_codes(3, folder.path(), path, {"--patience", "2"}));
   const auto ranks = ranks_under_way(process, path, 3);
-  ::kill(ranks[1], SIGSTOP);
-  REQUIRE(wait_until(process,
-                     [&] { return fs::exists(folder.path() / "0") && fs::exists(folder.path() / "2"); }));
-  ::kill(ranks[1], SIGKILL);
+  ::kill(ranks[silent], SIGSTOP);
+  const fs::path other = folder.path() / (silent == 0 ? "1" : "0"), third = folder.path() / "2";
+  REQUIRE(wait_until(process, [&] { return fs::exists(other) && fs::exists(third); }));
+  ::kill(ranks[silent], SIGKILL);
   const Finished done = process.wait();
   INFO(done.err);
-  CHECK_THAT(done.err, contains_text("rank 1 (process " + std::to_string(ranks[1]) + " on "));
+  CHECK_THAT(done.err, contains_text("rank " + std::to_string(silent) + " (process " +
+                                     std::to_string(ranks[silent]) + " on "));
   CHECK_THAT(done.err, contains_text("not come to the same point"));
-  CHECK(slurp(folder.path() / "0") == "8\n");
-  CHECK(slurp(folder.path() / "2") == "8\n");
+  CHECK(slurp(other) == "8\n");
+  CHECK(slurp(third) == "8\n");
 }
 
 TEST_CASE("a signal to one process stops all after the same step, saved", "[mpi][trouble]") {
@@ -193,6 +195,15 @@ TEST_CASE("--devices passes a signal on, and a death is its exit code", "[mpi][t
   INFO(done.err);
   CHECK(done.exit_code == 8);
   CHECK_THAT(done.err, contains_text("rank 1 (process "));
+}
+
+TEST_CASE("a launcher that MPI does not know is refused", "[mpi][trouble]") {
+  const TemporaryFolder folder;
+  Command command = one_process(folder.path() / "run", {"train.steps=1"});
+  command.environment = {{"PMI_SIZE", "4"}};
+  const Finished refused = run(command);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, contains_text("the launcher says that it has started 4 processes"));
 }
 
 TEST_CASE("tasks of srun that know nothing of each other are refused", "[mpi][trouble]") {

@@ -292,3 +292,11 @@ TEST_CASE("the processes' parts of the training steps are together the sampler's
   config.train.accumulate = 64;  // never more chunks than examples
   CHECK(training_chunks(config.train, 4) == 2);
 }
+
+TEST_CASE("chunks that one process has found are those of the whole batch", "[batches]") {
+  CHECK(chunks_of_share(32, 32, 1) == 32);
+  CHECK(chunks_of_share(32, 32, 4) == 8);  // an example each
+  CHECK(chunks_of_share(5, 32, 4) == 2);
+  CHECK(chunks_of_share(64, 33, 32) == 1);
+  CHECK(chunks_of_share(1, 32, 8) == 1);
+}

@@ -55,6 +55,8 @@ class ThreadWorld : public World {
     meeting_.barrier.arrive_and_wait();
     return all;
   }
+  bool is_near(int64_t /*rank*/) const override { return true; }
+  void part() const override {}
   void follow(int64_t speaker, ErrorKind kind) const override { throw Followed{speaker, kind}; }
 
  private:

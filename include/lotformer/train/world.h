@@ -41,6 +41,10 @@ class World {
   /// Ends this process with the exit code of `kind`, without a word, when `speaker` has ended: it says the
   /// error that all have. Returns when it has not within some seconds.
   virtual void follow(int64_t speaker, ErrorKind kind) const = 0;
+  /// Whether a process runs on this machine, so that follow() can see it end.
+  virtual bool is_near(int64_t rank) const = 0;
+  /// From now on the end of another process is no news: this one ends as well.
+  virtual void part() const = 0;
 
   bool alone() const { return size() == 1; }
   /// Writes what is written.
@@ -69,6 +73,8 @@ class SaidError : public Error {
 void agree(const World& world, const std::function<void()>& work);
 /// As agree(), but the work is that of rank 0; the others wait.
 void lead(const World& world, const std::function<void()>& work);
+/// Collective: what rank 0 says. Of what a disk shows, which caches may hide from others for a while.
+std::string first_says(const World& world, const std::string& mine);
 /// Collective: Error that names the first rank whose `value` differs from that of rank 0, with both.
 void require_same(const World& world, std::string_view what, const std::string& value,
                   ErrorKind kind = ErrorKind::usage);

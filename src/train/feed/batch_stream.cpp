@@ -131,8 +131,11 @@ BatchStream::Item BatchStream::next() {
 }
 
 int64_t training_chunks(const TrainConfig& config, int64_t processes) {
-  const int64_t wanted = (config.accumulate + processes - 1) / processes;
-  return std::max<int64_t>(1, std::min(wanted, config.batch_size / processes));
+  return chunks_of_share(config.accumulate, config.batch_size, processes);
+}
+
+int64_t chunks_of_share(int64_t wanted, int64_t batch_size, int64_t processes) {
+  return std::max<int64_t>(1, std::min((wanted + processes - 1) / processes, batch_size / processes));
 }
 
 StepBatches next_step(BatchStream& stream, int64_t chunks) {

@@ -114,6 +114,8 @@ class BatchStream {
 /// Number of chunks that a process's part of a training batch is divided into: together at least
 /// train.accumulate.
 int64_t training_chunks(const TrainConfig& config, int64_t processes = 1);
+/// The same where `wanted` chunks are to be made of the whole batch.
+int64_t chunks_of_share(int64_t wanted, int64_t batch_size, int64_t processes);
 struct StepBatches {
   std::vector<Batch> chunks;
   /// Real tokens of all chunks.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "begin.h"
 
+#include <chrono>
+#include <thread>
+
 #include "lotformer/core/file_system.h"
 #include "lotformer/core/log.h"
 #include "lotformer/core/program.h"
@@ -13,6 +16,8 @@
 namespace lotformer {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr int kLooks = 60;
 
 /// Notes whose weights a run begins with. Error(usage) when it was begun with others.
 void name_initial_weights(const TrainRequest& request, RunStart& start) {
@@ -51,6 +56,9 @@ void claim(const RunFolder& run, RunStart& start, const Session& s, const std::s
 /// A process on another machine that has another disk at that place would go on from other checkpoints.
 void require_folder_of_all(const World& world, const RunFolder& run) {
   agree(world, [&] {
+    // A disk of the network may remember for a while that it was not there.
+    for (int look = 0; look < kLooks && !fs::exists(run.mark_file()); ++look)
+      std::this_thread::sleep_for(std::chrono::seconds(1));
     if (!fs::exists(run.mark_file()))
       throw Error(ErrorKind::usage,
                   concat(world.name(world.rank()), " does not see ", run.mark_file().string(), ", which ",

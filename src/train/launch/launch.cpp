@@ -66,10 +66,8 @@ FinalScores final_scores(Trainer& trainer, Session& s, const RunFolder& run, con
     const Checkpoint c = run.checkpoint(step);
     load_parameters(*s.model, c.model, c.path.string());
   };
-  if (const int64_t step = trainer.state().best->step; step != trainer.state().step) {
-    if (const auto problem = checkpoint_problem(run.checkpoint_folder(step))) trainer.lose_best(*problem);
-    trainer.save();  // what results name is what the last checkpoint names
-  }
+  trainer.look_at_best();
+  trainer.save();  // what results name is what the last checkpoint names
   const Score best = *trainer.state().best, last = *trainer.state().last;
   FinalScores scores{best,
                      last,
@@ -122,6 +120,7 @@ void restore(Trainer& trainer, const RunFolder& run, const RunStart& start,
   }
   warn_about_differences(*start.checkpoint, s);
   agree(*s.world, [&] { trainer.restore(*start.checkpoint); });
+  trainer.look_at_best();
   lead(*s.world, [&] { run.set_aside_newer_than(start.checkpoint->step); });
   say_extension(start, s.config, trainer.state().nonfinite.lr_factor);
   log::info(concat("resuming at step ", start.checkpoint->step, " from ", start.checkpoint->path.string()));
@@ -142,12 +141,15 @@ Json train(const TrainRequest& request) {
   announce(session, run.root());
   const Splits splits = open_splits_together(session);
   require_data_of_run(run, start, session);
-  if (auto results = finished_results(run, start, config)) {
+  const std::optional<Json> results_before =
+      world.leads() ? finished_results(run, start, config) : std::nullopt;
+  if (any(world, results_before.has_value())) {
     log::info(concat(run.results_file().string(), ": this run is finished"));
-    return world.leads() ? *results : Json();
+    return results_before.value_or(nullptr);
   }
   std::optional<Checkpoint> weights;
   agree(world, [&] { weights = initial_weights(start); });
+  require_same(world, "the step of --init-from", weights ? std::to_string(weights->step) : "");
   const std::string resolved = print_config(request.config, kinds);
   log::info("configuration:\n" + resolved);
   log::info("parameters:\n" + parameter_table(*session.model));
@@ -162,6 +164,7 @@ Json train(const TrainRequest& request) {
 
   Trainer trainer(session, splits.train, splits.val, run);
   restore(trainer, run, start, weights, session);
+  trainer.require_same_weights();
   {
     const StopSignals stop(StopSignals::Ignored::take);
     if (plan.profile && world.leads()) trainer.profile(*plan.profile);
@@ -194,10 +197,13 @@ Json launch_training(const TrainRequest& request) {
   try {
     return train(request);
   } catch (const SaidError&) {
+    world.part();
     throw;
   } catch (const Error& error) {
-    // Most come to all processes at the same place, and then the first says it.
-    if (!world.leads()) world.follow(0, error.kind());
+    // Most come to all processes at the same place, and then the first says it. Whether it does, only those
+    // see who are on its machine.
+    if (!world.leads() && world.is_near(0)) world.follow(0, error.kind());
+    world.part();
     throw;
   }
 }

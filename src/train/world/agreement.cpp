@@ -2,6 +2,7 @@
 #include "agreement.h"
 
 #include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
 #include <vector>
@@ -74,6 +75,8 @@ void require_same_experiment(const World& world, const Config& config) {
 c10::Device device_of(const World& world, const std::string& text) {
   if (world.alone() || world.local_size() == 1) return parse_device(text);
   const bool own = text == "cuda" || (text == "auto" && at::hasCUDA());
+  // One that is alone may be this process's own: batch systems show each task its GPU only.
+  if (own && at::detail::getCUDAHooks().deviceCount() == 1) return parse_device("cuda:0");
   if (own) return parse_device(concat("cuda:", world.local_rank()));
   if (text.rfind("cuda:", 0) == 0)
     throw Error(ErrorKind::usage, concat("--device ", text, ": ", world.local_size(),

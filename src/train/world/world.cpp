@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
+#include <system_error>
 
 #include "lotformer/core/processors.h"
 #include "lotformer/core/text.h"
@@ -25,6 +27,8 @@ class LoneWorld : public World {
   void sum(const at::Tensor& /*tensor*/) const override {}
   std::vector<std::string> gather(const std::string& mine) const override { return {mine}; }
   void follow(int64_t /*speaker*/, ErrorKind /*kind*/) const override {}
+  bool is_near(int64_t /*rank*/) const override { return true; }
+  void part() const override {}
 };
 
 /// What a process says of its work: nothing where it went well, else the exit code.
@@ -70,6 +74,8 @@ void agree(const World& world, const std::function<void()>& work) {
     work();
   } catch (const Error& error) {
     problem = error;
+  } catch (const std::system_error& error) {  // a file that cannot be asked
+    problem.emplace(ErrorKind::disk, error.what());
   }
   fail_together(world, problem);
 }
@@ -78,6 +84,10 @@ void lead(const World& world, const std::function<void()>& work) {
   agree(world, [&] {
     if (world.leads()) work();
   });
+}
+
+std::string first_says(const World& world, const std::string& mine) {
+  return world.alone() ? mine : world.gather(world.leads() ? mine : std::string())[0];
 }
 
 void require_same(const World& world, std::string_view what, const std::string& value, ErrorKind kind) {
@@ -104,7 +114,11 @@ int64_t processors_each(const World& world) {
   const std::string mine =
       concat(host.data(), " ", std::string(reinterpret_cast<const char*>(&mask), sizeof mask));
   const auto all = world.gather(mine);
-  return std::max<int64_t>(1, usable / std::count(all.begin(), all.end(), mine));
+  const auto sharing = std::count(all.begin(), all.end(), mine);
+  // OMP_NUM_THREADS is said of one process already.
+  if (wanted_processors(std::getenv("OMP_NUM_THREADS")))
+    return std::min(usable, std::max<int64_t>(1, CPU_COUNT(&mask) / sharing));
+  return std::max<int64_t>(1, usable / sharing);
 }
 
 Share share_of(int64_t count, int64_t rank, int64_t size) {
