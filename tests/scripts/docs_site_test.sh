@@ -23,7 +23,7 @@ grep -q 'Sinkformer' "$folder/site/search/search_index.js" || fail "the search d
 
 # The same tools on a copy with one fault each.
 mkdir -p "$folder/copy/build/docs"
-(cd "$root" && git ls-files -z README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs scripts src/ops/pivot configs tests/ops | xargs -0 cp --parents -t "$folder/copy")
+(cd "$root" && git ls-files -z README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs scripts include src/ops/pivot configs tests/ops tests/scripts | xargs -0 cp --parents -t "$folder/copy")
 ln -s "$root/build/docs/venv" "$folder/copy/build/docs/venv"
 refused() {   # refused WORDS LINE: with LINE at the end of docs/tasks.md it fails and says WORDS
   cp "$root/docs/tasks.md" "$folder/copy/docs/tasks.md"
