@@ -16,15 +16,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-template <class Condition>
-bool wait_until(Process& process, const Condition& condition) {
-  while (process.running()) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return false;
-}
-
 bool has_line(const fs::path& file, const std::string& words) {
   return slurp(file).find(words) != std::string::npos;
 }

@@ -2,11 +2,13 @@
 // Small data and small runs for the tests of the executables.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "lotformer/core/json.h"
@@ -42,6 +44,16 @@ std::vector<Json> read_lines(const std::filesystem::path& path);
 
 /// True when `text` is one line that ends with a newline.
 bool is_one_line(const std::string& text);
+
+/// Whether the condition holds before the process has ended.
+template <class Condition>
+bool wait_until(Process& process, const Condition& condition) {
+  while (process.running()) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return false;
+}
 
 /// Changes the lowest bit of one byte.
 inline void flip_byte(const std::filesystem::path& path, int64_t place) {

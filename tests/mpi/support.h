@@ -4,10 +4,8 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <filesystem>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "cli/support.h"
@@ -35,14 +33,5 @@ std::vector<double> numbers_of(const std::filesystem::path& run, const std::stri
 
 /// Processes of lotformer-train that train into that run folder, by rank.
 std::vector<pid_t> ranks_of(const std::filesystem::path& run);
-
-template <class Condition>
-bool wait_until(Process& process, const Condition& condition) {
-  while (process.running()) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return false;
-}
 
 }  // namespace lotformer::test
